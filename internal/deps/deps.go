@@ -1,0 +1,43 @@
+//go:build deps
+
+// Package deps pins the modules while the first version is being put together.
+package deps
+
+import (
+	_ "github.com/alecthomas/kong"
+	_ "github.com/alexedwards/scs/v2"
+	_ "github.com/cespare/xxhash/v2"
+	_ "github.com/chromedp/chromedp"
+	_ "github.com/emersion/go-message/charset"
+	_ "github.com/emersion/go-message/mail"
+	_ "github.com/emersion/go-sasl"
+	_ "github.com/emersion/go-smtp"
+	_ "github.com/gaissmai/bart"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/google/gopacket"
+	_ "github.com/google/gopacket/layers"
+	_ "github.com/google/gopacket/pcapgo"
+	_ "github.com/jhillyerd/enmime/v2"
+	_ "github.com/jmoiron/sqlx"
+	_ "github.com/klauspost/compress/zstd"
+	_ "github.com/lib/pq"
+	_ "github.com/openrdap/rdap"
+	_ "github.com/parquet-go/parquet-go"
+	_ "github.com/pelletier/go-toml/v2"
+	_ "github.com/phuslu/iploc"
+	_ "github.com/pressly/goose/v3"
+	_ "github.com/prometheus/client_golang/prometheus"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/schollz/progressbar/v3"
+	_ "github.com/sony/gobreaker/v2"
+	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/net/idna"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "golang.org/x/text/encoding/japanese"
+	_ "golang.org/x/text/language"
+	_ "golang.org/x/time/rate"
+	_ "pgregory.net/rapid"
+)
