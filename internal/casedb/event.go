@@ -1,0 +1,97 @@
+package casedb
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// EventKind says what happened to a case.
+type EventKind string
+
+// The kinds of case events. The locale catalogue has a line for each
+// ("event.opened" ...).
+const (
+	EventOpened       EventKind = "opened"
+	EventSourceJoined EventKind = "source-joined"
+	EventHeld         EventKind = "message-held"
+	EventQueued       EventKind = "message-queued"
+	EventApproved     EventKind = "message-approved"
+	EventEdited       EventKind = "message-edited"
+	EventCanceled     EventKind = "message-canceled"
+	EventAttempt      EventKind = "attempt-failed" // a temporary failure; it will be tried again
+	EventSent         EventKind = "message-sent"
+	EventFailed       EventKind = "message-failed"
+	EventBounce       EventKind = "bounce"
+	EventDelay        EventKind = "delay"
+	EventAutoReply    EventKind = "autoreply"
+	EventReply        EventKind = "reply"
+	EventFeedback     EventKind = "feedback"
+	EventForged       EventKind = "forged" // a bounce without our HMAC: shown, changes nothing
+	EventSuppressed   EventKind = "suppressed"
+	EventContact      EventKind = "contact-changed"
+	EventNote         EventKind = "note"
+	EventClosed       EventKind = "closed"
+	EventReopened     EventKind = "reopened"
+	EventIgnored      EventKind = "ignored"
+	EventAcknowledged EventKind = "acknowledged" // a source turned out to be an acknowledged scanner
+)
+
+// EventKinds lists every kind of event.
+var EventKinds = []EventKind{
+	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
+	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
+	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged,
+}
+
+// ActorSystem is the actor of events that no person and no rule caused.
+const ActorSystem = "teiten"
+
+// EventData holds what some kinds of events say beside their text.
+type EventData struct {
+	Contact string `json:"contact,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Code    int    `json:"code,omitempty"`
+	Status  string `json:"status,omitempty"`
+	Ticket  string `json:"ticket,omitempty"`
+	Count   int    `json:"count,omitempty"`
+}
+
+// CaseEvent is one line of a case's timeline.
+type CaseEvent struct {
+	ID        int64           `db:"id"`
+	CaseID    int64           `db:"case_id"`
+	At        time.Time       `db:"at"`
+	Kind      EventKind       `db:"kind"`
+	Actor     string          `db:"actor"`
+	MessageID *int64          `db:"message_id"`
+	InboundID *int64          `db:"inbound_id"`
+	Text      string          `db:"text"`
+	Data      JSON[EventData] `db:"data"`
+}
+
+// AddEvent appends to a case's timeline.
+func (t *Tx) AddEvent(ctx context.Context, e CaseEvent) error {
+	_, err := t.q.ExecContext(ctx, `insert into case_event (case_id, at, kind, actor, message_id, inbound_id, text, data)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		e.CaseID, e.At, e.Kind, e.Actor, e.MessageID, e.InboundID, Clean(e.Text, 0), e.Data)
+	return fail("add event", err)
+}
+
+// CaseEvents returns at most limit events of a case with ids above after,
+// oldest first.
+func (q *Queries) CaseEvents(ctx context.Context, caseID, after int64, limit int) ([]CaseEvent, error) {
+	var e []CaseEvent
+	err := q.q.SelectContext(ctx, &e, `select id, case_id, at, kind, actor, message_id, inbound_id, text, data
+		from case_event where case_id = $1 and id > $2 order by id limit $3`, caseID, after, limit)
+	return e, fail("list events", err)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
+
+// The first keys of the advisory locks.
+const (
+	lockOpenCase int32 = 0x7e17e901 + iota
+	lockSend
+	lockPartition
+)

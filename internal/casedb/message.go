@@ -1,0 +1,134 @@
+package casedb
+
+import (
+	"context"
+	"time"
+)
+
+// MessageState is the state of a message.
+type MessageState string
+
+// The states, as in the CHECK constraint of table message.
+const (
+	MessageHeld     MessageState = "held"
+	MessageQueued   MessageState = "queued"
+	MessageSent     MessageState = "sent"
+	MessageBounced  MessageState = "bounced"
+	MessageCanceled MessageState = "canceled"
+	MessageFailed   MessageState = "failed"
+)
+
+// Purpose says why a message exists.
+type Purpose string
+
+// The purposes, as in the CHECK constraint of table message.
+const (
+	PurposeNotification Purpose = "notification" // tells an owner
+	PurposeAnswer       Purpose = "answer"       // a coordinator's mail in the case's thread
+	PurposeConfirmation Purpose = "confirmation" // the link that confirms a researcher's address
+	PurposeDecision     Purpose = "decision"     // what became of a registration
+)
+
+// Message is one mail to one contact; the row is also the job that sends it.
+type Message struct {
+	ID             int64        `db:"id"`
+	CaseID         *int64       `db:"case_id"`
+	RegistrationID *int64       `db:"registration_id"`
+	ContactID      *int64       `db:"contact_id"`
+	Purpose        Purpose      `db:"purpose"`
+	State          MessageState `db:"state"`
+	Reason         string       `db:"reason"`      // why it is written: first, new-sources, contact-changed, again ...
+	HoldReason     string       `db:"hold_reason"` // why it waits for a coordinator
+	Recipient      string       `db:"recipient"`
+	Language       string       `db:"language"`
+	Subject        string       `db:"subject"` // empty until edited or sent: composed from the case
+	Body           string       `db:"body"`
+	Edited         bool         `db:"edited"` // Subject and Body are a coordinator's and not composed again
+	Template       string       `db:"template"`
+	InReplyTo      string       `db:"in_reply_to"`
+	HeaderID       string       `db:"message_id"` // the Message-ID header without brackets; the same on every attempt
+	Token          string       `db:"token"`      // local part that leads a bounce or reply back
+	Raw            []byte       `db:"raw"`        // the bytes sent, kept from the first attempt on
+	Attempts       int          `db:"attempts"`
+	NextAttemptAt  *time.Time   `db:"next_attempt_at"`
+	LastError      string       `db:"last_error"`
+	ApprovedBy     string       `db:"approved_by"`
+	ApprovedAt     *time.Time   `db:"approved_at"`
+	CreatedAt      time.Time    `db:"created_at"`
+	SentAt         *time.Time   `db:"sent_at"`
+	Version        int          `db:"version"`
+}
+
+// AttemptOutcome is how an attempt to send ended.
+type AttemptOutcome string
+
+// The outcomes, as in the CHECK constraint of table message_attempt. An
+// attempt is recorded as delivering before dialling; one that never got
+// further (crash) becomes unknown.
+const (
+	AttemptDelivering AttemptOutcome = "delivering"
+	AttemptSent       AttemptOutcome = "sent"
+	AttemptTemporary  AttemptOutcome = "temporary"
+	AttemptPermanent  AttemptOutcome = "permanent"
+	AttemptUnknown    AttemptOutcome = "unknown"
+)
+
+// Attempt is one try to send a message.
+type Attempt struct {
+	MessageID  int64          `db:"message_id"`
+	N          int            `db:"n"`
+	StartedAt  time.Time      `db:"started_at"`
+	FinishedAt *time.Time     `db:"finished_at"`
+	Outcome    AttemptOutcome `db:"outcome"`
+	Code       int            `db:"code"`     // SMTP reply code, 0 if there was none
+	Enhanced   string         `db:"enhanced"` // RFC 3463 status
+	Response   string         `db:"response"`
+}
+
+const messageColumns = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_reason, recipient, language,
+	subject, body, edited, template, in_reply_to, message_id, token, raw, attempts, next_attempt_at, last_error,
+	approved_by, approved_at, created_at, sent_at, version`
+
+// InsertMessage writes a new message (State held or queued; a queued one needs
+// NextAttemptAt) and the event that tells of it. HeaderID and Token must be
+// unique; package notify makes them. ErrConflict if the case has a notification
+// under way already.
+func (t *Tx) InsertMessage(ctx context.Context, m Message, actor string) (Message, error) {
+	err := t.q.GetContext(ctx, &m, `insert into message (case_id, registration_id, contact_id, purpose, state, reason,
+		hold_reason, recipient, language, subject, body, edited, template, in_reply_to, message_id, token, next_attempt_at,
+		approved_by, approved_at, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+		returning `+messageColumns,
+		m.CaseID, m.RegistrationID, m.ContactID, m.Purpose, m.State, m.Reason, m.HoldReason, m.Recipient, m.Language,
+		m.Subject, m.Body, m.Edited, m.Template, m.InReplyTo, m.HeaderID, m.Token, m.NextAttemptAt,
+		m.ApprovedBy, m.ApprovedAt, m.CreatedAt)
+	if err != nil {
+		return m, fail("insert message", err)
+	}
+	if m.CaseID == nil {
+		return m, nil
+	}
+	kind := EventHeld
+	if m.State == MessageQueued {
+		kind = EventQueued
+	}
+	return m, t.AddEvent(ctx, CaseEvent{CaseID: *m.CaseID, At: m.CreatedAt, Kind: kind, Actor: actor, MessageID: &m.ID,
+		Data: JSON[EventData]{EventData{Contact: m.Recipient, Reason: m.Reason}}})
+}
+
+// CancelMessages cancels the held and queued messages of a case that no
+// attempt is under way for.
+func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by, reason string, now time.Time) error {
+	var ids []int64
+	err := t.q.SelectContext(ctx, &ids, `update message set state = 'canceled', version = version + 1, last_error = $2
+		where case_id = $1 and state in ('held','queued') returning id`, caseID, reason)
+	if err != nil {
+		return fail("cancel messages", err)
+	}
+	for _, id := range ids {
+		if err := t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventCanceled, Actor: by, MessageID: &id, Text: reason}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package casedb
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// The settings that coordinators change while teiten runs.
+const (
+	// SettingSendStopped is the global stop switch: true, and no mail leaves.
+	SettingSendStopped = "send-stopped"
+)
+
+// Setting reads the setting into dest and reports whether it is set.
+func (q *Queries) Setting(ctx context.Context, name string, dest any) (bool, error) {
+	var v []byte
+	err := q.q.GetContext(ctx, &v, `select value from setting where name = $1`, name)
+	if err = fail("get setting", err); err != nil {
+		if isNotFound(err) {
+			return false, nil
+		}
+		return false, err
+	}
+	if err := json.Unmarshal(v, dest); err != nil {
+		return false, fmt.Errorf("setting %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// SetSetting changes a setting, remembering who and why.
+func (q *Queries) SetSetting(ctx context.Context, name string, value any, by, reason string, now time.Time) error {
+	_, err := q.q.ExecContext(ctx, `insert into setting (name, value, changed_at, changed_by, reason) values ($1, $2, $3, $4, $5)
+		on conflict (name) do update set value = excluded.value, changed_at = excluded.changed_at,
+		changed_by = excluded.changed_by, reason = excluded.reason`, name, JSON[any]{value}, now, by, reason)
+	return fail("set setting", err)
+}
+
+// SendStopped reports whether the global stop switch is on.
+func (q *Queries) SendStopped(ctx context.Context) (bool, error) {
+	var stopped bool
+	_, err := q.Setting(ctx, SettingSendStopped, &stopped)
+	return stopped, err
+}
+
+// Secret returns 32 random bytes that are made once per name and kept.
+func (q *Queries) Secret(ctx context.Context, name string, now time.Time) ([]byte, error) {
+	fresh := make([]byte, 32)
+	if _, err := rand.Read(fresh); err != nil {
+		return nil, fmt.Errorf("make secret: %w", err)
+	}
+	if _, err := q.q.ExecContext(ctx, `insert into secret (name, value, created_at) values ($1, $2, $3)
+		on conflict (name) do nothing`, name, fresh, now); err != nil {
+		return nil, fail("keep secret", err)
+	}
+	var v []byte
+	err := q.q.GetContext(ctx, &v, `select value from secret where name = $1`, name)
+	return v, fail("get secret", err)
+}
+
+// RuleMode says how far a rule's notifications go on their own.
+type RuleMode string
+
+// The modes, as in the CHECK constraint of table rule_policy.
+const (
+	RuleHold      RuleMode = "hold"
+	RuleAutomatic RuleMode = "automatic"
+)
+
+// RulePolicy is the mode of one rule, with who set it and why.
+type RulePolicy struct {
+	Rule      string    `db:"rule"`
+	Mode      RuleMode  `db:"mode"`
+	ChangedAt time.Time `db:"changed_at"`
+	ChangedBy string    `db:"changed_by"`
+	Reason    string    `db:"reason"`
+}
+
+// RulePolicies returns the rules that somebody has set a mode for; all others
+// hold.
+func (q *Queries) RulePolicies(ctx context.Context) ([]RulePolicy, error) {
+	var p []RulePolicy
+	err := q.q.SelectContext(ctx, &p, `select rule, mode, changed_at, changed_by, reason from rule_policy order by rule`)
+	return p, fail("list rule policies", err)
+}
+
+// SetRulePolicy sets a rule's mode.
+func (q *Queries) SetRulePolicy(ctx context.Context, p RulePolicy) error {
+	_, err := q.q.ExecContext(ctx, `insert into rule_policy (rule, mode, changed_at, changed_by, reason)
+		values ($1, $2, $3, $4, $5) on conflict (rule) do update set mode = excluded.mode,
+		changed_at = excluded.changed_at, changed_by = excluded.changed_by, reason = excluded.reason`,
+		p.Rule, p.Mode, p.ChangedAt, p.ChangedBy, p.Reason)
+	return fail("set rule policy", err)
+}

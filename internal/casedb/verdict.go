@@ -1,0 +1,137 @@
+package casedb
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// Kind says what a source is.
+type Kind string
+
+// The kinds, as in the CHECK constraint of table verdict.
+const (
+	KindScanner       Kind = "scanner"
+	KindInfected      Kind = "infected"
+	KindBackscatter   Kind = "backscatter"
+	KindReflection    Kind = "reflection"
+	KindSpoofed       Kind = "spoofed"
+	KindMisconfigured Kind = "misconfigured"
+	KindUnknown       Kind = "unknown"
+)
+
+// Kinds lists every kind.
+var Kinds = []Kind{KindScanner, KindInfected, KindBackscatter, KindReflection, KindSpoofed, KindMisconfigured, KindUnknown}
+
+// The malware families a verdict may name.
+const (
+	MalwareMS17010 = "ms17-010"
+	MalwareMirai   = "mirai"
+	MalwareSlammer = "slammer"
+)
+
+// Evidence is what a verdict rests on: Hits of Of packets obey the rule, which
+// unrelated packets would do by chance with probability Chance.
+type Evidence struct {
+	Packets      uint64   `json:"packets"`
+	Hits         uint64   `json:"hits"`
+	Of           uint64   `json:"of"`
+	Chance       float64  `json:"chance"`
+	Weak         bool     `json:"weak,omitempty"` // one packet only, or auxiliary fields only
+	Destinations uint32   `json:"destinations"`
+	Sensors      int      `json:"sensors"`
+	Days         int      `json:"days"`
+	Definition   string   `json:"definition,omitempty"` // the scanner definition used
+	List         string   `json:"list,omitempty"`       // the allowlist that matched
+	Notes        []string `json:"notes,omitempty"`      // short codes, explained by the locale catalogue
+	// Also are weaker or contradicting findings kept beside the verdict, as
+	// rule names ("zmap" on an infected host).
+	Also []string `json:"also,omitempty"`
+}
+
+// Verdict is the judgement of one source. It is never overwritten, only
+// superseded.
+type Verdict struct {
+	ID           int64          `db:"id"`
+	Source       Addr           `db:"source"`
+	Kind         Kind           `db:"kind"`
+	Tool         string         `db:"tool"`
+	Malware      string         `db:"malware"`
+	Acknowledged string         `db:"acknowledged"`
+	Attention    string         `db:"attention"` // a contradiction a coordinator must look at, else empty
+	Confidence   float64        `db:"confidence"`
+	Rule         string         `db:"rule"`
+	Ruleset      string         `db:"ruleset"`
+	Ports        pq.StringArray `db:"ports"` // "445/TCP", most packets first
+	Evidence     JSON[Evidence] `db:"evidence"`
+	First        time.Time      `db:"first_at"`
+	Last         time.Time      `db:"last_at"`
+	CreatedAt    time.Time      `db:"created_at"`
+	SupersededAt *time.Time     `db:"superseded_at"`
+}
+
+// Source is an address that sent us packets.
+type Source struct {
+	Address   Addr       `db:"address"`
+	First     time.Time  `db:"first_at"`
+	Last      time.Time  `db:"last_at"`
+	Country   string     `db:"country"`
+	NetworkID *int64     `db:"network_id"`
+	JudgedAt  *time.Time `db:"judged_at"`
+}
+
+// Scanner is one allowlist entry: packets from Prefix between ValidFrom and
+// ValidTo (nil: open) come from an acknowledged scanner of Organisation.
+type Scanner struct {
+	ID             int64      `db:"id"`
+	Prefix         Prefix     `db:"prefix"`
+	Organisation   string     `db:"organisation"`
+	List           string     `db:"list"` // where the entry comes from
+	Purpose        string     `db:"purpose"`
+	URL            string     `db:"url"`
+	RegistrationID *int64     `db:"registration_id"`
+	ValidFrom      *time.Time `db:"valid_from"`
+	ValidTo        *time.Time `db:"valid_to"`
+	CreatedAt      time.Time  `db:"created_at"`
+}
+
+// InForce reports whether the entry holds at the time.
+func (s *Scanner) InForce(at time.Time) bool {
+	return (s.ValidFrom == nil || !at.Before(*s.ValidFrom)) && (s.ValidTo == nil || at.Before(*s.ValidTo))
+}
+
+// Covers reports whether the entry holds for the address at the time.
+func (s *Scanner) Covers(a netip.Addr, at time.Time) bool {
+	return s.Prefix.Contains(a.Unmap()) && s.InForce(at)
+}
+
+// RegistrationState is the state of a researcher's request.
+type RegistrationState string
+
+// The states, as in the CHECK constraint of table registration.
+const (
+	RegistrationUnconfirmed RegistrationState = "unconfirmed" // the e-mail address is not confirmed yet
+	RegistrationPending     RegistrationState = "pending"     // waits for a coordinator
+	RegistrationAccepted    RegistrationState = "accepted"
+	RegistrationRejected    RegistrationState = "rejected"
+)
+
+// Registration is a researcher's request to be allowlisted.
+type Registration struct {
+	ID            int64             `db:"id"`
+	Organisation  string            `db:"organisation"`
+	Purpose       string            `db:"purpose"`
+	URL           string            `db:"url"`
+	Email         string            `db:"email"`
+	Language      string            `db:"language"`
+	Prefixes      pq.StringArray    `db:"prefixes"`
+	State         RegistrationState `db:"state"`
+	ConfirmDigest []byte            `db:"confirm_digest"` // SHA-256 of the mailed token
+	ConfirmUntil  time.Time         `db:"confirm_until"`
+	CreatedAt     time.Time         `db:"created_at"`
+	ConfirmedAt   *time.Time        `db:"confirmed_at"`
+	DecidedAt     *time.Time        `db:"decided_at"`
+	DecidedBy     string            `db:"decided_by"`
+	Reason        string            `db:"reason"`
+}
