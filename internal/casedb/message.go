@@ -2,6 +2,8 @@ package casedb
 
 import (
 	"context"
+	"crypto/rand"
+	"strings"
 	"time"
 )
 
@@ -131,4 +133,11 @@ func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by, reason string
 		}
 	}
 	return nil
+}
+
+// NewIdentity makes what names a new message: its Message-ID (without
+// brackets, at our mail domain) and its token.
+func NewIdentity(domain string) (headerID, token string) {
+	token = strings.ToLower(rand.Text())
+	return "tt." + token + "@" + domain, token
 }
