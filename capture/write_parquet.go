@@ -1,0 +1,134 @@
+package capture
+
+import (
+	"io"
+
+	"github.com/parquet-go/parquet-go"
+
+	"teiten/internal/casedb"
+)
+
+// parquetRowGroup bounds the rows that the writer holds before it writes them.
+const parquetRowGroup = 128 << 10
+
+// parquetRow is one row; times are nanoseconds since 1970 in UTC. The mark
+// fields are in the order of casedb.Marks.
+type parquetRow struct {
+	Window            int64  `parquet:"window,timestamp(nanosecond)"`
+	Sensor            string `parquet:"sensor,dict"`
+	Source            string `parquet:"source"`
+	Proto             string `parquet:"proto,dict"`
+	Port              int32  `parquet:"port"`
+	Class             string `parquet:"class,dict"`
+	Packets           int64  `parquet:"packets"`
+	Bytes             int64  `parquet:"bytes"`
+	Destinations      int64  `parquet:"destinations"`
+	First             int64  `parquet:"first,timestamp(nanosecond)"`
+	Last              int64  `parquet:"last,timestamp(nanosecond)"`
+	DestinationsExact bool   `parquet:"destinations_exact"`
+	ZMap              int64  `parquet:"zmap"`
+	ZMapOptions       int64  `parquet:"zmap_options"`
+	ZMapTime          int64  `parquet:"zmap_time"`
+	Masscan           int64  `parquet:"masscan"`
+	MasscanK          int64  `parquet:"masscan_k"`
+	Mirai             int64  `parquet:"mirai"`
+	MiraiK            int64  `parquet:"mirai_k"`
+	Nmap              int64  `parquet:"nmap"`
+	Unicornscan       int64  `parquet:"unicornscan"`
+	Hping             int64  `parquet:"hping3"`
+	AngryIP           int64  `parquet:"angryip"`
+	Worm445           int64  `parquet:"worm445"`
+	Slammer           int64  `parquet:"slammer"`
+	SYNPayload        int64  `parquet:"syn_payload"`
+	ReflectQuery      int64  `parquet:"reflect_query"`
+	SamePayload       int64  `parquet:"same_payload"`
+}
+
+type parquetWriter struct {
+	w    *parquet.GenericWriter[parquetRow]
+	rows []parquetRow
+}
+
+func newParquetWriter(w io.Writer) *parquetWriter {
+	return &parquetWriter{w: parquet.NewGenericWriter[parquetRow](w,
+		parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(parquetRowGroup))}
+}
+
+func (p *parquetWriter) WriteBatch(b *casedb.Batch) error {
+	var err error
+	b.Observations(func(o *casedb.Observation) bool {
+		p.rows = append(p.rows, parquetRow{
+			Window:            o.Window.UnixNano(),
+			Sensor:            b.Sensor,
+			Source:            o.Source.String(),
+			Proto:             ProtoName(o.Proto),
+			Port:              int32(o.Port),
+			Class:             string(o.Class),
+			Packets:           int64(o.Packets),
+			Bytes:             int64(o.Bytes),
+			Destinations:      int64(o.Destinations),
+			First:             o.First.UnixNano(),
+			Last:              o.Last.UnixNano(),
+			DestinationsExact: o.DestinationsExact,
+		})
+		r := &p.rows[len(p.rows)-1]
+		for _, m := range o.Marks {
+			*r.mark(m.Mark) = int64(m.Packets)
+		}
+		if len(p.rows) >= 1024 {
+			err = p.flush()
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.flush()
+}
+
+// mark returns the column of a mark.
+func (r *parquetRow) mark(m casedb.Mark) *int64 {
+	switch m {
+	case casedb.MarkZMap:
+		return &r.ZMap
+	case casedb.MarkZMapOptions:
+		return &r.ZMapOptions
+	case casedb.MarkZMapTime:
+		return &r.ZMapTime
+	case casedb.MarkMasscan:
+		return &r.Masscan
+	case casedb.MarkMasscanK:
+		return &r.MasscanK
+	case casedb.MarkMirai:
+		return &r.Mirai
+	case casedb.MarkMiraiK:
+		return &r.MiraiK
+	case casedb.MarkNmap:
+		return &r.Nmap
+	case casedb.MarkUnicornscan:
+		return &r.Unicornscan
+	case casedb.MarkHping:
+		return &r.Hping
+	case casedb.MarkAngryIP:
+		return &r.AngryIP
+	case casedb.MarkWorm445:
+		return &r.Worm445
+	case casedb.MarkSlammer:
+		return &r.Slammer
+	case casedb.MarkSYNPayload:
+		return &r.SYNPayload
+	case casedb.MarkReflectQuery:
+		return &r.ReflectQuery
+	case casedb.MarkSamePayload:
+		return &r.SamePayload
+	}
+	return new(int64) // a mark without a column: a test compares the two lists
+}
+
+func (p *parquetWriter) flush() error {
+	_, err := p.w.Write(p.rows)
+	p.rows = p.rows[:0]
+	return err
+}
+
+func (p *parquetWriter) Close() error { return p.w.Close() }
