@@ -1,0 +1,339 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// config is everything an operator sets before the start. What coordinators
+// change while teiten runs (rule modes, the stop switch, the allowlist) are
+// rows in the database instead. A value comes from, in rising order, the
+// default, the file, the environment, the command line.
+type config struct {
+	Database struct {
+		URL    string `toml:"url" secret:"true" help:"PostgreSQL server to use; empty: the embedded one. Give sslmode."`
+		Dir    string `toml:"dir" help:"Folder of the embedded PostgreSQL's data; empty: /var/lib/teiten/pg as root, else ~/.local/share/teiten/pg."`
+		BinDir string `toml:"bin_dir" help:"Folder of PostgreSQL's programs; empty: found."`
+	} `toml:"database"`
+	Web struct {
+		Listen      string `toml:"listen" help:"Address of the web UI."`
+		BaseURL     string `toml:"base_url" help:"URL under which people reach the web UI, for links in mails; empty: from listen."`
+		Researchers bool   `toml:"researchers" help:"Let researchers register their scanners on public pages."`
+	} `toml:"web"`
+	Organisation struct {
+		NameJA  string `toml:"name_ja" help:"Who we are, in Japanese."`
+		NameEN  string `toml:"name_en" help:"Who we are, in English."`
+		Email   string `toml:"email" help:"Address at which people reach a person."`
+		Phone   string `toml:"phone" help:"Telephone number, as it stands in mails."`
+		Website string `toml:"website" help:"Page that explains the observation."`
+	} `toml:"organisation"`
+	Mail struct {
+		Domain         string `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
+		Transport      string `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
+		Smarthost      string `toml:"smarthost" help:"host:port of the smarthost."`
+		TLS            string `toml:"tls" help:"starttls, implicit, optional or none."`
+		CAFile         string `toml:"ca_file" help:"PEM file of certificate authorities to trust beside the system's."`
+		Username       string `toml:"username" help:"User name at the smarthost."`
+		Password       string `toml:"password" secret:"true" help:"Password at the smarthost."`
+		HELO           string `toml:"helo" help:"Name we greet with; empty: the mail domain."`
+		InboundListen  string `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
+		PerHour        int    `toml:"per_hour" help:"At most so many mails an hour in total."`
+		PerContactHour int    `toml:"per_contact_hour" help:"At most so many mails an hour to one address."`
+	} `toml:"mail"`
+	RDAP struct {
+		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
+		URL     string `toml:"url" help:"Base URL of an RDAP server for mode url."`
+		Cache   string `toml:"cache" help:"Folder for the bootstrap files of mode live; empty: beside the database."`
+		Contact string `toml:"contact" help:"Address named to registries in the User-Agent."`
+	} `toml:"rdap"`
+	Constituency struct {
+		Countries []string `toml:"countries" help:"Countries (ISO 3166) whose infected hosts open cases."`
+		Prefixes  []string `toml:"prefixes" help:"Prefixes whose infected hosts open cases, whatever the country."`
+	} `toml:"constituency"`
+	Attribution struct {
+		LookBack time.Duration `toml:"look_back" help:"How far back a source's profile reaches."`
+		MaxAge   time.Duration `toml:"max_age" help:"Sources last seen longer ago than this open no case."`
+		TimeZone string        `toml:"time_zone" help:"Zone whose days TSUBAME's definition counts."`
+	} `toml:"attribution"`
+	Retention struct {
+		Observations time.Duration `toml:"observations" help:"How long observations are kept."`
+	} `toml:"retention"`
+	Log struct {
+		Level  string `toml:"level" help:"debug, info, warn or error."`
+		Format string `toml:"format" help:"text or json."`
+	} `toml:"log"`
+
+	origin map[string]string // where each key's value comes from
+}
+
+func defaultConfig() *config {
+	c := &config{origin: map[string]string{}}
+	c.Web.Listen = "127.0.0.1:8080"
+	c.Web.Researchers = true
+	c.Organisation.NameJA = "Example CSIRT"
+	c.Organisation.NameEN = "Example CSIRT"
+	c.Organisation.Email = "csirt@teiten.example"
+	c.Mail.Domain = "teiten.example"
+	c.Mail.Transport = "mailbox"
+	c.Mail.TLS = "starttls"
+	c.Mail.InboundListen = "127.0.0.1:2525"
+	c.Mail.PerHour = 200
+	c.Mail.PerContactHour = 5
+	c.RDAP.Mode = "recorded"
+	c.Constituency.Countries = []string{"JP"}
+	c.Attribution.LookBack = 14 * 24 * time.Hour
+	c.Attribution.MaxAge = 14 * 24 * time.Hour
+	c.Attribution.TimeZone = "Asia/Tokyo"
+	c.Retention.Observations = 400 * 24 * time.Hour
+	c.Log.Level = "info"
+	c.Log.Format = "text"
+	return c
+}
+
+// option is one configuration value.
+type option struct {
+	Key    string // "mail.domain"
+	Env    string // "TEITEN_MAIL_DOMAIN"
+	Help   string
+	Secret bool
+	value  reflect.Value
+}
+
+// options lists every value in the order of the struct.
+func (c *config) options() []option {
+	var out []option
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		section := v.Type().Field(i)
+		if !section.IsExported() {
+			continue
+		}
+		for j := range section.Type.NumField() {
+			f := section.Type.Field(j)
+			key := section.Tag.Get("toml") + "." + f.Tag.Get("toml")
+			out = append(out, option{
+				Key: key, Env: "TEITEN_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_")),
+				Help: f.Tag.Get("help"), Secret: f.Tag.Get("secret") != "", value: v.Field(i).Field(j),
+			})
+		}
+	}
+	return out
+}
+
+// String returns the value as it is written in the environment.
+func (o option) String() string {
+	switch v := o.value.Interface().(type) {
+	case []string:
+		return strings.Join(v, ",")
+	case time.Duration:
+		return formatDuration(v)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// formatDuration writes whole days as days: 400d reads better than 9600h0m0s.
+func formatDuration(d time.Duration) string {
+	if d > 0 && d%(24*time.Hour) == 0 {
+		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+	}
+	return d.String()
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.Atoi(days)
+		if err != nil || n < 0 || n > 100*366 {
+			return 0, fmt.Errorf("bad duration %q", s)
+		}
+		return time.Duration(n) * 24 * time.Hour, nil
+	}
+	return time.ParseDuration(s)
+}
+
+// set parses s into the value.
+func (o option) set(s string) error {
+	switch p := o.value.Addr().Interface().(type) {
+	case *string:
+		*p = s
+	case *bool:
+		b, err := strconv.ParseBool(s)
+		if err != nil {
+			return fmt.Errorf("%s: %q is neither true nor false", o.Key, s)
+		}
+		*p = b
+	case *int:
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return fmt.Errorf("%s: %q is not a number", o.Key, s)
+		}
+		*p = n
+	case *time.Duration:
+		d, err := parseDuration(s)
+		if err != nil {
+			return fmt.Errorf("%s: %q is not a duration such as 90m or 14d", o.Key, s)
+		}
+		*p = d
+	case *[]string:
+		*p = nil
+		for f := range strings.SplitSeq(s, ",") {
+			if f = strings.TrimSpace(f); f != "" {
+				*p = append(*p, f)
+			}
+		}
+	default:
+		return fmt.Errorf("%s: values of type %T cannot be set", o.Key, p)
+	}
+	return nil
+}
+
+// ownEnvironment are TEITEN_ variables that are not configuration.
+var ownEnvironment = []string{"TEITEN_CONFIG", "TEITEN_CORPUS", "TEITEN_TEST_DATABASE_URL"}
+
+// loadConfig reads the file (none if empty), the environment and the settings
+// of the command line. Unknown names and bad combinations are errors that name
+// them.
+func loadConfig(file string, env, settings []string) (*config, error) {
+	c := defaultConfig()
+	byKey, byEnv := map[string]option{}, map[string]option{}
+	for _, o := range c.options() {
+		byKey[o.Key], byEnv[o.Env] = o, o
+		c.origin[o.Key] = "default"
+	}
+	if file != "" {
+		if err := c.loadFile(file, byKey); err != nil {
+			return nil, err
+		}
+	}
+	sort.Strings(env)
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, "TEITEN_") || slices.Contains(ownEnvironment, name) {
+			continue
+		}
+		o, ok := byEnv[name]
+		if base, isFile := strings.CutSuffix(name, "_FILE"); !ok && isFile {
+			if o, ok = byEnv[base]; ok {
+				b, err := os.ReadFile(value)
+				if err != nil {
+					return nil, fmt.Errorf("environment: %s: %w", name, err)
+				}
+				value = strings.TrimRight(string(b), "\r\n")
+			}
+		}
+		if !ok {
+			return nil, fmt.Errorf("environment: no setting is named %s (teiten config lists them)", name)
+		}
+		if err := o.set(value); err != nil {
+			return nil, fmt.Errorf("environment: %s: %w", name, err)
+		}
+		c.origin[o.Key] = "environment " + name
+	}
+	for _, kv := range settings {
+		key, value, ok := strings.Cut(kv, "=")
+		o, known := byKey[key]
+		if !ok || !known {
+			return nil, usagef("--set %s: want KEY=VALUE with a key that teiten config lists", kv)
+		}
+		if err := o.set(value); err != nil {
+			return nil, usageError{err}
+		}
+		c.origin[key] = "command line"
+	}
+	return c, c.check()
+}
+
+func (c *config) loadFile(file string, byKey map[string]option) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	var tree map[string]map[string]any
+	if err := toml.Unmarshal(b, &tree); err != nil {
+		return fmt.Errorf("configuration %s: %w", file, err)
+	}
+	for section, values := range tree {
+		for name, value := range values {
+			key := section + "." + name
+			o, ok := byKey[key]
+			if !ok {
+				return fmt.Errorf("configuration %s: no setting is named %s (teiten config lists them)", file, key)
+			}
+			text := fmt.Sprint(value)
+			if list, ok := value.([]any); ok {
+				parts := make([]string, len(list))
+				for i, e := range list {
+					parts[i] = fmt.Sprint(e)
+				}
+				text = strings.Join(parts, ",")
+			}
+			if err := o.set(text); err != nil {
+				return fmt.Errorf("configuration %s: %w", file, err)
+			}
+			c.origin[key] = "file " + filepath.Base(file)
+		}
+	}
+	return nil
+}
+
+// check tells what does not fit together, all of it at once.
+func (c *config) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	oneOf := func(key, value string, values ...string) {
+		if !slices.Contains(values, value) {
+			bad("%s: %q is none of %s", key, value, strings.Join(values, ", "))
+		}
+	}
+	oneOf("mail.transport", c.Mail.Transport, "mailbox", "smtp")
+	oneOf("mail.tls", c.Mail.TLS, "starttls", "implicit", "optional", "none")
+	oneOf("rdap.mode", c.RDAP.Mode, "recorded", "live", "url")
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	if c.Mail.Transport == "smtp" && c.Mail.Smarthost == "" {
+		bad("mail.transport is smtp, so mail.smarthost must be set")
+	}
+	if c.Mail.Password != "" && c.Mail.TLS == "none" {
+		bad("mail.password would be sent in the clear: mail.tls must not be none")
+	}
+	if c.RDAP.Mode == "url" && c.RDAP.URL == "" {
+		bad("rdap.mode is url, so rdap.url must be set")
+	}
+	if c.Mail.Domain == "" || strings.ContainsAny(c.Mail.Domain, "@ <>\r\n") {
+		bad("mail.domain: %q is not a domain", c.Mail.Domain)
+	}
+	if c.Mail.PerHour < 0 || c.Mail.PerContactHour < 0 {
+		bad("mail.per_hour and mail.per_contact_hour must not be negative")
+	}
+	for _, p := range c.Constituency.Prefixes {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			bad("constituency.prefixes: %q is not a prefix", p)
+		}
+	}
+	for _, cc := range c.Constituency.Countries {
+		if len(cc) != 2 || cc != strings.ToUpper(cc) {
+			bad("constituency.countries: %q is not a country code such as JP", cc)
+		}
+	}
+	if _, err := time.LoadLocation(c.Attribution.TimeZone); err != nil {
+		bad("attribution.time_zone: %w", err)
+	}
+	for key, d := range map[string]time.Duration{"attribution.look_back": c.Attribution.LookBack,
+		"attribution.max_age": c.Attribution.MaxAge, "retention.observations": c.Retention.Observations} {
+		if d <= 0 {
+			bad("%s must be positive", key)
+		}
+	}
+	return errors.Join(errs...)
+}
