@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -119,7 +120,7 @@ func mayEnter(mode fs.FileMode, st *syscall.Stat_t, a account) bool {
 }
 
 // makeSocketDir creates the folder of the socket, mode 0700 and owned by the account: in the data folder, or
-// where that path would be too long for a socket, in the system's place for such things.
+// where that path does not do for a socket, in the system's place for such things.
 func (f folders) makeSocketDir(a account) (string, error) {
 	sum := sha256.Sum256([]byte(f.base))
 	short := fmt.Sprintf("teiten-%d-%x", os.Geteuid(), sum[:6])
@@ -134,6 +135,10 @@ func (f folders) makeSocketDir(a account) (string, error) {
 	for _, dir := range candidates {
 		if len(filepath.Join(dir, socketFile)) > maxSocketPath {
 			failed = append(failed, fmt.Errorf("%s: longer than %d bytes", dir, maxSocketPath))
+			continue
+		}
+		if strings.Contains(dir, ",") { // in a database URL a comma separates hosts
+			failed = append(failed, fmt.Errorf("%s: holds a comma", dir))
 			continue
 		}
 		err := makePrivate(dir, a)

@@ -26,7 +26,9 @@ const (
 	// quitPatience is how long a server may take to stop at once.
 	quitPatience = 5 * time.Second
 	// zombiePatience is how long we wait for the parent of a dead server to take note of its end.
-	zombiePatience = 3 * time.Second
+	zombiePatience = time.Second
+	// unfinishedPatience is how long we try to remove a cluster that a killed initdb left.
+	unfinishedPatience = 3 * time.Second
 	// inUsePatience is how long a first start waits for the remains of an earlier server to go away.
 	inUsePatience = 30 * time.Second
 	// restartMin and restartMax bound the pause between two starts of a server that dies.
@@ -136,10 +138,7 @@ func (c *Cluster) prepare() error {
 	} else if err != nil {
 		return fmt.Errorf("look at the data folder: %w", err)
 	}
-	c.mu.Lock()
-	known := c.socketDir
-	c.mu.Unlock()
-	if known == "" {
+	if known := c.socketFolder(); known == "" {
 		dir, err := c.folders.makeSocketDir(c.account)
 		if err != nil {
 			return err
@@ -148,21 +147,21 @@ func (c *Cluster) prepare() error {
 	} else if err := makePrivate(known, c.account); err != nil {
 		return fmt.Errorf("create the socket folder: %w", err)
 	}
-	return c.clearEarlier()
+	if err := c.clearEarlier(); err != nil {
+		return err
+	}
+	// No server is left, and the folder is ours alone: whatever process the socket's lock names is another one.
+	socketLock := filepath.Join(c.socketFolder(), socketFile+".lock")
+	if err := os.Remove(socketLock); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the socket's lock: %w", err)
+	}
+	return nil
 }
 
 // initialize makes the cluster under a temporary name and renames it, so that a data folder is complete or
 // absent whenever we are killed.
 func (c *Cluster) initialize() error {
-	leftovers, err := filepath.Glob(filepath.Join(c.folders.base, newDataPattern))
-	if err != nil {
-		return fmt.Errorf("look for unfinished data folders: %w", err)
-	}
-	for _, dir := range leftovers {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("remove an unfinished data folder: %w", err)
-		}
-	}
+	c.removeUnfinished()
 	fresh, err := os.MkdirTemp(c.folders.base, newDataPattern)
 	if err != nil {
 		return fmt.Errorf("create the data folder: %w", err)
@@ -205,6 +204,28 @@ func (c *Cluster) initialize() error {
 	}
 	c.log.Info("database cluster created", "dir", c.folders.data, "took", time.Since(begun).Round(time.Millisecond))
 	return nil
+}
+
+// removeUnfinished removes clusters that a kill left half made. The last programs of that initdb may still be
+// writing, so it tries for a while; what stays takes room and does no other harm.
+func (c *Cluster) removeUnfinished() {
+	leftovers, err := filepath.Glob(filepath.Join(c.folders.base, newDataPattern))
+	if err != nil {
+		c.log.Warn("look for unfinished data folders", "err", err)
+	}
+	for _, dir := range leftovers {
+		begun := time.Now()
+		for {
+			err := os.RemoveAll(dir)
+			if err == nil {
+				break
+			}
+			if time.Since(begun) > unfinishedPatience || c.sleep(pollEvery) {
+				c.log.Warn("remove an unfinished data folder", "err", err)
+				break
+			}
+		}
+	}
 }
 
 // clearEarlier sees to it that no earlier server holds the data folder. The lock is ours, so a server that is
@@ -311,8 +332,6 @@ func (c *Cluster) serve(ready func()) error {
 }
 
 func (c *Cluster) serverArgs() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	settings := map[string]string{
 		"listen_addresses":        "",
 		"unix_socket_permissions": "0700",
@@ -331,7 +350,7 @@ func (c *Cluster) serverArgs() []string {
 		settings[name] = value
 	}
 	// The value is a list of folders, so one with a comma or a blank needs quotes.
-	args := []string{"-D", c.folders.data, "-k", `"` + strings.ReplaceAll(c.socketDir, `"`, `""`) + `"`}
+	args := []string{"-D", c.folders.data, "-k", `"` + strings.ReplaceAll(c.socketFolder(), `"`, `""`) + `"`}
 	for _, name := range sortedKeys(settings) {
 		args = append(args, "-c", name+"="+settings[name])
 	}
@@ -418,10 +437,7 @@ func (c *Cluster) ensureDatabase(ctx context.Context) error {
 }
 
 func (c *Cluster) psql(ctx context.Context, dbname, statement string) (string, error) {
-	c.mu.Lock()
-	socketDir := c.socketDir
-	c.mu.Unlock()
-	cmd := exec.CommandContext(ctx, c.bin.path("psql"), "-XAtq", "-h", socketDir, "-p", socketPort,
+	cmd := exec.CommandContext(ctx, c.bin.path("psql"), "-XAtq", "-h", c.socketFolder(), "-p", socketPort,
 		"-U", superuser, "-d", dbname, "-c", statement)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "PGCONNECT_TIMEOUT=20"}
@@ -439,6 +455,12 @@ func (c *Cluster) sleep(d time.Duration) bool {
 	case <-timer.C:
 		return false
 	}
+}
+
+func (c *Cluster) socketFolder() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.socketDir
 }
 
 func (c *Cluster) setSocketDir(dir string) {
