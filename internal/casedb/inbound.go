@@ -1,6 +1,12 @@
 package casedb
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+)
 
 // InboundClass is what a mail that came to us is.
 type InboundClass string
@@ -51,14 +57,220 @@ type Inbound struct {
 	ProcessedAt   *time.Time   `db:"processed_at"`
 }
 
-// Suppression is an address we no longer write to, in base form (lower case).
-type Suppression struct {
-	ID        int64      `db:"id"`
-	Address   string     `db:"address"`
-	Reason    string     `db:"reason"`
-	MessageID *int64     `db:"message_id"`
-	CreatedAt time.Time  `db:"created_at"`
-	Until     *time.Time `db:"until"`
-	LiftedAt  *time.Time `db:"lifted_at"`
-	LiftedBy  string     `db:"lifted_by"`
+// The ways an inbound mail is matched to what it is about.
+const (
+	MatchedByToken   = "token"   // envelope or reply token with our HMAC
+	MatchedByHeader  = "header"  // In-Reply-To, References, or the returned mail's Message-ID
+	MatchedBySubject = "subject" // the case's tag
+	MatchedByHand    = "hand"    // filed by a coordinator
+)
+
+const inboundColumns = `id, received_at, envelope_from, envelope_to, raw, state, attempts, next_attempt_at, last_error,
+	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, subject, text,
+	header_id, processed_at`
+
+// inboundListColumns leaves the mail itself out.
+const inboundListColumns = `id, received_at, envelope_from, envelope_to, ''::bytea as raw, state, attempts, next_attempt_at, last_error,
+	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, subject, text,
+	header_id, processed_at`
+
+// StoreInbound keeps a mail that came to us, before its sender is told that we
+// have it.
+func (q *Queries) StoreInbound(ctx context.Context, from, to string, raw []byte, now time.Time) (int64, error) {
+	var id int64
+	err := q.q.GetContext(ctx, &id, `insert into inbound (received_at, envelope_from, envelope_to, raw, state, next_attempt_at)
+		values ($1, $2, $3, $4, 'received', $1) returning id`, now, CleanLine(from, 500), CleanLine(to, 500), raw)
+	return id, fail("store inbound mail", err)
+}
+
+// ClaimInbound returns at most limit mails that nothing was made of yet. They
+// are due again after a back-off, so a mail whose worker dies is not lost.
+func (q *Queries) ClaimInbound(ctx context.Context, limit int, now time.Time) ([]Inbound, error) {
+	var in []Inbound
+	err := q.q.SelectContext(ctx, &in, `update inbound set attempts = attempts + 1,
+		next_attempt_at = cast($1 as timestamptz) + least(power(2, attempts) * interval '30 seconds', interval '1 hour')
+		where id in (select id from inbound where state = 'received' and next_attempt_at <= $1
+			order by next_attempt_at, id limit $2 for update skip locked)
+		returning `+inboundColumns, now, limit)
+	return in, fail("claim inbound mail", err)
+}
+
+// FailInbound notes why a claimed mail could not be processed. After the last
+// try it becomes failed; the mail itself stays.
+func (q *Queries) FailInbound(ctx context.Context, in Inbound, reason string, last bool, now time.Time) error {
+	state := InboundReceived
+	if last {
+		state = InboundFailed
+	}
+	_, err := q.q.ExecContext(ctx, `update inbound set state = $3, last_error = $4, processed_at = case when $3 = 'failed' then $5::timestamptz end
+		where id = $1 and attempts = $2 and state = 'received'`, in.ID, in.Attempts, state, Clean(reason, 2000), now)
+	return fail("note failure of inbound mail", err)
+}
+
+// Inbound returns the inbound mail with the id.
+func (q *Queries) Inbound(ctx context.Context, id int64) (Inbound, error) {
+	var in Inbound
+	err := q.q.GetContext(ctx, &in, `select `+inboundColumns+` from inbound where id = $1`, id)
+	return in, fail("get inbound mail", err)
+}
+
+// CaseInbound returns the latest limit inbound mails of a case, newest first,
+// without their raw contents.
+func (q *Queries) CaseInbound(ctx context.Context, caseID int64, limit int) ([]Inbound, error) {
+	var in []Inbound
+	err := q.q.SelectContext(ctx, &in, `select `+inboundListColumns+` from inbound where case_id = $1
+		order by id desc limit $2`, caseID, limit)
+	return in, fail("list inbound mail of case", err)
+}
+
+// UnmatchedInbound returns at most limit mails that belong to no case and no
+// message, or could not be read, with ids below before (0: from the newest),
+// newest first, without their raw contents.
+func (q *Queries) UnmatchedInbound(ctx context.Context, before int64, limit int) ([]Inbound, error) {
+	var in []Inbound
+	err := q.q.SelectContext(ctx, &in, `select `+inboundListColumns+` from inbound
+		where state in ('processed','failed') and case_id is null and message_id is null and ($1 = 0 or id < $1)
+		order by id desc limit $2`, before, limit)
+	return in, fail("list unmatched mail", err)
+}
+
+// MessageByHeaderIDs returns the newest message that has one of the
+// Message-IDs (without brackets).
+func (q *Queries) MessageByHeaderIDs(ctx context.Context, ids []string) (Message, error) {
+	var m Message
+	err := q.q.GetContext(ctx, &m, `select `+messageColumns+` from message where message_id = any($1)
+		order by id desc limit 1`, pq.Array(ids))
+	return m, fail("find message by Message-ID", err)
+}
+
+// ProcessInbound records what a claimed mail turned out to be, and lets it take
+// effect on the message and case it is about, exactly once. suppress is the
+// sentence why the message's recipient gets no more mail; it counts for a
+// trusted hard bounce only. ErrStale if somebody else has the mail by now.
+func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, now time.Time) error {
+	var m *Message
+	var c *Case
+	if in.MessageID != nil {
+		locked, its, err := t.lockMessage(ctx, *in.MessageID, 0)
+		if err != nil {
+			return err
+		}
+		m, c = &locked, its
+		in.CaseID = locked.CaseID
+	} else if in.CaseID != nil {
+		locked, err := t.LockCase(ctx, *in.CaseID)
+		if err != nil {
+			return err
+		}
+		c = &locked
+	}
+	res, err := t.q.ExecContext(ctx, `update inbound set state = 'processed', class = $3, hard = $4, status = $5, recipient = $6,
+		trusted = $7, matched_by = $8, case_id = $9, message_id = $10, remote_ticket = $11, sender = $12, subject = $13,
+		text = $14, header_id = $15, processed_at = $16, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
+		in.ID, in.Attempts, in.Class, in.Hard, CleanLine(in.Status, 20), CleanLine(in.Recipient, 254), in.Trusted, in.MatchedBy,
+		in.CaseID, in.MessageID, CleanLine(in.RemoteTicket, 100), CleanLine(in.Sender, 254), CleanLine(in.Subject, 500),
+		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now)
+	if err = oneRow(res, err); err != nil {
+		if err = fail("process inbound mail", err); isNotFound(err) {
+			return fmt.Errorf("process inbound mail %d: %w", in.ID, ErrStale)
+		}
+		return err
+	}
+	if in.Class == InboundBounce && in.Trusted && m != nil {
+		if err := t.messageBounced(ctx, in, m, suppress, now); err != nil {
+			return err
+		}
+	}
+	if c == nil {
+		return nil
+	}
+	return t.inboundEvent(ctx, in, c, suppress, now)
+}
+
+func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppress string, now time.Time) error {
+	// A queued one is here too: the first attempt arrived, its end was lost.
+	if m.State == MessageSent || (m.State == MessageQueued && in.Hard) {
+		if _, err := t.q.ExecContext(ctx, `update message set state = 'bounced', next_attempt_at = null, last_error = $2,
+			version = version + 1 where id = $1`, m.ID, CleanLine("bounced: "+in.Status, 200)); err != nil {
+			return fail("mark message bounced", err)
+		}
+	}
+	if !in.Hard || suppress == "" {
+		return nil
+	}
+	// Whom the bounce names may be anybody; the message is ours.
+	return t.Suppress(ctx, Suppression{Address: m.Recipient, Reason: suppress, MessageID: &m.ID, CreatedAt: now})
+}
+
+// inboundEvent writes the event of a mail and moves its case.
+func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, suppress string, now time.Time) error {
+	ev := CaseEvent{Actor: in.Sender, InboundID: &in.ID, MessageID: in.MessageID,
+		Data: JSON[EventData]{EventData{Contact: CleanLine(in.Recipient, 254), Status: CleanLine(in.Status, 20), Ticket: CleanLine(in.RemoteTicket, 100)}}}
+	if ev.Actor = CleanLine(ev.Actor, 254); ev.Actor == "" {
+		ev.Actor = ActorSystem
+	}
+	ch := CaseChange{}
+	switch in.Class {
+	case InboundBounce:
+		ev.Kind, ev.Text = EventBounce, Clean(in.Text, 4000)
+		if !in.Trusted {
+			ev.Kind = EventForged
+			break
+		}
+		ev.Data.V.Reason = "soft"
+		if in.Hard {
+			ev.Data.V.Reason = "hard"
+		}
+		if c.State.Live() {
+			ch.Waiting = WaitFor(WaitingBounce)
+		}
+	case InboundDelay:
+		ev.Kind, ev.Text = EventDelay, Clean(in.Text, 4000)
+	case InboundAutoReply:
+		ev.Kind, ev.Text = EventAutoReply, Clean(in.Text, 20_000)
+	case InboundFeedback:
+		ev.Kind, ev.Text = EventFeedback, Clean(in.Text, 20_000)
+		ch.Waiting = WaitFor(WaitingAttention)
+	case InboundHuman:
+		ev.Kind, ev.Text = EventReply, Clean(in.Text, 200_000)
+		// Whoever knows a case's number can write its tag: such a mail is shown
+		// to a coordinator, who judges whether the owner has answered.
+		if in.MatchedBy != MatchedBySubject && c.State.Live() {
+			ch.State = CaseAnswered
+		}
+		ch.Waiting = WaitFor(WaitingReply)
+	default:
+		return fmt.Errorf("inbound mail %d of class %q: %w", in.ID, in.Class, ErrState)
+	}
+	ch.Event = ev
+	if err := t.ChangeCase(ctx, c, ch, now); err != nil {
+		return err
+	}
+	if in.Class == InboundBounce && in.Trusted && in.Hard && suppress != "" {
+		return t.AddEvent(ctx, CaseEvent{CaseID: c.ID, At: now, Kind: EventSuppressed, Actor: ActorSystem, MessageID: in.MessageID,
+			InboundID: &in.ID, Text: suppress})
+	}
+	return nil
+}
+
+// FileInbound gives an unmatched mail to a case; its event follows as if it had
+// been matched. ErrState if it belongs to a case already or was not processed.
+func (t *Tx) FileInbound(ctx context.Context, id, caseID int64, by string, now time.Time) error {
+	c, err := t.LockCase(ctx, caseID)
+	if err != nil {
+		return err
+	}
+	var in Inbound
+	err = t.q.GetContext(ctx, &in, `update inbound set case_id = $2, matched_by = $3
+		where id = $1 and case_id is null and message_id is null and state = 'processed' returning `+inboundColumns, id, caseID, MatchedByHand)
+	if err = fail("file inbound mail", err); err != nil {
+		if isNotFound(err) {
+			return fmt.Errorf("file inbound mail %d: %w", id, ErrState)
+		}
+		return err
+	}
+	if err := t.inboundEvent(ctx, in, &c, "", now); err != nil {
+		return err
+	}
+	return t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Text: "mail filed by hand"})
 }

@@ -3,6 +3,7 @@ package casedb
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"strings"
 	"time"
 )
@@ -122,8 +123,8 @@ func (t *Tx) InsertMessage(ctx context.Context, m Message, actor string) (Messag
 // attempt is under way for.
 func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by, reason string, now time.Time) error {
 	var ids []int64
-	err := t.q.SelectContext(ctx, &ids, `update message set state = 'canceled', version = version + 1, last_error = $2
-		where case_id = $1 and state in ('held','queued') returning id`, caseID, reason)
+	err := t.q.SelectContext(ctx, &ids, `update message m set state = 'canceled', version = version + 1, last_error = $2
+		where case_id = $1 and state in ('held','queued') and not `+underWay+`$3) returning id`, caseID, reason, now.Add(-AttemptLease))
 	if err != nil {
 		return fail("cancel messages", err)
 	}
@@ -133,6 +134,42 @@ func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by, reason string
 		}
 	}
 	return nil
+}
+
+// AttemptLease is how long an attempt may take. One that has no end by then
+// died with its process.
+const AttemptLease = 7 * time.Minute
+
+// underWay is the condition that somebody is sending message m right now. The
+// time since which such an attempt can still be alive and a closing
+// parenthesis follow it.
+const underWay = `exists (select 1 from message_attempt a where a.message_id = m.id and a.n = m.attempts
+	and a.outcome = 'delivering' and a.started_at > `
+
+// Message returns the message with the id.
+func (q *Queries) Message(ctx context.Context, id int64) (Message, error) {
+	var m Message
+	err := q.q.GetContext(ctx, &m, `select `+messageColumns+` from message where id = $1`, id)
+	return m, fail("get message", err)
+}
+
+// CaseMessages returns the latest limit messages of a case, oldest first.
+func (q *Queries) CaseMessages(ctx context.Context, caseID int64, limit int) ([]Message, error) {
+	var m []Message
+	err := q.q.SelectContext(ctx, &m, `select `+messageColumns+` from message where case_id = $1
+		order by id desc limit $2`, caseID, limit)
+	slices.Reverse(m)
+	return m, fail("list messages of case", err)
+}
+
+// MessageAttempts returns the latest limit attempts to send a message, oldest
+// first.
+func (q *Queries) MessageAttempts(ctx context.Context, messageID int64, limit int) ([]Attempt, error) {
+	var a []Attempt
+	err := q.q.SelectContext(ctx, &a, `select message_id, n, started_at, finished_at, outcome, code, enhanced, response
+		from message_attempt where message_id = $1 order by n desc limit $2`, messageID, limit)
+	slices.Reverse(a)
+	return a, fail("list attempts", err)
 }
 
 // NewIdentity makes what names a new message: its Message-ID (without

@@ -1,0 +1,383 @@
+package casedb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// lockMessage locks a message's case and then the message, in the order that
+// everybody keeps to; Case is nil for a message about a registration. With a
+// version above 0 it is for a change that a person decided on while looking
+// at that version: ErrStale if the message has moved on since.
+func (t *Tx) lockMessage(ctx context.Context, id int64, version int) (Message, *Case, error) {
+	var m Message
+	var caseID *int64
+	if err := t.q.GetContext(ctx, &caseID, `select case_id from message where id = $1`, id); err != nil {
+		return m, nil, fail("find message", err)
+	}
+	var c *Case
+	if caseID != nil {
+		locked, err := t.LockCase(ctx, *caseID)
+		if err != nil {
+			return m, nil, err
+		}
+		c = &locked
+	}
+	err := t.q.GetContext(ctx, &m, `select `+messageColumns+` from message where id = $1 for update`, id)
+	if err != nil {
+		return m, c, fail("lock message", err)
+	}
+	if version > 0 && m.Version != version {
+		return m, c, fmt.Errorf("message %d: %w", id, ErrStale)
+	}
+	return m, c, nil
+}
+
+// wrongState is the error of a change that a message's state does not allow.
+func wrongState(m Message, op string) error {
+	return fmt.Errorf("%s message %d, which is %s: %w", op, m.ID, m.State, ErrState)
+}
+
+// settled returns ErrState while an attempt for the message is under way.
+func (t *Tx) settled(ctx context.Context, m Message, op string, now time.Time) error {
+	var under bool
+	err := t.q.GetContext(ctx, &under, `select `+underWay+`$2) from message m where m.id = $1`, m.ID, now.Add(-AttemptLease))
+	if err != nil {
+		return fail("look for an attempt under way", err)
+	}
+	if under {
+		return fmt.Errorf("%s message %d, which is being sent: %w", op, m.ID, ErrState)
+	}
+	return nil
+}
+
+// ApproveMessage releases a held message: it is due at once. A contact that a
+// coordinator has to approve once is approved with it. The case becomes open
+// and waits for nothing. ErrStale if the message has another version by now,
+// ErrState if it is not held.
+func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by string, now time.Time) error {
+	m, c, err := t.lockMessage(ctx, id, version)
+	if err != nil {
+		return err
+	}
+	if m.State != MessageHeld {
+		return wrongState(m, "approve")
+	}
+	if c != nil && !c.State.Live() {
+		return fmt.Errorf("approve message %d of case %s, which is %s: %w", id, c.Number, c.State, ErrState)
+	}
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'queued', approved_by = $2, approved_at = $3,
+		next_attempt_at = $3, version = version + 1 where id = $1`, id, by, now); err != nil {
+		return fail("approve message", err)
+	}
+	if m.ContactID != nil {
+		if _, err := t.q.ExecContext(ctx, `update contact set approved_at = $2, approved_by = $3
+			where id = $1 and gate = 'approve' and approved_at is null`, *m.ContactID, now, by); err != nil {
+			return fail("approve contact", err)
+		}
+	}
+	if c == nil {
+		return nil
+	}
+	ch := CaseChange{Event: CaseEvent{Kind: EventApproved, Actor: by, MessageID: &id,
+		Data: JSON[EventData]{EventData{Contact: m.Recipient}}}}
+	if c.State == CaseNew {
+		ch.State = CaseOpen
+	}
+	if c.Waiting == WaitingApproval {
+		ch.Waiting = WaitFor(WaitingNone)
+	}
+	return t.ChangeCase(ctx, c, ch, now)
+}
+
+// HoldMessage takes a queued message back for approval. ErrState if it is not
+// queued or is being sent at this moment.
+func (t *Tx) HoldMessage(ctx context.Context, id int64, version int, by, reason string, now time.Time) error {
+	m, c, err := t.lockMessage(ctx, id, version)
+	if err != nil {
+		return err
+	}
+	if m.State != MessageQueued {
+		return wrongState(m, "hold")
+	}
+	if err := t.settled(ctx, m, "hold", now); err != nil {
+		return err
+	}
+	return t.holdLocked(ctx, m, c, by, reason, now)
+}
+
+// holdLocked holds a locked message.
+func (t *Tx) holdLocked(ctx context.Context, m Message, c *Case, by, reason string, now time.Time) error {
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'held', hold_reason = $2, next_attempt_at = null,
+		version = version + 1 where id = $1`, m.ID, Clean(reason, 2000)); err != nil {
+		return fail("hold message", err)
+	}
+	if c == nil {
+		return nil
+	}
+	ch := CaseChange{Event: CaseEvent{Kind: EventHeld, Actor: by, MessageID: &m.ID, Text: reason,
+		Data: JSON[EventData]{EventData{Contact: m.Recipient, Reason: reason}}}}
+	if c.State.Live() {
+		ch.Waiting = WaitFor(WaitingApproval)
+	}
+	return t.ChangeCase(ctx, c, ch, now)
+}
+
+// EditMessage replaces subject and body of a held or queued message that was
+// never attempted; from then on they are the coordinator's and not composed
+// again.
+func (t *Tx) EditMessage(ctx context.Context, id int64, version int, subject, body, by string, now time.Time) error {
+	m, c, err := t.lockMessage(ctx, id, version)
+	if err != nil {
+		return err
+	}
+	// After an attempt the receiver may have the first text already, and a
+	// retry must be the same mail.
+	if (m.State != MessageHeld && m.State != MessageQueued) || m.Attempts > 0 {
+		return wrongState(m, "edit")
+	}
+	body = strings.ReplaceAll(body, "\r\n", "\n")
+	if _, err := t.q.ExecContext(ctx, `update message set subject = $2, body = $3, edited = true, raw = null,
+		version = version + 1 where id = $1`, id, CleanLine(subject, 500), Clean(body, 200_000)); err != nil {
+		return fail("edit message", err)
+	}
+	if c == nil {
+		return nil
+	}
+	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventEdited, Actor: by, MessageID: &id}}, now)
+}
+
+// CancelMessage cancels a held or queued message. The case waits for its
+// approval no longer. ErrState if it is neither or is being sent.
+func (t *Tx) CancelMessage(ctx context.Context, id int64, version int, by, reason string, now time.Time) error {
+	m, c, err := t.lockMessage(ctx, id, version)
+	if err != nil {
+		return err
+	}
+	if m.State != MessageHeld && m.State != MessageQueued {
+		return wrongState(m, "cancel")
+	}
+	if err := t.settled(ctx, m, "cancel", now); err != nil {
+		return err
+	}
+	return t.cancelLocked(ctx, m, c, by, reason, now)
+}
+
+func (t *Tx) cancelLocked(ctx context.Context, m Message, c *Case, by, reason string, now time.Time) error {
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'canceled', last_error = $2, next_attempt_at = null,
+		version = version + 1 where id = $1`, m.ID, Clean(reason, 2000)); err != nil {
+		return fail("cancel message", err)
+	}
+	if c == nil {
+		return nil
+	}
+	ch := CaseChange{Event: CaseEvent{Kind: EventCanceled, Actor: by, MessageID: &m.ID, Text: reason}}
+	if c.Waiting == WaitingApproval {
+		ch.Waiting = WaitFor(WaitingNone)
+	}
+	return t.ChangeCase(ctx, c, ch, now)
+}
+
+// SendAgain writes a new notification for a live case to its contact: held, or
+// due at once when the coordinator releases it in the same breath. domain is
+// our mail domain. ErrState if the case has ended or has no contact,
+// ErrConflict if a notification is under way already.
+func (t *Tx) SendAgain(ctx context.Context, caseID int64, version int, domain string, release bool, by string, now time.Time) (Message, error) {
+	c, err := t.LockCaseVersion(ctx, caseID, version)
+	if err != nil {
+		return Message{}, err
+	}
+	return t.notify(ctx, &c, "again", domain, release, by, now)
+}
+
+// notify writes a notification for a locked case.
+func (t *Tx) notify(ctx context.Context, c *Case, reason, domain string, release bool, by string, now time.Time) (Message, error) {
+	if !c.State.Live() || c.ContactID == nil {
+		return Message{}, fmt.Errorf("notify for case %s: %w", c.Number, ErrState)
+	}
+	var email string
+	if err := t.q.GetContext(ctx, &email, `select email from contact where id = $1 and retired_at is null`, *c.ContactID); err != nil {
+		return Message{}, fail("find the case's contact", err)
+	}
+	m := Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: PurposeNotification, State: MessageHeld, Reason: reason,
+		HoldReason: "by hand", Recipient: email, Language: c.Language, CreatedAt: now}
+	m.HeaderID, m.Token = NewIdentity(domain)
+	waiting := WaitingApproval
+	if release {
+		m.State, m.HoldReason, m.NextAttemptAt = MessageQueued, "", &now
+		m.ApprovedBy, m.ApprovedAt = by, &now
+		waiting = WaitingNone
+	}
+	m, err := t.InsertMessage(ctx, m, by)
+	if err != nil {
+		return m, err
+	}
+	if release {
+		if _, err := t.q.ExecContext(ctx, `update contact set approved_at = $2, approved_by = $3
+			where id = $1 and gate = 'approve' and approved_at is null`, *m.ContactID, now, by); err != nil {
+			return m, fail("approve contact", err)
+		}
+	}
+	// InsertMessage told of it; here only the case's own columns move.
+	state := c.State
+	if release && state == CaseNew {
+		state = CaseOpen
+	}
+	return m, t.setCase(ctx, c, state, waiting, now)
+}
+
+// setCase moves a locked case without an event of its own, for changes whose
+// event is written already.
+func (t *Tx) setCase(ctx context.Context, c *Case, state CaseState, waiting Waiting, now time.Time) error {
+	if !MayMove(c.State, state) {
+		return fmt.Errorf("case %s from %s to %s: %w", c.Number, c.State, state, ErrState)
+	}
+	since := c.WaitingSince
+	if waiting != c.Waiting {
+		since = &now
+	}
+	if waiting == WaitingNone {
+		since = nil
+	}
+	err := t.q.GetContext(ctx, c, `update cases set state = $2, waiting = $3, waiting_since = $4,
+		version = version + 1, updated_at = $5 where id = $1 returning `+caseColumns, c.ID, state, waiting, since, now)
+	return fail("change case", err)
+}
+
+// AnswerCase writes a coordinator's mail in the thread of a case, due at once.
+// inboundID is the mail it answers, whose sender gets it, or nil: then the
+// case's contact gets it. domain is our mail domain.
+func (t *Tx) AnswerCase(ctx context.Context, caseID int64, version int, inboundID *int64, text, domain, by string, now time.Time) (Message, error) {
+	c, err := t.LockCaseVersion(ctx, caseID, version)
+	if err != nil {
+		return Message{}, err
+	}
+	if strings.TrimSpace(text) == "" {
+		return Message{}, fmt.Errorf("answer without text: %w", ErrState)
+	}
+	m := Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: PurposeAnswer, State: MessageQueued, Reason: "answer",
+		Language: c.Language, Body: Clean(strings.ReplaceAll(text, "\r\n", "\n"), 200_000), NextAttemptAt: &now,
+		ApprovedBy: by, ApprovedAt: &now, CreatedAt: now}
+	m.HeaderID, m.Token = NewIdentity(domain)
+	switch {
+	case inboundID != nil:
+		in, err := t.Inbound(ctx, *inboundID)
+		if err != nil {
+			return m, err
+		}
+		if in.CaseID == nil || *in.CaseID != caseID || in.Class != InboundHuman || in.Sender == "" {
+			return m, fmt.Errorf("answer inbound mail %d in case %s: %w", in.ID, c.Number, ErrState)
+		}
+		m.Recipient, m.InReplyTo, m.Subject = in.Sender, in.HeaderID, in.Subject
+	case c.ContactID != nil:
+		if err := t.q.GetContext(ctx, &m.Recipient, `select email from contact where id = $1`, *c.ContactID); err != nil {
+			return m, fail("find the case's contact", err)
+		}
+	default:
+		return m, fmt.Errorf("answer case %s, which has no contact: %w", c.Number, ErrState)
+	}
+	if m.Recipient == "" {
+		return m, fmt.Errorf("answer case %s without an address: %w", c.Number, ErrState)
+	}
+	if m, err = t.InsertMessage(ctx, m, by); err != nil {
+		return m, err
+	}
+	waiting := c.Waiting
+	if waiting == WaitingReply {
+		waiting = WaitingNone
+	}
+	return m, t.setCase(ctx, &c, c.State, waiting, now)
+}
+
+// ContactChange is whom a case should write to from now on: an existing
+// contact of its owner, or an address a coordinator knows better.
+type ContactChange struct {
+	ContactID int64  // of the case's owner; 0: by Email
+	Email     string // made a contact with provenance override if the owner has no such contact
+	Name      string
+	Language  string // ja or en; empty: the case's
+	Why       string // kept with the contact and the event
+}
+
+// ChangeContact gives a live case another contact. Its notification under way
+// is redirected if it was never attempted; if there is none, a new held one is
+// written. domain is our mail domain.
+func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch ContactChange, domain, by string, now time.Time) (Contact, error) {
+	c, err := t.LockCaseVersion(ctx, caseID, version)
+	if err != nil {
+		return Contact{}, err
+	}
+	if !c.State.Live() {
+		return Contact{}, fmt.Errorf("change the contact of case %s, which is %s: %w", c.Number, c.State, ErrState)
+	}
+	contact, err := t.findOrMakeContact(ctx, &c, ch, by, now)
+	if err != nil {
+		return contact, err
+	}
+	if err := t.SetCaseContact(ctx, &c, contact, by, ch.Why, now); err != nil {
+		return contact, err
+	}
+	var open *Message
+	var m Message
+	err = t.q.GetContext(ctx, &m, `select `+messageColumns+` from message
+		where case_id = $1 and purpose = 'notification' and state in ('held','queued') for update`, caseID)
+	if err = fail("find the notification under way", err); err == nil {
+		open = &m
+	} else if !isNotFound(err) {
+		return contact, err
+	}
+	if open != nil && open.Attempts > 0 {
+		// The first mail may have arrived. It ends here, and a new one starts.
+		if err := t.settled(ctx, *open, "redirect", now); err != nil {
+			return contact, err
+		}
+		if err := t.cancelLocked(ctx, *open, &c, by, "contact changed", now); err != nil {
+			return contact, err
+		}
+		open = nil
+	}
+	if open == nil {
+		_, err = t.notify(ctx, &c, "contact-changed", domain, false, by, now)
+		return contact, err
+	}
+	if _, err := t.q.ExecContext(ctx, `update message set contact_id = $2, recipient = $3, language = $4, raw = null,
+		version = version + 1 where id = $1`, open.ID, contact.ID, contact.Email, contact.Language); err != nil {
+		return contact, fail("redirect message", err)
+	}
+	if open.State == MessageQueued {
+		open.Recipient = contact.Email
+		return contact, t.holdLocked(ctx, *open, &c, by, "contact changed", now)
+	}
+	return contact, t.setCase(ctx, &c, c.State, WaitingApproval, now)
+}
+
+const contactColumns = `id, owner_id, network_id, email, name, role, provenance, gate, valid, why, language, rank,
+	approved_at, approved_by, created_at, retired_at`
+
+func (t *Tx) findOrMakeContact(ctx context.Context, c *Case, ch ContactChange, by string, now time.Time) (Contact, error) {
+	var contact Contact
+	if ch.ContactID != 0 {
+		err := t.q.GetContext(ctx, &contact, `select `+contactColumns+` from contact
+			where id = $1 and owner_id = $2 and retired_at is null`, ch.ContactID, c.OwnerID)
+		return contact, fail("find contact", err)
+	}
+	email := CleanLine(ch.Email, 254)
+	if local, domain, ok := strings.Cut(email, "@"); !ok || local == "" || domain == "" || strings.ContainsAny(email, " <>,;\"\\") {
+		return contact, fmt.Errorf("contact address %q: %w", email, ErrState)
+	}
+	language := ch.Language
+	if language == "" {
+		language = c.Language
+	}
+	err := t.q.GetContext(ctx, &contact, `select `+contactColumns+` from contact
+		where owner_id = $1 and lower(email) = lower($2) and retired_at is null limit 1`, c.OwnerID, email)
+	if err = fail("find contact", err); !isNotFound(err) {
+		return contact, err
+	}
+	err = t.q.GetContext(ctx, &contact, `insert into contact (owner_id, email, name, role, provenance, gate, why, language,
+		rank, approved_at, approved_by, created_at) values ($1, $2, $3, '', 'override', 'approve', $4, $5, 0, $6, $7, $6)
+		returning `+contactColumns, c.OwnerID, email, CleanLine(ch.Name, 200), Clean(ch.Why, 2000), language, now, by)
+	return contact, fail("add contact", err)
+}

@@ -1,0 +1,331 @@
+package casedb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// SendLimits bound how much mail leaves. They are kept by queries over the
+// attempts, so that a restart forgets nothing and several processes share
+// them. Zero means no limit.
+type SendLimits struct {
+	PerHour         int // mails in any hour, to anybody
+	PerRecipientDay int // mails in any 24 hours to one address
+}
+
+// Due is what DueMessage found.
+type Due struct {
+	ID      int64 // 0: nothing may be sent now
+	Limited bool  // something is due, but the hourly limit is reached
+}
+
+// LockSending makes the caller the only one to choose messages until the
+// transaction ends. It comes before every other lock.
+func (t *Tx) LockSending(ctx context.Context) error {
+	_, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock($1, 0)`, lockSend)
+	return fail("lock sending", err)
+}
+
+// expireAttempts gives the attempts that died with their process the outcome
+// unknown. They count as sent at the last moment they can have been.
+const expireAttempts = `update message_attempt set outcome = 'unknown', finished_at = started_at + cast($2 as interval)
+	where outcome = 'delivering' and started_at <= $1`
+
+// mailed is the condition that attempt a put a mail on its way, or may have,
+// after the time in the parameter that follows it: the mail arrived between
+// started_at and finished_at.
+const mailed = `a.outcome in ('delivering','sent','unknown') and (a.finished_at is null or a.finished_at > `
+
+// domainOf is the part of a recipient that names the receiving side.
+const domainOf = `coalesce(lower(substring(m.recipient from '@([^@]*)$')), '')`
+
+// DueMessage chooses the message that has been due for longest. Recipient
+// domains with an attempt under way are left out, one connection at a time
+// being manners; a recipient whose daily limit is reached is put off until it
+// is not. LockSending must have been called.
+func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Duration, now time.Time) (Due, error) {
+	alive := now.Add(-lease)
+	if _, err := t.q.ExecContext(ctx, expireAttempts, alive, interval(lease)); err != nil {
+		return Due{}, fail("expire attempts", err)
+	}
+	for {
+		var m struct {
+			ID        int64  `db:"id"`
+			Recipient string `db:"recipient"`
+		}
+		err := t.q.GetContext(ctx, &m, `with busy as (
+				select `+domainOf+` as domain from message_attempt a join message m on m.id = a.message_id
+				where a.outcome = 'delivering' and a.started_at > $2)
+			select m.id, m.recipient from message m where m.state = 'queued' and m.next_attempt_at <= $1
+			and `+domainOf+` not in (select domain from busy)
+			order by m.next_attempt_at, m.id limit 1`, now, alive)
+		if err = fail("find a due message", err); err != nil {
+			if isNotFound(err) {
+				return Due{}, nil
+			}
+			return Due{}, err
+		}
+		if limits.PerHour > 0 {
+			var n int
+			err := t.q.GetContext(ctx, &n, `select count(*) from message_attempt a
+				where a.started_at > $1 and `+mailed+`$2)`, now.Add(-time.Hour-lease), now.Add(-time.Hour))
+			if err != nil {
+				return Due{}, fail("count the hour's mails", err)
+			}
+			if n >= limits.PerHour {
+				return Due{Limited: true}, nil
+			}
+		}
+		free, err := t.recipientFree(ctx, m.Recipient, limits.PerRecipientDay, lease, now)
+		if err != nil {
+			return Due{}, err
+		}
+		if !free.After(now) {
+			return Due{ID: m.ID}, nil
+		}
+		if _, err := t.q.ExecContext(ctx, `update message set next_attempt_at = $2, version = version + 1,
+			last_error = 'put off: the daily limit for the recipient is reached' where id = $1`, m.ID, free); err != nil {
+			return Due{}, fail("put off message", err)
+		}
+	}
+}
+
+// recipientFree returns from when on one more mail to the recipient keeps the
+// daily limit.
+func (t *Tx) recipientFree(ctx context.Context, recipient string, limit int, lease time.Duration, now time.Time) (time.Time, error) {
+	if limit <= 0 {
+		return now, nil
+	}
+	var ends []time.Time
+	err := t.q.SelectContext(ctx, &ends, `select coalesce(a.finished_at, a.started_at + cast($4 as interval))
+		from message m join message_attempt a on a.message_id = m.id
+		where lower(m.recipient) = lower($1) and `+mailed+`$2)
+		order by 1 desc offset $3 limit 1`, recipient, now.Add(-24*time.Hour), limit-1, interval(lease))
+	if err != nil {
+		return now, fail("count the recipient's mails", err)
+	}
+	if len(ends) == 0 {
+		return now, nil
+	}
+	return ends[0].Add(24*time.Hour + time.Second), nil
+}
+
+func interval(d time.Duration) string { return fmt.Sprintf("%d microseconds", d.Microseconds()) }
+
+// LockDueMessage locks a message that DueMessage chose, and its case (nil for
+// one about a registration). ErrStale if it is not due any more.
+func (t *Tx) LockDueMessage(ctx context.Context, id int64, now time.Time) (Message, *Case, error) {
+	m, c, err := t.lockMessage(ctx, id, 0)
+	if err != nil {
+		return m, c, err
+	}
+	if m.State != MessageQueued || m.NextAttemptAt == nil || m.NextAttemptAt.After(now) {
+		return m, c, fmt.Errorf("message %d: %w", id, ErrStale)
+	}
+	return m, c, nil
+}
+
+// AcknowledgedSources returns the organisations that acknowledge sources of a
+// case by now: by their present verdict, or by an allowlist entry in force. At
+// most five.
+func (q *Queries) AcknowledgedSources(ctx context.Context, caseID int64, now time.Time) ([]string, error) {
+	var o []string
+	err := q.q.SelectContext(ctx, &o, `select v.acknowledged from case_source cs
+			join verdict v on v.source = cs.source and v.superseded_at is null
+			where cs.case_id = $1 and v.acknowledged <> ''
+		union
+		select s.organisation from case_source cs join scanner s on s.prefix >>= cs.source
+			where cs.case_id = $1 and (s.valid_from is null or s.valid_from <= $2) and (s.valid_to is null or s.valid_to > $2)
+		order by 1 limit 5`, caseID, now)
+	return o, fail("look for acknowledged sources", err)
+}
+
+// ContactInForce reports whether a contact still exists.
+func (q *Queries) ContactInForce(ctx context.Context, id int64) (bool, error) {
+	var n int
+	err := q.q.GetContext(ctx, &n, `select count(*) from contact where id = $1 and retired_at is null`, id)
+	return n > 0, fail("look for the contact", err)
+}
+
+// BeginAttempt records, before anybody dials, that the locked message is being
+// sent, and keeps the bytes of the first attempt for all others. If the
+// attempt dies with its process, the message is due again at next.
+func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) error {
+	err := t.q.GetContext(ctx, m, `update message set attempts = attempts + 1, next_attempt_at = $2, subject = $3, body = $4,
+		template = $5, raw = $6, version = version + 1 where id = $1 and state = 'queued' and attempts = $7 returning `+messageColumns,
+		m.ID, next, m.Subject, m.Body, m.Template, m.Raw, m.Attempts)
+	if err = fail("begin attempt", err); err != nil {
+		if isNotFound(err) {
+			return fmt.Errorf("begin attempt: %w", ErrStale)
+		}
+		return err
+	}
+	_, err = t.q.ExecContext(ctx, `insert into message_attempt (message_id, n, started_at, outcome)
+		values ($1, $2, $3, 'delivering')`, m.ID, m.Attempts, now)
+	return fail("record attempt", err)
+}
+
+// AttemptEnd is how an attempt ended.
+type AttemptEnd struct {
+	Outcome  AttemptOutcome // sent, temporary, permanent, or unknown: the connection broke when the server had it all
+	Code     int
+	Enhanced string
+	Response string
+	GiveUp   bool   // after a temporary or unknown end: it was the last try
+	DeadFor  string // after a permanent end: why the address is suppressed; empty: it is not
+}
+
+// FinishAttempt records the end of attempt n of a message, and what follows
+// from it for the message and its case. ErrStale if somebody else has the
+// message by now; the attempt's end is kept even so.
+func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd, now time.Time) error {
+	m, c, err := t.lockMessage(ctx, id, 0)
+	if err != nil {
+		return err
+	}
+	end.Response = Clean(end.Response, 2000)
+	if _, err := t.q.ExecContext(ctx, `update message_attempt set finished_at = $3, outcome = $4, code = $5, enhanced = $6,
+		response = $7 where message_id = $1 and n = $2 and outcome in ('delivering','unknown')`,
+		id, n, now, end.Outcome, end.Code, CleanLine(end.Enhanced, 20), end.Response); err != nil {
+		return fail("finish attempt", err)
+	}
+	if m.Attempts != n || m.State != MessageQueued {
+		return fmt.Errorf("finish attempt %d of message %d: %w", n, id, ErrStale)
+	}
+	data := EventData{Contact: m.Recipient, Code: end.Code, Status: CleanLine(end.Enhanced, 20), Count: n}
+	ev := CaseEvent{Actor: ActorSystem, MessageID: &id, Text: end.Response, Data: JSON[EventData]{data}}
+	switch {
+	case end.Outcome == AttemptSent:
+		return t.messageSent(ctx, m, c, ev, now)
+	case end.Outcome == AttemptPermanent:
+		return t.messageFailed(ctx, m, c, ev, end.DeadFor, now)
+	case end.GiveUp:
+		ev.Data.V.Reason = "gave up"
+		return t.messageFailed(ctx, m, c, ev, "", now)
+	}
+	if _, err := t.q.ExecContext(ctx, `update message set last_error = $2, version = version + 1 where id = $1`, id, end.Response); err != nil {
+		return fail("note error", err)
+	}
+	if c == nil {
+		return nil
+	}
+	ev.CaseID, ev.At, ev.Kind = c.ID, now, EventAttempt
+	return t.AddEvent(ctx, ev)
+}
+
+// messageSent also ends what the case waited for, unless a person has to look
+// at something else meanwhile.
+func (t *Tx) messageSent(ctx context.Context, m Message, c *Case, ev CaseEvent, now time.Time) error {
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'sent', sent_at = $2, next_attempt_at = null, last_error = '',
+		version = version + 1 where id = $1`, m.ID, now); err != nil {
+		return fail("mark message sent", err)
+	}
+	if c == nil {
+		return nil
+	}
+	ev.Kind, ev.Text = EventSent, ""
+	ch := CaseChange{Event: ev}
+	if m.Purpose == PurposeNotification && c.State.Live() {
+		ch.State = CaseNotified
+		if slices.Contains([]Waiting{WaitingApproval, WaitingFailed, WaitingBounce, WaitingContact}, c.Waiting) {
+			ch.Waiting = WaitFor(WaitingNone)
+		}
+	}
+	return t.ChangeCase(ctx, c, ch, now)
+}
+
+func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent, deadFor string, now time.Time) error {
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2,
+		version = version + 1 where id = $1`, m.ID, ev.Text); err != nil {
+		return fail("mark message failed", err)
+	}
+	if deadFor != "" {
+		if err := t.Suppress(ctx, Suppression{Address: m.Recipient, Reason: deadFor, MessageID: &m.ID, CreatedAt: now}); err != nil {
+			return err
+		}
+	}
+	if c == nil {
+		return nil
+	}
+	ev.Kind = EventFailed
+	ch := CaseChange{Event: ev}
+	if c.State.Live() {
+		ch.Waiting = WaitFor(WaitingFailed)
+		if deadFor != "" {
+			ch.Waiting = WaitFor(WaitingBounce)
+		}
+	}
+	if err := t.ChangeCase(ctx, c, ch, now); err != nil || deadFor == "" {
+		return err
+	}
+	return t.AddEvent(ctx, CaseEvent{CaseID: c.ID, At: now, Kind: EventSuppressed, Actor: ActorSystem, MessageID: &m.ID,
+		Text: deadFor, Data: JSON[EventData]{EventData{Contact: m.Recipient}}})
+}
+
+// HoldDue puts a locked due message back for approval, with the reason.
+func (t *Tx) HoldDue(ctx context.Context, m Message, c *Case, reason string, now time.Time) error {
+	return t.holdLocked(ctx, m, c, ActorSystem, reason, now)
+}
+
+// CancelDue cancels a locked due message, with the reason.
+func (t *Tx) CancelDue(ctx context.Context, m Message, c *Case, reason string, now time.Time) error {
+	return t.cancelLocked(ctx, m, c, ActorSystem, reason, now)
+}
+
+// FailDue fails a locked due message that must not be sent; the case waits for
+// another contact.
+func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, reason string, now time.Time) error {
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2,
+		version = version + 1 where id = $1`, m.ID, Clean(reason, 2000)); err != nil {
+		return fail("mark message failed", err)
+	}
+	if c == nil {
+		return nil
+	}
+	ch := CaseChange{Event: CaseEvent{Kind: EventFailed, Actor: ActorSystem, MessageID: &m.ID, Text: reason,
+		Data: JSON[EventData]{EventData{Contact: m.Recipient}}}}
+	if c.State.Live() {
+		ch.Waiting = WaitFor(WaitingBounce)
+	}
+	return t.ChangeCase(ctx, c, ch, now)
+}
+
+// Backlog is how much waits in a queue.
+type Backlog struct {
+	Due    int          `db:"due"`    // rows that are due
+	Held   int          `db:"held"`   // rows that wait for a coordinator
+	Oldest sql.NullTime `db:"oldest"` // when the oldest due row became due
+}
+
+// SendBacklog returns the state of the outgoing queue.
+func (q *Queries) SendBacklog(ctx context.Context, now time.Time) (Backlog, error) {
+	var b Backlog
+	err := q.q.GetContext(ctx, &b, `select count(*) filter (where state = 'queued' and next_attempt_at <= $1) as due,
+		count(*) filter (where state = 'held') as held,
+		min(next_attempt_at) filter (where state = 'queued' and next_attempt_at <= $1) as oldest
+		from message where state in ('held','queued')`, now)
+	return b, fail("measure the outgoing queue", err)
+}
+
+// InboundBacklog returns the state of the queue of mails that came to us.
+func (q *Queries) InboundBacklog(ctx context.Context, now time.Time) (Backlog, error) {
+	var b Backlog
+	err := q.q.GetContext(ctx, &b, `select count(*) as due, 0 as held, min(next_attempt_at) as oldest from inbound
+		where state = 'received' and next_attempt_at <= $1`, now)
+	return b, fail("measure the inbound queue", err)
+}
+
+// oneRow turns a change of no row into sql.ErrNoRows.
+func oneRow(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		err = sql.ErrNoRows
+	}
+	return err
+}
