@@ -1,0 +1,83 @@
+package casedb
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Import is one capture file given to `teiten import`.
+type Import struct {
+	ID            int64                   `db:"id"`
+	SensorID      int64                   `db:"sensor_id"`
+	Digest        []byte                  `db:"digest"` // of the file's bytes, 32 bytes
+	Name          string                  `db:"name"`
+	SizeBytes     int64                   `db:"size_bytes"`
+	WindowSeconds int                     `db:"window_seconds"`
+	KeyLimit      int                     `db:"key_limit"`
+	Packets       int64                   `db:"packets"`
+	Skipped       JSON[map[string]uint64] `db:"skipped"`
+	Truncated     bool                    `db:"truncated"`
+	StartedAt     time.Time               `db:"started_at"`
+	CompletedAt   *time.Time              `db:"completed_at"`
+}
+
+// Window returns the length of the windows the file is tallied in.
+func (i *Import) Window() time.Duration { return time.Duration(i.WindowSeconds) * time.Second }
+
+const importColumns = `id, sensor_id, digest, name, size_bytes, window_seconds, key_limit, packets, skipped, truncated,
+	started_at, completed_at`
+
+// NewImport is what BeginImport records.
+type NewImport struct {
+	Sensor    string
+	Digest    []byte // of the file's bytes, 32 bytes
+	Name      string
+	SizeBytes int64
+	Window    time.Duration
+	KeyLimit  int
+}
+
+// BeginImport records that a file is about to be read. It reports done when
+// the file was completed before: then it must not be read again. An import
+// that was broken off is resumed: its recorded window and key limit are
+// returned and must be used instead of those asked for, so that its batches
+// come out the same and those already there are recognised.
+func (d *DB) BeginImport(ctx context.Context, n NewImport, now time.Time) (i Import, done bool, err error) {
+	s, err := d.EnsureSensor(ctx, n.Sensor, now)
+	if err != nil {
+		return i, false, fmt.Errorf("begin import: %w", err)
+	}
+	if n.Window < time.Second || n.Window%time.Second != 0 {
+		return i, false, fmt.Errorf("begin import: window %s is not a number of whole seconds", n.Window)
+	}
+	if _, err := d.q.ExecContext(ctx, `insert into import
+		(sensor_id, digest, name, size_bytes, window_seconds, key_limit, started_at)
+		values ($1, $2, $3, $4, $5, $6, $7) on conflict (sensor_id, digest) do nothing`,
+		s.ID, n.Digest, CleanLine(n.Name, 1000), n.SizeBytes, int(n.Window/time.Second), n.KeyLimit, now); err != nil {
+		return i, false, fail("begin import", err)
+	}
+	err = d.q.GetContext(ctx, &i, `select `+importColumns+` from import where sensor_id = $1 and digest = $2`, s.ID, n.Digest)
+	return i, i.CompletedAt != nil, fail("begin import", err)
+}
+
+// FinishImport records that all batches of the file are there, with the
+// number of packets read, those skipped by reason, and whether the file was
+// cut short. Finishing twice changes nothing.
+func (q *Queries) FinishImport(ctx context.Context, id int64, packets uint64, skipped map[string]uint64, truncated bool, now time.Time) error {
+	if skipped == nil {
+		skipped = map[string]uint64{}
+	}
+	_, err := q.q.ExecContext(ctx, `update import set packets = $2, skipped = $3, truncated = $4, completed_at = $5
+		where id = $1 and completed_at is null`, id, bigint(packets), JSON[map[string]uint64]{skipped}, truncated, now)
+	return fail("finish import", err)
+}
+
+// Imports returns the newest imports, newest first, at most limit with ids
+// below before (0: from the newest).
+func (q *Queries) Imports(ctx context.Context, before int64, limit int) ([]Import, error) {
+	var i []Import
+	err := q.q.SelectContext(ctx, &i, `select `+importColumns+` from import
+		where $1 = 0 or id < $1 order by id desc limit $2`, before, limit)
+	return i, fail("list imports", err)
+}

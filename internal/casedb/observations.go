@@ -1,0 +1,272 @@
+package casedb
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// observationRow are the columns as observationScanner takes them.
+const observationRow = `o.batch_id, o.sensor_id, o.window_start, o.source, o.proto, o.port, o.class, o.packets, o.bytes,
+	o.destinations, o.destinations_exact, o.destination, o.peer_ports, o.first_at, o.last_at, o.marks, o.fingerprints, o.samples`
+
+// observationScanner turns rows into observations, using memory again from one
+// row to the next.
+type observationScanner struct {
+	sensors map[int64]string
+
+	batchID, sensorID                int64
+	source, class, destination       sql.RawBytes
+	marks, fingerprints, samples     sql.RawBytes
+	proto, port, peers, destinations int64
+	packets, bytes                   int64
+
+	lastSource string // the text that the observation's Source was parsed from
+	counts     map[Mark]uint64
+	classes    map[string]Class
+}
+
+func (q *Queries) newObservationScanner(ctx context.Context) (*observationScanner, error) {
+	sensors, err := q.Sensors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &observationScanner{
+		sensors: make(map[int64]string, len(sensors)),
+		counts:  make(map[Mark]uint64),
+		classes: make(map[string]Class),
+	}
+	for _, n := range sensors {
+		s.sensors[n.ID] = n.Name
+	}
+	return s, nil
+}
+
+// scan reads the current row into o, whose slices are used again.
+func (s *observationScanner) scan(rows *sql.Rows, o *Observation) (sensor string, err error) {
+	err = rows.Scan(&s.batchID, &s.sensorID, &o.Window, &s.source, &s.proto, &s.port, &s.class, &s.packets, &s.bytes,
+		&s.destinations, &o.DestinationsExact, &s.destination, &s.peers, &o.First, &o.Last, &s.marks, &s.fingerprints, &s.samples)
+	if err != nil {
+		return "", err
+	}
+	o.Window, o.First, o.Last = o.Window.UTC(), o.First.UTC(), o.Last.UTC()
+	o.Proto, o.Port, o.PeerPorts = uint8(s.proto), uint16(s.port), uint16(s.peers)
+	o.Packets, o.Bytes, o.Destinations = uint64(s.packets), uint64(s.bytes), uint32(s.destinations)
+	if string(s.source) != s.lastSource {
+		s.lastSource = string(s.source)
+		if o.Source, err = parseAddr(s.lastSource); err != nil {
+			return "", err
+		}
+	}
+	o.Destination = netip.Addr{}
+	if len(s.destination) > 0 {
+		if o.Destination, err = parseAddr(string(s.destination)); err != nil {
+			return "", err
+		}
+	}
+	class, ok := s.classes[string(s.class)]
+	if !ok {
+		class = Class(s.class)
+		s.classes[string(class)] = class
+	}
+	o.Class = class
+	if err := s.decode(o); err != nil {
+		return "", fmt.Errorf("observation of %s in batch %d: %w", o.Source, s.batchID, err)
+	}
+	return s.sensors[s.sensorID], nil
+}
+
+// decode reads the JSON columns.
+func (s *observationScanner) decode(o *Observation) error {
+	o.Marks, o.Fingerprints, o.Samples = o.Marks[:0], o.Fingerprints[:0], o.Samples[:0]
+	if len(s.marks) > 0 {
+		clear(s.counts)
+		if err := json.Unmarshal(s.marks, &s.counts); err != nil {
+			return fmt.Errorf("marks: %w", err)
+		}
+		for _, m := range Marks {
+			if n, ok := s.counts[m]; ok {
+				o.Marks = append(o.Marks, MarkCount{Mark: m, Packets: n})
+			}
+		}
+	}
+	if len(s.fingerprints) > 0 {
+		if err := json.Unmarshal(s.fingerprints, &o.Fingerprints); err != nil {
+			return fmt.Errorf("fingerprints: %w", err)
+		}
+	}
+	if len(s.samples) > 0 {
+		clear(o.Samples[:cap(o.Samples)]) // the decoder leaves what a key does not name
+		if err := json.Unmarshal(s.samples, &o.Samples); err != nil {
+			return fmt.Errorf("samples: %w", err)
+		}
+		for i := range o.Samples {
+			o.Samples[i].Source = o.Source
+		}
+	}
+	return nil
+}
+
+func parseAddr(s string) (netip.Addr, error) {
+	var a Addr
+	err := a.Scan(s)
+	return a.Addr, err
+}
+
+// ObservationsOfSources calls yield with every observation since the given
+// time, of all sensors, of every source that occurs in the batches: those of
+// one source follow each other, the oldest first, so that one profile can be
+// made at a time. The observation is used again after yield returns. An error
+// of yield ends it and comes back.
+func (d *DB) ObservationsOfSources(ctx context.Context, batchIDs []int64, since time.Time,
+	yield func(sensor string, o *Observation) error) error {
+	if len(batchIDs) == 0 {
+		return nil
+	}
+	return d.InTx(ctx, func(t *Tx) error {
+		scanner, err := t.newObservationScanner(ctx)
+		if err != nil {
+			return err
+		}
+		// The windows lead to the partitions that hold the batches.
+		var windows pq.StringArray
+		if err := t.q.SelectContext(ctx, &windows, `select distinct window_start::text from batch where id = any($1)`,
+			pq.Int64Array(batchIDs)); err != nil {
+			return fail("windows of batches", err)
+		}
+		if _, err := t.q.ExecContext(ctx, `set local work_mem = '64MB'`); err != nil {
+			return fail("set work_mem", err)
+		}
+		// Ending early must end the query too, else the driver reads it to its
+		// end.
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		rows, err := t.tx.QueryContext(ctx, `with wanted as materialized (
+				select distinct source from observation where window_start = any($2::timestamptz[]) and batch_id = any($1))
+			select `+observationRow+` from wanted w join observation o on o.source = w.source
+			where o.window_start >= $3 order by o.source, o.window_start, o.batch_id`,
+			pq.Int64Array(batchIDs), windows, since.UTC())
+		if err != nil {
+			return fail("observations of sources", err)
+		}
+		defer rows.Close()
+		var o Observation
+		for rows.Next() {
+			sensor, err := scanner.scan(rows, &o)
+			if err == nil {
+				err = yield(sensor, &o)
+			}
+			if err != nil {
+				cancel()
+				return err
+			}
+		}
+		return fail("observations of sources", rows.Err())
+	})
+}
+
+// StoredObservation is an observation with what names its row.
+type StoredObservation struct {
+	Observation
+	BatchID int64
+	Sensor  string
+}
+
+// ObservationKey is a place in the list of a source's observations.
+type ObservationKey struct {
+	Window  time.Time
+	BatchID int64
+	Proto   uint8
+	Port    uint16
+	Class   Class
+}
+
+// Key returns the observation's place in the list.
+func (s *StoredObservation) Key() ObservationKey {
+	return ObservationKey{s.Window, s.BatchID, s.Proto, s.Port, s.Class}
+}
+
+// SourceObservations returns at most limit observations of a source, the
+// newest windows first, that come after the place before (nil: from the
+// newest on), with their samples.
+func (q *Queries) SourceObservations(ctx context.Context, source Addr, before *ObservationKey, limit int) ([]StoredObservation, error) {
+	scanner, err := q.newObservationScanner(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if before == nil {
+		before = &ObservationKey{Window: maxTime.Add(-time.Hour)}
+	}
+	rows, err := q.q.QueryxContext(ctx, `select `+observationRow+` from observation o
+		where o.source = $1 and o.window_start <= $2
+			and (o.window_start, o.batch_id, o.proto, o.port, o.class) < ($2, $3, $4, $5, $6)
+		order by o.window_start desc, o.batch_id desc, o.proto desc, o.port desc, o.class desc limit $7`,
+		source, before.Window.UTC(), before.BatchID, int(before.Proto), int(before.Port), string(before.Class), limit)
+	if err != nil {
+		return nil, fail("observations of source", err)
+	}
+	defer rows.Close()
+	var list []StoredObservation
+	for rows.Next() {
+		var o StoredObservation
+		o.Source = source.Unmap()
+		if o.Sensor, err = scanner.scan(rows.Rows, &o.Observation); err != nil {
+			return nil, err
+		}
+		o.Source, o.BatchID = source.Unmap(), scanner.batchID
+		list = append(list, o)
+	}
+	return list, fail("observations of source", rows.Err())
+}
+
+// HourCount is what one source sent to one port within one hour, all sensors
+// together.
+type HourCount struct {
+	Hour    time.Time `db:"hour"` // start, UTC
+	Proto   int       `db:"proto"`
+	Port    int       `db:"port"` // OtherPorts: all that are not counted apart
+	Class   Class     `db:"class"`
+	Packets int64     `db:"packets"`
+	First   time.Time `db:"first_at"`
+	Last    time.Time `db:"last_at"`
+}
+
+// OtherPorts is the Port of an HourCount, with protocol 0 and no class, that
+// sums up the ports beyond maxHourPorts.
+const OtherPorts = -1
+
+const (
+	maxHourPorts = 24    // protocols, ports and classes of a source counted apart, those with most packets
+	maxHourRows  = 20000 // a month of hours with all of them, about
+)
+
+// SourceHours returns the packets of a source per hour of the window's start,
+// protocol, port and class, for the windows from (inclusive) to (exclusive),
+// the oldest first. Sums over hours are complete: what goes beyond 24 ports is
+// summed up under OtherPorts.
+func (q *Queries) SourceHours(ctx context.Context, source Addr, from, to time.Time) ([]HourCount, error) {
+	var hours []HourCount
+	err := q.q.SelectContext(ctx, &hours, `with hourly as materialized (
+			select date_trunc('hour', window_start, 'UTC') as hour, proto, port, class,
+				sum(packets) as packets, min(first_at) as first_at, max(last_at) as last_at
+			from observation where source = $1 and window_start >= $2 and window_start < $3
+			group by 1, 2, 3, 4),
+		apart as (
+			select proto, port, class from hourly group by 1, 2, 3
+			order by sum(packets) desc, proto, port, class limit $4)
+		select h.hour, case when a.port is null then 0 else h.proto end as proto, coalesce(a.port, $5) as port,
+			coalesce(a.class, '') as class, sum(h.packets)::bigint as packets, min(h.first_at) as first_at, max(h.last_at) as last_at
+		from hourly h left join apart a on a.proto = h.proto and a.port = h.port and a.class = h.class
+		group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $6`,
+		source, from.UTC(), to.UTC(), maxHourPorts, OtherPorts, maxHourRows)
+	for i := range hours {
+		h := &hours[i]
+		h.Hour, h.First, h.Last = h.Hour.UTC(), h.First.UTC(), h.Last.UTC()
+	}
+	return hours, fail("hours of source", err)
+}
