@@ -1,0 +1,99 @@
+# teiten: `make help` lists what there is. Everything works on a machine with Go, git and make; the rest is
+# Debian packages, which `run`, `test` and `check` install when they may (root or sudo).
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Go may be installed without being in PATH, and HOME may be missing or not ours.
+export PATH := $(PATH):/usr/local/go/bin
+ifneq ($(shell [ -n "$$HOME" ] && [ -d "$$HOME" ] && [ -w "$$HOME" ] && echo usable),usable)
+  $(shell mkdir -p "$(CURDIR)/var/.home")
+  export HOME := $(CURDIR)/var/.home
+endif
+# The folder may belong to another user than the one who builds, whom git then tells nothing.
+export GOFLAGS := -buildvcs=false
+# Only the race detector needs a C compiler.
+export CGO_ENABLED := 0
+
+INSTALL     := internal/localpg/install-debian.sh
+PARALLEL    ?= 2
+TESTTIMEOUT ?= 12m
+TESTFLAGS   ?=
+FUZZTIME    ?= 20s
+PACKAGES    ?= ./...
+# The packages whose golden files -update rewrites.
+GOLDEN       = $(sort $(dir $(shell grep -rlE --include='*_test.go' 'flag\.Bool\("update"' cmd capture attribution notify web internal)))
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/teiten
+	go build -trimpath -o bin/teiten ./cmd/teiten
+
+.PHONY: run
+run: postgresql build ## Start teiten with the sample capture, or CAPTURE=file.pcap
+	@exec bin/teiten serve $(if $(CAPTURE),--capture "$(CAPTURE)",--sample) $(ARGS)
+
+.PHONY: test
+test: postgresql testers bin/withpg ## Run all tests on one throw-away PostgreSQL
+	bin/withpg go test -p $(PARALLEL) -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: race
+race: postgresql testers compiler bin/withpg ## Run all tests with the race detector, in random order
+	CGO_ENABLED=1 bin/withpg go test -race -shuffle=on -p $(PARALLEL) -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: check
+check: format vet lint build race ## All that must hold before a push; what CI runs
+
+.PHONY: format
+format:
+	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && \
+	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: lint
+lint: bin/staticcheck ## Run staticcheck
+	bin/staticcheck ./...
+
+.PHONY: bench
+bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine
+	go run ./internal/benchratio $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for FUZZTIME (20s) each
+	@set -e; for package in $$(go list $(PACKAGES)); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+.PHONY: golden
+golden: postgresql bin/withpg ## Rewrite the golden files; review the difference like code
+	bin/withpg go test -p $(PARALLEL) $(addprefix ./,$(GOLDEN)) -update
+
+.PHONY: clean
+clean: ## Remove what was built
+	go clean -testcache
+	rm -rf bin
+
+# Not files: what a fresh machine lacks.
+.PHONY: postgresql testers compiler
+postgresql:
+	@$(INSTALL) postgresql
+testers:
+	@$(INSTALL) --optional chromium fonts-noto-cjk tcpdump
+compiler:
+	@$(INSTALL) gcc libc6-dev
+
+.PHONY: bin/withpg
+bin/withpg:
+	@go build -o $@ ./internal/pgtest/cmd/withpg
+
+bin/staticcheck: tools/go.mod tools/go.sum
+	@cd tools && go build -o ../$@ honnef.co/go/tools/cmd/staticcheck
