@@ -1,0 +1,140 @@
+package casedb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// PutOwner stores the owner, or brings the one with the same key up to date.
+func (t *Tx) PutOwner(ctx context.Context, o Owner) (Owner, error) {
+	err := t.q.GetContext(ctx, &o, `insert into owner (key, name, country, language, created_at) values ($1, $2, $3, $4, $5)
+		on conflict (key) do update set name = excluded.name, country = excluded.country, language = excluded.language
+		returning id, key, name, country, language, created_at`, o.Key, o.Name, o.Country, o.Language, o.CreatedAt)
+	return o, fail("put owner", err)
+}
+
+// Owner returns the owner with the id.
+func (q *Queries) Owner(ctx context.Context, id int64) (Owner, error) {
+	var o Owner
+	err := q.q.GetContext(ctx, &o, `select id, key, name, country, language, created_at from owner where id = $1`, id)
+	return o, fail("get owner", err)
+}
+
+const contactColumns = `c.id, c.owner_id, c.network_id, c.email, c.name, c.role, c.provenance, c.gate, c.valid, c.why,
+	c.language, c.rank, c.approved_at, c.approved_by, c.created_at, c.retired_at`
+
+// contactOrder puts what coordinators decided before what registries say:
+// overrides, then approved contacts, then the choice and its alternatives.
+const contactOrder = ` order by (c.provenance = 'override') desc, (c.approved_at is not null) desc, c.rank, c.id`
+
+// Contact returns the contact with the id, retired or not.
+func (q *Queries) Contact(ctx context.Context, id int64) (Contact, error) {
+	var c Contact
+	err := q.q.GetContext(ctx, &c, `select `+contactColumns+` from contact c where c.id = $1`, id)
+	return c, fail("get contact", err)
+}
+
+// Contacts returns the present contacts of an owner, the one to write to
+// first: overrides, approved ones, then by rank.
+func (q *Queries) Contacts(ctx context.Context, ownerID int64) ([]Contact, error) {
+	var c []Contact
+	err := q.q.SelectContext(ctx, &c, `select `+contactColumns+` from contact c
+		where c.owner_id = $1 and c.retired_at is null`+contactOrder+` limit 200`, ownerID)
+	return c, fail("list contacts", err)
+}
+
+// UsableContacts is Contacts without those whose address is suppressed at the
+// time.
+func (q *Queries) UsableContacts(ctx context.Context, ownerID int64, now time.Time) ([]Contact, error) {
+	var c []Contact
+	err := q.q.SelectContext(ctx, &c, `select `+contactColumns+` from contact c
+		where c.owner_id = $1 and c.retired_at is null and c.email <> '' and not exists (
+			select 1 from suppression s where s.address = lower(c.email) and s.lifted_at is null
+			and (s.until is null or s.until > $2))`+contactOrder+` limit 200`, ownerID, now)
+	return c, fail("list usable contacts", err)
+}
+
+// PutContacts makes the contacts those that the answer for the network gives.
+// One that is there already keeps its approval, and an override stays as a
+// coordinator made it. Contacts that only the superseded networks gave are
+// retired, unless a coordinator approved or made them.
+func (t *Tx) PutContacts(ctx context.Context, n Network, contacts []Contact, superseded []int64, now time.Time) error {
+	kept := make([]string, 0, len(contacts))
+	for _, c := range contacts {
+		kept = append(kept, strings.ToLower(c.Email))
+		// An answer may write an address in other letters than the last one did.
+		res, err := t.q.ExecContext(ctx, `update contact set network_id = $3, name = $4, role = $5, provenance = $6, gate = $7,
+			valid = $8, why = $9, language = $10, rank = $11
+			where owner_id = $1 and lower(email) = lower($2) and retired_at is null and provenance <> 'override'`,
+			n.OwnerID, c.Email, n.ID, c.Name, c.Role, c.Provenance, c.Gate, c.Valid, c.Why, c.Language, c.Rank)
+		if err != nil {
+			return fail("refresh contact", err)
+		}
+		if k, _ := res.RowsAffected(); k > 0 {
+			continue
+		}
+		_, err = t.q.ExecContext(ctx, `insert into contact (owner_id, network_id, email, name, role, provenance, gate, valid, why,
+			language, rank, created_at) select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+			where not exists (select 1 from contact where owner_id = $1 and lower(email) = lower($3) and retired_at is null)
+			on conflict (owner_id, email) where retired_at is null do nothing`,
+			n.OwnerID, n.ID, c.Email, c.Name, c.Role, c.Provenance, c.Gate, c.Valid, c.Why, c.Language, c.Rank, now)
+		if err != nil {
+			return fail("add contact", err)
+		}
+	}
+	_, err := t.q.ExecContext(ctx, `update contact set retired_at = $3 where network_id = any($1::bigint[])
+		and retired_at is null and approved_at is null and provenance <> 'override'
+		and not (owner_id = $4 and lower(email) = any($2::text[]))`, pq.Array(superseded), pq.Array(kept), now, n.OwnerID)
+	return fail("retire contacts", err)
+}
+
+// ApproveContact records that a coordinator found the contact fit to be
+// written to; later answers of the registry keep that. ErrState if the contact
+// is retired or has the gate human, which no approval opens.
+func (t *Tx) ApproveContact(ctx context.Context, id int64, by string, now time.Time) (Contact, error) {
+	var c Contact
+	err := t.q.GetContext(ctx, &c, `select `+contactColumns+` from contact c where c.id = $1 for update`, id)
+	if err != nil {
+		return c, fail("approve contact", err)
+	}
+	if c.RetiredAt != nil || c.Gate == GateHuman {
+		return c, fmt.Errorf("approve contact: %w", ErrState)
+	}
+	err = t.q.GetContext(ctx, &c, `update contact c set approved_at = $2, approved_by = $3 where c.id = $1
+		returning `+contactColumns, id, now, by)
+	return c, fail("approve contact", err)
+}
+
+// OverrideContact makes the address the owner's contact by a coordinator's
+// decision: it comes before all others, mail to it may go out automatically,
+// and later answers of the registry do not change it. The caller has checked
+// the address.
+func (t *Tx) OverrideContact(ctx context.Context, ownerID int64, email, language, by, why string, now time.Time) (Contact, error) {
+	if _, err := t.q.ExecContext(ctx, `update contact set retired_at = $2
+		where owner_id = $1 and retired_at is null and provenance = 'override' and lower(email) <> lower($3)`,
+		ownerID, now, email); err != nil {
+		return Contact{}, fail("retire former override", err)
+	}
+	var c Contact
+	err := t.q.GetContext(ctx, &c, `update contact c set provenance = 'override', gate = 'approve', valid = null, why = $4,
+		language = $5, rank = 0, approved_at = $3, approved_by = $6
+		where c.owner_id = $1 and lower(c.email) = lower($2) and c.retired_at is null returning `+contactColumns,
+		ownerID, email, now, why, language, by)
+	if err = fail("override contact", err); !isNotFound(err) {
+		return c, err
+	}
+	err = t.q.GetContext(ctx, &c, `insert into contact as c (owner_id, email, provenance, gate, why, language, rank, approved_at,
+		approved_by, created_at) values ($1, $2, 'override', 'approve', $4, $5, 0, $3, $6, $3) returning `+contactColumns,
+		ownerID, email, now, why, language, by)
+	return c, fail("override contact", err)
+}
+
+// RetireContact takes the contact out of use.
+func (t *Tx) RetireContact(ctx context.Context, id int64, now time.Time) error {
+	_, err := t.q.ExecContext(ctx, `update contact set retired_at = $2 where id = $1 and retired_at is null`, id, now)
+	return fail("retire contact", err)
+}
