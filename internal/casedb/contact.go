@@ -2,7 +2,6 @@ package casedb
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ func (q *Queries) Owner(ctx context.Context, id int64) (Owner, error) {
 	return o, fail("get owner", err)
 }
 
-const contactColumns = `c.id, c.owner_id, c.network_id, c.email, c.name, c.role, c.provenance, c.gate, c.valid, c.why,
+const contactFields = `c.id, c.owner_id, c.network_id, c.email, c.name, c.role, c.provenance, c.gate, c.valid, c.why,
 	c.language, c.rank, c.approved_at, c.approved_by, c.created_at, c.retired_at`
 
 // contactOrder puts what coordinators decided before what registries say:
@@ -34,7 +33,7 @@ const contactOrder = ` order by (c.provenance = 'override') desc, (c.approved_at
 // Contact returns the contact with the id, retired or not.
 func (q *Queries) Contact(ctx context.Context, id int64) (Contact, error) {
 	var c Contact
-	err := q.q.GetContext(ctx, &c, `select `+contactColumns+` from contact c where c.id = $1`, id)
+	err := q.q.GetContext(ctx, &c, `select `+contactFields+` from contact c where c.id = $1`, id)
 	return c, fail("get contact", err)
 }
 
@@ -42,7 +41,7 @@ func (q *Queries) Contact(ctx context.Context, id int64) (Contact, error) {
 // first: overrides, approved ones, then by rank.
 func (q *Queries) Contacts(ctx context.Context, ownerID int64) ([]Contact, error) {
 	var c []Contact
-	err := q.q.SelectContext(ctx, &c, `select `+contactColumns+` from contact c
+	err := q.q.SelectContext(ctx, &c, `select `+contactFields+` from contact c
 		where c.owner_id = $1 and c.retired_at is null`+contactOrder+` limit 200`, ownerID)
 	return c, fail("list contacts", err)
 }
@@ -51,7 +50,7 @@ func (q *Queries) Contacts(ctx context.Context, ownerID int64) ([]Contact, error
 // time.
 func (q *Queries) UsableContacts(ctx context.Context, ownerID int64, now time.Time) ([]Contact, error) {
 	var c []Contact
-	err := q.q.SelectContext(ctx, &c, `select `+contactColumns+` from contact c
+	err := q.q.SelectContext(ctx, &c, `select `+contactFields+` from contact c
 		where c.owner_id = $1 and c.retired_at is null and c.email <> '' and not exists (
 			select 1 from suppression s where s.address = lower(c.email) and s.lifted_at is null
 			and (s.until is null or s.until > $2))`+contactOrder+` limit 200`, ownerID, now)
@@ -90,51 +89,4 @@ func (t *Tx) PutContacts(ctx context.Context, n Network, contacts []Contact, sup
 		and retired_at is null and approved_at is null and provenance <> 'override'
 		and not (owner_id = $4 and lower(email) = any($2::text[]))`, pq.Array(superseded), pq.Array(kept), now, n.OwnerID)
 	return fail("retire contacts", err)
-}
-
-// ApproveContact records that a coordinator found the contact fit to be
-// written to; later answers of the registry keep that. ErrState if the contact
-// is retired or has the gate human, which no approval opens.
-func (t *Tx) ApproveContact(ctx context.Context, id int64, by string, now time.Time) (Contact, error) {
-	var c Contact
-	err := t.q.GetContext(ctx, &c, `select `+contactColumns+` from contact c where c.id = $1 for update`, id)
-	if err != nil {
-		return c, fail("approve contact", err)
-	}
-	if c.RetiredAt != nil || c.Gate == GateHuman {
-		return c, fmt.Errorf("approve contact: %w", ErrState)
-	}
-	err = t.q.GetContext(ctx, &c, `update contact c set approved_at = $2, approved_by = $3 where c.id = $1
-		returning `+contactColumns, id, now, by)
-	return c, fail("approve contact", err)
-}
-
-// OverrideContact makes the address the owner's contact by a coordinator's
-// decision: it comes before all others, mail to it may go out automatically,
-// and later answers of the registry do not change it. The caller has checked
-// the address.
-func (t *Tx) OverrideContact(ctx context.Context, ownerID int64, email, language, by, why string, now time.Time) (Contact, error) {
-	if _, err := t.q.ExecContext(ctx, `update contact set retired_at = $2
-		where owner_id = $1 and retired_at is null and provenance = 'override' and lower(email) <> lower($3)`,
-		ownerID, now, email); err != nil {
-		return Contact{}, fail("retire former override", err)
-	}
-	var c Contact
-	err := t.q.GetContext(ctx, &c, `update contact c set provenance = 'override', gate = 'approve', valid = null, why = $4,
-		language = $5, rank = 0, approved_at = $3, approved_by = $6
-		where c.owner_id = $1 and lower(c.email) = lower($2) and c.retired_at is null returning `+contactColumns,
-		ownerID, email, now, why, language, by)
-	if err = fail("override contact", err); !isNotFound(err) {
-		return c, err
-	}
-	err = t.q.GetContext(ctx, &c, `insert into contact as c (owner_id, email, provenance, gate, why, language, rank, approved_at,
-		approved_by, created_at) values ($1, $2, 'override', 'approve', $4, $5, 0, $3, $6, $3) returning `+contactColumns,
-		ownerID, email, now, why, language, by)
-	return c, fail("override contact", err)
-}
-
-// RetireContact takes the contact out of use.
-func (t *Tx) RetireContact(ctx context.Context, id int64, now time.Time) error {
-	_, err := t.q.ExecContext(ctx, `update contact set retired_at = $2 where id = $1 and retired_at is null`, id, now)
-	return fail("retire contact", err)
 }

@@ -43,7 +43,7 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 	err := t.q.SelectContext(ctx, &old, `update network set superseded_at = $3
 		where superseded_at is null and ((first_address = $1 and last_address = $2) or (expires_at <= $3 and id in (
 			select p.network_id from network_prefix p where p.prefix && any($4::inet[])))) returning id`,
-		n.First, n.Last, now, prefixArray(prefixes))
+		n.First, n.Last, now, prefixTexts(prefixes))
 	if err != nil {
 		return n, nil, fail("supersede network", err)
 	}
@@ -55,7 +55,7 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 		return n, nil, fail("add network", err)
 	}
 	if _, err := t.q.ExecContext(ctx, `insert into network_prefix (network_id, prefix)
-		select $1, p from unnest($2::cidr[]) as p on conflict do nothing`, n.ID, prefixArray(prefixes)); err != nil {
+		select $1, p from unnest($2::cidr[]) as p on conflict do nothing`, n.ID, prefixTexts(prefixes)); err != nil {
 		return n, nil, fail("add network prefixes", err)
 	}
 	if _, err := t.q.ExecContext(ctx, `update source set network_id = $1 where address between $2 and $3
@@ -65,8 +65,8 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 	return n, old, nil
 }
 
-// prefixArray is the prefixes as a parameter for a cidr[] or inet[].
-func prefixArray(prefixes []netip.Prefix) any {
+// prefixTexts is the prefixes as a parameter for a cidr[] or inet[].
+func prefixTexts(prefixes []netip.Prefix) any {
 	texts := make([]string, len(prefixes))
 	for i, p := range prefixes {
 		texts[i] = p.Masked().String()

@@ -42,7 +42,7 @@ const candidateFrom = ` from verdict v join source s on s.address = v.source joi
 			or (c.state = 'ignored' and c.closed_at >= $6)))`
 
 func (f CandidateFilter) args(now time.Time) []any {
-	return []any{f.Kind, f.Since, now, pq.Array(f.Countries), prefixArray(f.Prefixes), f.IgnoredSince}
+	return []any{f.Kind, f.Since, now, pq.Array(f.Countries), prefixTexts(f.Prefixes), f.IgnoredSince}
 }
 
 // CandidateOwners returns at most limit owners that have candidates.
@@ -78,7 +78,7 @@ func (q *Queries) SourcesWithoutNetwork(ctx context.Context, f CandidateFilter, 
 		and not exists (select 1 from network n where n.id = s.network_id and n.superseded_at is null and n.expires_at > $3)
 		and not exists (select 1 from owner_lookup l where l.address = v.source and (l.state = 'due'
 			or (l.state = 'failed' and l.next_attempt_at > $3)))
-		limit $6`, f.Kind, f.Since, now, pq.Array(f.Countries), prefixArray(f.Prefixes), limit)
+		limit $6`, f.Kind, f.Since, now, pq.Array(f.Countries), prefixTexts(f.Prefixes), limit)
 	if err != nil {
 		return nil, fail("find sources without network", err)
 	}
