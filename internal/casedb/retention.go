@@ -50,9 +50,13 @@ func (d *DB) ensurePartition(ctx context.Context, window time.Time) error {
 	})
 }
 
+// hasPartition asks the catalogue with a snapshot: to_regclass can answer from
+// a cache that does not know yet what another has committed while we waited
+// for an advisory lock.
 func (q *Queries) hasPartition(ctx context.Context, name string) (bool, error) {
 	var there bool
-	err := q.q.GetContext(ctx, &there, `select to_regclass($1) is not null`, name)
+	err := q.q.GetContext(ctx, &there, `select exists (select 1 from pg_inherits i join pg_class c on c.oid = i.inhrelid
+		where i.inhparent = 'observation'::regclass and c.relname = $1)`, name)
 	return there, fail("look for partition", err)
 }
 
