@@ -43,7 +43,7 @@ var errStopped = errors.New("stopped")
 const initialSettings = `
 # Chosen by teiten when it created this cluster; change them as you like.
 shared_buffers = 256MB
-max_wal_size = 4GB
+max_wal_size = 2GB
 checkpoint_timeout = 15min
 wal_compression = on
 random_page_cost = 1.1
