@@ -57,19 +57,10 @@ func importFiles(ctx context.Context, db *casedb.DB, files []string, sensor stri
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	if opt.Window == 0 {
-		opt.Window = capture.DefaultWindow
-	}
-	if opt.KeyLimit == 0 {
-		opt.KeyLimit = capture.DefaultKeyLimit
-	}
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
-	if opt.Window%time.Second != 0 {
-		return nil, fmt.Errorf("window %s is not a number of whole seconds", opt.Window)
-	}
-	if _, err := capture.NewReader(capture.Options{Window: opt.Window, KeyLimit: opt.KeyLimit}, nil); err != nil {
+	if err := opt.check(); err != nil {
 		return nil, err
 	}
 	i := &importer{db: db, sensor: sensor, opt: opt, progress: progress}
@@ -82,6 +73,21 @@ func importFiles(ctx context.Context, db *casedb.DB, files []string, sensor stri
 		results = append(results, r)
 	}
 	return results, nil
+}
+
+// check fills in the defaults and says what cannot be.
+func (o *importOptions) check() error {
+	if o.Window == 0 {
+		o.Window = capture.DefaultWindow
+	}
+	if o.KeyLimit == 0 {
+		o.KeyLimit = capture.DefaultKeyLimit
+	}
+	if o.Window%time.Second != 0 {
+		return fmt.Errorf("window %s is not a number of whole seconds", o.Window)
+	}
+	_, err := capture.NewReader(capture.Options{Window: o.Window, KeyLimit: o.KeyLimit}, nil)
+	return err
 }
 
 type importer struct {
