@@ -50,8 +50,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.KeyLimit <= 0 {
 		o.KeyLimit = DefaultKeyLimit
 	}
-	if o.KeyLimit < 16 || o.KeyLimit > 1<<26 {
-		return o, fmt.Errorf("key limit %d is not between 16 and %d", o.KeyLimit, 1<<26)
+	if o.KeyLimit < 16 || o.KeyLimit > 1<<24 {
+		return o, fmt.Errorf("key limit %d is not between 16 and %d", o.KeyLimit, 1<<24)
 	}
 	if o.SamplesPerKey == 0 {
 		o.SamplesPerKey = DefaultSamplesPerKey

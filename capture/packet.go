@@ -1,0 +1,223 @@
+package capture
+
+import (
+	"teiten/internal/casedb"
+)
+
+// packet is one decoded packet on its way from the parser to the tally. It
+// holds no pointer: addresses of IPv6, options and payload stay in the block
+// that the offsets point into.
+type packet struct {
+	when     int64  // nanoseconds since 1970
+	src, dst uint32 // IPv4 address, or a hash of the IPv6 address
+	seq      uint32 // TCP
+	ack      uint32 // TCP; for UDP the hash of the payload, 0 without one
+	ipLen    uint32 // IP length, headers included
+	net      uint32 // offset of the IP header in the block
+	pay      uint32 // offset of the transport payload in the block
+	opt      uint32 // hash of the TCP options, normalised; 0 without any
+	id       uint16 // IPv4 identification
+	port     uint16 // service port
+	peer     uint16 // port on the other side
+	win      uint16 // TCP window
+	payLen   uint16 // captured bytes at pay
+	marks    uint16 // one bit per mark of casedb.Marks
+	flags    uint8  // TCP
+	ttl      uint8
+	proto    uint8
+	class    class
+	optLen   uint8 // captured TCP option bytes, right before pay
+	bits     uint8
+}
+
+// Bits of packet.bits.
+const (
+	bitV6       = 1 << iota
+	bitDF       // IPv4 don't fragment
+	bitQuote    // an ICMP error that quotes a packet
+	bitMasscanK // could be Masscan with a hidden destination
+	bitMiraiK   // could be Mirai with a hidden destination
+	bitNmap     // could be nmap
+	bitSYNv4    // a SYN over IPv4
+	bitPorts    // port and peer are ports of this packet
+
+	bitsHidden = bitMasscanK | bitMiraiK | bitNmap
+)
+
+// class numbers the casedb classes in the order in which observations are
+// sorted.
+type class uint8
+
+const (
+	classSYN class = iota
+	classSYNACK
+	classRST
+	classACK
+	classFIN
+	classNull
+	classXmas
+	classTCPOther
+	classTCPShort
+	classUDP
+	classUDPShort
+	classICMPEcho
+	classICMPReply
+	classICMPUnreach
+	classICMPQuench
+	classICMPRedirect
+	classICMPExceeded
+	classICMPParam
+	classICMPTooBig
+	classICMPOther
+	classICMPShort
+	classFragment
+	classOther
+)
+
+var classNames = [32]casedb.Class{
+	classSYN: casedb.ClassSYN, classSYNACK: casedb.ClassSYNACK, classRST: casedb.ClassRST,
+	classACK: casedb.ClassACK, classFIN: casedb.ClassFIN, classNull: casedb.ClassNull,
+	classXmas: casedb.ClassXmas, classTCPOther: casedb.ClassTCPOther, classTCPShort: casedb.ClassTCPShort,
+	classUDP: casedb.ClassUDP, classUDPShort: casedb.ClassUDPShort, classICMPEcho: casedb.ClassICMPEcho,
+	classICMPReply: casedb.ClassICMPReply, classICMPUnreach: casedb.ClassICMPUnreach,
+	classICMPQuench: casedb.ClassICMPQuench, classICMPRedirect: casedb.ClassICMPRedirect,
+	classICMPExceeded: casedb.ClassICMPExceeded, classICMPParam: casedb.ClassICMPParam,
+	classICMPTooBig: casedb.ClassICMPTooBig, classICMPOther: casedb.ClassICMPOther,
+	classICMPShort: casedb.ClassICMPShort, classFragment: casedb.ClassFragment, classOther: casedb.ClassOther,
+}
+
+// TCP flag bits (RFC 9293, 3.1; RFC 3168, 6.1 for ECE and CWR).
+const (
+	flagFIN = 1 << iota
+	flagSYN
+	flagRST
+	flagPSH
+	flagACK
+	flagURG
+	flagECE
+	flagCWR
+)
+
+// tcpClasses is the class of every combination of the eight flags.
+var tcpClasses = func() (t [256]class) {
+	for f := range t {
+		t[f] = tcpClass(uint8(f))
+	}
+	return t
+}()
+
+func tcpClass(f uint8) class {
+	ecn := f & (flagECE | flagCWR)
+	switch f &^ (flagECE | flagCWR) {
+	case flagSYN:
+		// None, or an ECN-setup SYN (RFC 3168, 6.1.1).
+		if ecn == 0 || ecn == flagECE|flagCWR {
+			return classSYN
+		}
+	case flagSYN | flagACK:
+		// An ECN-setup SYN/ACK has ECE; faulty stacks reflect both bits.
+		if ecn != flagCWR {
+			return classSYNACK
+		}
+	case flagRST, flagRST | flagACK:
+		if ecn == 0 {
+			return classRST
+		}
+	case flagACK, flagACK | flagPSH:
+		return classACK
+	case flagFIN:
+		if ecn == 0 {
+			return classFIN
+		}
+	case flagFIN | flagACK, flagFIN | flagPSH | flagACK:
+		return classFIN
+	case 0:
+		if ecn == 0 {
+			return classNull
+		}
+	case flagFIN | flagPSH | flagURG:
+		if ecn == 0 {
+			return classXmas
+		}
+	}
+	return classTCPOther
+}
+
+// IP protocol numbers and ether types that the decoder knows.
+const (
+	protoHopByHop = 0
+	protoICMP     = 1
+	protoTCP      = 6
+	protoUDP      = 17
+	protoRouting  = 43
+	protoFragment = 44
+	protoAH       = 51
+	protoICMPv6   = 58
+	protoDestOpts = 60
+	protoMobility = 135
+	protoHIP      = 139
+	protoShim6    = 140
+
+	etherIPv4   = 0x0800
+	etherARP    = 0x0806
+	etherRARP   = 0x8035
+	etherVLAN   = 0x8100
+	etherIPv6   = 0x86dd
+	etherPPPoE  = 0x8864
+	etherQinQ   = 0x88a8
+	etherVNTag  = 0x8926
+	etherQinQ91 = 0x9100
+)
+
+// Marks as bits of packet.marks, in the order of casedb.Marks.
+const (
+	markZMap = 1 << iota
+	markZMapOptions
+	markZMapTime
+	markMasscan
+	markMasscanK
+	markMirai
+	markMiraiK
+	markNmap
+	markUnicornscan
+	markHping
+	markAngryIP
+	markWorm445
+	markSlammer
+	markSYNPayload
+	markReflectQuery
+	markSamePayload
+)
+
+// The number of a mark: its place in casedb.Marks.
+const (
+	numMasscanK    = 4
+	numMiraiK      = 6
+	numNmap        = 7
+	numUnicornscan = 8
+	numMarks       = 16
+)
+
+// skip says why a record is in no observation; 0 means it is.
+type skip uint8
+
+const (
+	skipNone skip = iota
+	skipEmpty
+	skipLinkType
+	skipLink
+	skipNonIP
+	skipARP
+	skipIPHeader
+	skipExtension
+	skipTime
+	skipTimeOrder
+	skipPanic
+	numSkips
+)
+
+var skipNames = [numSkips]string{
+	skipEmpty: SkipEmpty, skipLinkType: SkipLinkType, skipLink: SkipLink, skipNonIP: SkipNonIP,
+	skipARP: SkipARP, skipIPHeader: SkipIPHeader, skipExtension: SkipExtension, skipTime: SkipTime,
+	skipTimeOrder: SkipTimeOrder, skipPanic: SkipPanic,
+}

@@ -1,0 +1,537 @@
+package capture
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+const (
+	// maxPayload is how much of a payload a sample keeps.
+	maxPayload = 64
+	// maxReopen bounds how often closed windows are opened again in one file.
+	maxReopen = 4096
+	// maxSeqs bounds the windows whose next Seq is remembered.
+	maxSeqs = 1 << 16
+	// maxCombinations bounds the option combinations that fingerprints name.
+	maxCombinations = 1 << 16
+	// lookahead is the number of packets whose entries are fetched together, so
+	// that their cache misses overlap.
+	lookahead = 32
+)
+
+// tally adds packets to the observations of the open windows, of which there
+// are at most two, and hands closed ones to the sink.
+type tally struct {
+	opt  Options
+	sink func(*casedb.Batch) error
+
+	cur     *window
+	other   *window // nil while one window is open
+	unused  *window
+	clock   int64 // latest packet time
+	closeAt int64 // packet time at which other closes
+	keys    int   // of both windows
+
+	seqs    map[int64]int // next Seq by window start
+	seqFrom int64         // earlier windows have been forgotten and stay closed
+	reopens int           // in the current file
+
+	entryPool  pool[entry]
+	extraPool  pool[extra]
+	samplePool pool[sample]
+	blobPool   blobPool
+	smallPool  pool[[16]uint32]
+	mediumPool pool[[64]uint32]
+	largePool  pool[[512]uint32]
+
+	seed         uint64            // of the windows' indexes
+	combinations map[uint32]string // option bytes in hexadecimal, by their hash
+
+	sources sourceSet
+	epoch   uint16
+
+	// Results. fileX count the current file only.
+	observations, fileObservations uint64
+	batches, partials              uint64
+	late, fileLate                 uint64
+	untimely                       uint64 // packets of the current file in no window
+	err                            error
+	failed                         atomic.Bool // err is set; for the other goroutine
+
+	out   batchWriter
+	touch uint32 // keeps the look-ahead's loads from being optimised away
+}
+
+func newTally(opt Options, sink func(*casedb.Batch) error) *tally {
+	return &tally{
+		opt: opt, sink: sink,
+		closeAt:      math.MaxInt64,
+		seed:         rand.Uint64(),
+		seqFrom:      math.MinInt64,
+		seqs:         make(map[int64]int),
+		combinations: make(map[uint32]string),
+	}
+}
+
+// nextFile begins the counts of another file.
+func (t *tally) nextFile() {
+	t.epoch++
+	t.sources.nextFile()
+	t.fileObservations, t.fileLate, t.untimely, t.reopens = 0, 0, 0, 0
+}
+
+// add tallies the packets of a block.
+func (t *tally) add(bl *block) {
+	packets := bl.packets[:bl.n]
+	for len(packets) > 0 && t.err == nil {
+		group := packets[:min(lookahead, len(packets))]
+		if t.cur != nil {
+			t.fetch(group)
+		}
+		for i := range group {
+			t.packet(bl, &group[i])
+		}
+		packets = packets[len(group):]
+	}
+}
+
+// fetch touches the index and the entries that a group of packets will need.
+func (t *tally) fetch(group []packet) {
+	w := t.cur
+	if len(w.index) == 0 {
+		return
+	}
+	mask := uint64(len(w.index) - 1)
+	var slots [lookahead]uint64
+	for i := range group {
+		slots[i%lookahead] = w.index[hashKey(makeKey(group[i].src, &group[i]), t.seed)&mask]
+	}
+	sum := uint32(0)
+	for _, s := range slots {
+		if n := uint32(s); n != 0 {
+			e := w.entries.at(n)
+			sum += e.packets + e.firstDst
+		}
+	}
+	t.touch += sum
+}
+
+func (t *tally) packet(bl *block, p *packet) {
+	w := t.cur
+	if w == nil || p.when < w.start || p.when >= w.end || p.when >= t.closeAt {
+		if w = t.windowFor(p.when); w == nil {
+			return
+		}
+	}
+	var key uint64
+	if p.bits&bitV6 == 0 {
+		key = makeKey(p.src, p)
+	} else {
+		key = makeKey(w.addrs.number(bl.buf[p.net+8:p.net+24]), p) | keyV6
+	}
+	h := hashKey(key, t.seed)
+	if len(w.index) == 0 {
+		w.grow()
+	}
+	mask := uint64(len(w.index) - 1)
+	i := h & mask
+	for {
+		slot := w.index[i]
+		if slot == 0 {
+			break
+		}
+		if slot>>32 == h&0xffffffff {
+			n := uint32(slot)
+			if e := w.entries.at(n); e.key == key {
+				t.update(w, n, e, bl, p)
+				return
+			}
+		}
+		i = (i + 1) & mask
+	}
+	t.insert(w, key, h, i, bl, p)
+}
+
+// update adds a packet to an observation that has some.
+func (t *tally) update(w *window, number uint32, e *entry, bl *block, p *packet) {
+	if e.packets == math.MaxUint32 {
+		// A counter is full: the rest goes to another part of the window.
+		t.part(w)
+		t.packet(bl, p)
+		return
+	}
+	if e.epoch != t.epoch {
+		t.seen(w, e)
+	}
+	w.packets++
+	e.packets++
+	e.bytes += uint64(p.ipLen)
+	if p.when > e.last {
+		e.last = p.when
+	} else if p.when < e.first {
+		e.first = p.when
+	}
+	if e.print.ttl == p.ttl && e.print.opt == p.opt && e.print.win == p.win && e.print.n != 0 {
+		e.print.n++
+	} else if p.opt == 0 || t.combination(bl, p) {
+		w.fingerprint(e, p)
+	}
+	marks := p.marks
+	if p.class == classUDP && p.ack != 0 && p.ack == e.ack {
+		marks |= markSamePayload
+	}
+	for ; marks != 0; marks &= marks - 1 {
+		w.mark(e, uint8(bits.TrailingZeros16(marks)), 1)
+	}
+	if p.bits&bitSYNv4 != 0 && unicornscan(e, p) {
+		if w.marked(e, numUnicornscan) == 0 {
+			w.mark(e, numUnicornscan, 1) // the first packet
+		}
+		w.mark(e, numUnicornscan, 1)
+	}
+	if p.bits&bitsHidden != 0 {
+		w.observe(number, e, p)
+	}
+	if e.destN <= inlineDests {
+		known := false
+		for _, d := range e.dest[:e.destN] {
+			if d == p.dst {
+				known = true
+				break
+			}
+		}
+		if !known {
+			w.dests.addDest(e, p.dst)
+		}
+	} else {
+		w.dests.addDest(e, p.dst)
+	}
+	if e.peerN < peerMany {
+		e.addPeer(p.peer)
+	}
+	// Further samples: the packets number 8, 64, 512, ...
+	if n := e.packets; n&(n-1) == 0 && bits.TrailingZeros32(n)%3 == 0 {
+		t.sample(w, e, bl, p)
+	}
+}
+
+func (e *entry) addPeer(port uint16) {
+	n := min(e.peerN, peersHeld)
+	for _, held := range e.peers[:n] {
+		if held == port {
+			return
+		}
+	}
+	if n < peersHeld {
+		e.peers[n] = port
+	}
+	e.peerN++
+}
+
+// insert makes the observation of a key at the free place i of the index.
+func (t *tally) insert(w *window, key, h, i uint64, bl *block, p *packet) {
+	if t.keys >= t.opt.KeyLimit {
+		if t.other != nil && t.other.entries.len() > w.entries.len() {
+			t.part(t.other)
+		} else {
+			t.part(w)
+		}
+		t.packet(bl, p)
+		return
+	}
+	if (w.entries.len()+1)*4 > len(w.index)*3 {
+		w.grow()
+		mask := uint64(len(w.index) - 1)
+		for i = h & mask; w.index[i] != 0; {
+			i = (i + 1) & mask
+		}
+	}
+	w.packets++
+	number := w.entries.add()
+	w.index[i] = h<<32 | uint64(number)
+	t.keys++
+	e := w.entries.at(number)
+	*e = entry{
+		key:      key,
+		bytes:    uint64(p.ipLen),
+		first:    p.when,
+		last:     p.when,
+		packets:  1,
+		destN:    1,
+		peerN:    1,
+		bits:     p.bits,
+		flags:    p.flags,
+		when:     p.when,
+		firstDst: p.dst,
+		seq:      p.seq,
+		ack:      p.ack,
+		id:       p.id,
+		win:      p.win,
+		ttl:      p.ttl,
+	}
+	e.dest[0] = p.dst
+	e.peers[0] = p.peer
+	if p.opt == 0 || t.combination(bl, p) {
+		e.print = fingerprint{n: 1, opt: p.opt, win: p.win, ttl: p.ttl}
+	}
+	t.seen(w, e)
+	for marks := p.marks; marks != 0; marks &= marks - 1 {
+		w.mark(e, uint8(bits.TrailingZeros16(marks)), 1)
+	}
+	if p.bits&bitsHidden != 0 {
+		w.observe(number, e, p)
+	}
+	e.blob, e.optLen, e.payLen = w.keep(bl, p)
+}
+
+// seen counts an observation and its source for the current file.
+func (t *tally) seen(w *window, e *entry) {
+	e.epoch = t.epoch
+	t.fileObservations++
+	src := keySource(e.key)
+	if e.key&keyV6 != 0 {
+		t.sources.touch(sourceKey6(w.addrs.all[src][:]))
+	} else {
+		t.sources.touch(sourceKey4(src))
+	}
+}
+
+// combination makes sure that a packet's options can be named; false if there
+// are too many combinations.
+func (t *tally) combination(bl *block, p *packet) bool {
+	if _, ok := t.combinations[p.opt]; ok {
+		return true
+	}
+	if len(t.combinations) >= maxCombinations {
+		return false
+	}
+	var buf [maxOptions]byte
+	n, _ := normalOptions(&buf, bl.buf[p.pay-uint32(p.optLen):p.pay])
+	t.combinations[p.opt] = fmt.Sprintf("%x", buf[:n])
+	return true
+}
+
+// keep stores the variable parts of a packet: for IPv6 the destination, then
+// the options, then the first bytes of the payload.
+func (w *window) keep(bl *block, p *packet) (blob uint32, optLen, payLen uint8) {
+	var dst []byte
+	if p.bits&bitV6 != 0 {
+		dst = bl.buf[p.net+24 : p.net+40]
+	}
+	opt := bl.buf[p.pay-uint32(p.optLen) : p.pay]
+	pay := bl.buf[p.pay : p.pay+uint32(min(p.payLen, maxPayload))]
+	blob = w.blobs.store(dst, opt, pay)
+	if blob == 0 {
+		return 0, 0, 0
+	}
+	return blob, uint8(len(opt)), uint8(len(pay))
+}
+
+// sample keeps a further packet of an observation.
+func (t *tally) sample(w *window, e *entry, bl *block, p *packet) {
+	if bits.TrailingZeros32(e.packets)/3 >= t.opt.SamplesPerKey || w.samples.len() >= t.opt.SamplesPerWindow {
+		return
+	}
+	n := w.samples.add()
+	s := w.samples.at(n)
+	x := w.ext(e)
+	*s = sample{
+		when: p.when, dst: p.dst, seq: p.seq, ack: p.ack, id: p.id, win: p.win,
+		peer: p.peer, ttl: p.ttl, flags: p.flags, bits: p.bits, next: x.samples,
+	}
+	s.blob, s.optLen, s.payLen = w.keep(bl, p)
+	x.samples = n
+}
+
+// unicornscan says whether a SYN has the constant of the observation's first
+// packet: the sequence number, the destination in either byte order and the
+// ports combined. A repeated SYN and a Mirai one (whose sequence number is the
+// destination) are no evidence.
+func unicornscan(e *entry, p *packet) bool {
+	if p.seq == e.seq || p.marks&markMirai != 0 {
+		return false
+	}
+	x := e.seq ^ p.seq ^ uint32(e.peers[0]) ^ uint32(p.peer) // the service port is the same
+	y := e.firstDst ^ p.dst
+	return x == y || x == bits.ReverseBytes32(y)
+}
+
+// windowFor returns the open window that takes a packet of time when, and
+// closes and opens windows as packet time asks for; nil if there is none.
+func (t *tally) windowFor(when int64) *window {
+	t.clock = max(t.clock, when)
+	if t.other != nil && t.clock >= t.closeAt {
+		t.close(t.other, false)
+		t.other, t.closeAt = nil, math.MaxInt64
+		if t.err != nil {
+			return nil
+		}
+	}
+	if t.cur != nil && when >= t.cur.start && when < t.cur.end {
+		return t.cur
+	}
+	if t.other != nil && when >= t.other.start && when < t.other.end {
+		t.cur, t.other = t.other, t.cur
+		t.setCloseAt()
+		return t.cur
+	}
+	// A window has to be opened, and the one used longest ago closed.
+	length := int64(t.opt.Window)
+	start := when / length * length
+	seq, closed := t.seqs[start]
+	if closed {
+		t.reopens++
+	}
+	if start < t.seqFrom || closed && t.reopens > maxReopen {
+		t.untimely++
+		return nil
+	}
+	if t.other != nil {
+		t.close(t.other, false)
+		if t.err != nil {
+			return nil
+		}
+	}
+	w := t.unused
+	t.unused = nil
+	if w == nil {
+		w = t.newWindow()
+	}
+	w.start, w.end, w.seq, w.reopened = start, start+length, seq, closed
+	// Lateness after its end, or from now if packet time is past that already.
+	w.closeAt = max(w.end, t.clock) + int64(t.opt.Lateness)
+	t.cur, t.other = w, t.cur
+	t.setCloseAt()
+	if t.clock >= t.closeAt {
+		t.close(t.other, false)
+		t.other, t.closeAt = nil, math.MaxInt64
+	}
+	return w
+}
+
+// setCloseAt says when the window that is not current closes. When a late
+// packet has made an old window the current one, the newer one stays.
+func (t *tally) setCloseAt() {
+	t.closeAt = math.MaxInt64
+	if t.other != nil && t.other.start < t.cur.start {
+		t.closeAt = t.other.closeAt
+	}
+}
+
+func (t *tally) newWindow() *window {
+	w := &window{}
+	w.entries.pool = &t.entryPool
+	w.extras.pool = &t.extraPool
+	w.samples.pool = &t.samplePool
+	w.blobs.pool = &t.blobPool
+	w.dests.small.pool = &t.smallPool
+	w.dests.medium.pool = &t.mediumPool
+	w.dests.large.pool = &t.largePool
+	return w
+}
+
+// part hands out what a window has so far and lets it go on empty.
+func (t *tally) part(w *window) {
+	t.emit(w, true)
+	w.seq++
+}
+
+// close hands out a window and gives its memory back.
+func (t *tally) close(w *window, last bool) {
+	if w.entries.len() > 0 {
+		t.emit(w, false)
+		w.seq++
+	}
+	t.seqs[w.start] = w.seq
+	if len(t.seqs) > maxSeqs {
+		t.forget()
+	}
+	if t.unused == nil && !last {
+		t.unused = w
+	}
+	if len(t.combinations) > maxCombinations/2 {
+		t.dropCombinations(w)
+	}
+}
+
+// dropCombinations keeps the option combinations that the windows other than
+// closed refer to.
+func (t *tally) dropCombinations(closed *window) {
+	keep := make(map[uint32]string)
+	hold := func(f fingerprint) {
+		if s, ok := t.combinations[f.opt]; ok && f.n > 0 {
+			keep[f.opt] = s
+		}
+	}
+	for _, w := range []*window{t.cur, t.other} {
+		if w == nil || w == closed {
+			continue
+		}
+		for i := range uint32(w.entries.len()) {
+			hold(w.entries.at(i + 1).print)
+		}
+		for i := range uint32(w.extras.len()) {
+			for _, f := range w.extras.at(i + 1).prints {
+				hold(f)
+			}
+		}
+	}
+	t.combinations = keep
+}
+
+// forget drops the earlier half of the remembered windows, which from now on
+// cannot be opened again.
+func (t *tally) forget() {
+	starts := make([]int64, 0, len(t.seqs))
+	for s := range t.seqs {
+		starts = append(starts, s)
+	}
+	t.seqFrom = median(starts)
+	for _, s := range starts {
+		if s < t.seqFrom {
+			delete(t.seqs, s)
+		}
+	}
+}
+
+// flush closes the open windows.
+func (t *tally) flush() {
+	if t.other != nil && t.cur.start < t.other.start {
+		t.cur, t.other = t.other, t.cur
+	}
+	for _, w := range []*window{t.other, t.cur} {
+		if w != nil && t.err == nil {
+			t.close(w, true)
+		}
+	}
+	t.cur, t.other = nil, nil
+}
+
+func (t *tally) emit(w *window, partial bool) {
+	n := w.entries.len()
+	t.keys -= n
+	if t.err == nil {
+		b := t.out.batch(t, w, partial)
+		t.observations += uint64(n)
+		t.batches++
+		if partial {
+			t.partials++
+		}
+		if w.reopened {
+			t.late += b.Packets
+			t.fileLate += b.Packets
+		}
+		if err := t.sink(b); err != nil {
+			t.err = fmt.Errorf("window %s: %w", b.Window.Format(time.RFC3339), err)
+			t.failed.Store(true)
+		}
+		t.out.release()
+	}
+	w.reset(t.seed)
+}
