@@ -57,10 +57,8 @@ vet:
 	go vet ./...
 
 .PHONY: lint
-lint: bin/.tools ## Run staticcheck, errcheck and errorlint
+lint: bin/staticcheck ## Run staticcheck
 	bin/staticcheck ./...
-	bin/errcheck -ignoretests -exclude tools/errcheck.txt ./...
-	bin/go-errorlint -test=false ./...
 
 .PHONY: bench
 bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine
@@ -97,7 +95,5 @@ compiler:
 bin/withpg:
 	@go build -o $@ ./internal/pgtest/cmd/withpg
 
-bin/.tools: tools/go.mod tools/go.sum
-	@mkdir -p bin
-	cd tools && GOBIN="$(CURDIR)/bin" go install tool
-	@touch $@
+bin/staticcheck: tools/go.mod tools/go.sum
+	@cd tools && go build -o ../$@ honnef.co/go/tools/cmd/staticcheck

@@ -66,16 +66,12 @@ case " $missing " in
 esac
 
 echo "installing $missing" >&2
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 apt() {
-	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
-		-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >>"$log" 2>&1
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+		-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
 }
 # The lists of a fresh machine are empty or old.
 apt update || echo "note: apt-get update failed, trying with the lists there are" >&2
 # shellcheck disable=SC2086 # a list of words
-if ! apt install --no-install-recommends $missing; then
-	tail -n 20 "$log" >&2
+apt install --no-install-recommends $missing ||
 	give_up "could not install $missing (see above)"
-fi

@@ -127,9 +127,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		err = c.ensureDatabase(ctx)
 	}
 	if err != nil {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
-		defer cancel()
-		return nil, errors.Join(err, c.Stop(stopping))
+		return nil, errors.Join(err, c.Stop(ctx))
 	}
 	return c, nil
 }

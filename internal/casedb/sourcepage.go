@@ -1,0 +1,169 @@
+package casedb
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// SourcePage is everything the page of a source shows beside its observations.
+type SourcePage struct {
+	Source   Source
+	Network  *Network // nil: not looked up
+	Owner    *Owner   // nil: not looked up
+	Verdicts []Verdict
+	Cases    []CaseRow
+	Scanners []Scanner // allowlist entries around the address
+}
+
+// The bounds of a source page.
+const (
+	pageVerdicts = 50
+	pageCases    = 20
+	pageScanners = 20
+)
+
+// SourcePage returns what the page of the address shows; verdicts and cases
+// newest first.
+func (q *Queries) SourcePage(ctx context.Context, address netip.Addr) (SourcePage, error) {
+	var p SourcePage
+	a := Addr{address}
+	err := q.q.GetContext(ctx, &p.Source, `select address, first_at, last_at, country, network_id, judged_at
+		from source where address = $1`, a)
+	if err != nil {
+		return p, fail("get source", err)
+	}
+	if p.Source.NetworkID != nil {
+		p.Network, p.Owner = new(Network), new(Owner)
+		err = q.q.GetContext(ctx, p.Network, `select id, owner_id, first_address, last_address, handle, name, country, registry,
+			asn, fetched_at, expires_at, superseded_at from network where id = $1`, *p.Source.NetworkID)
+		if err != nil {
+			return p, fail("get network of source", err)
+		}
+		err = q.q.GetContext(ctx, p.Owner, `select id, key, name, country, language, created_at from owner where id = $1`,
+			p.Network.OwnerID)
+		if err != nil {
+			return p, fail("get owner of source", err)
+		}
+	}
+	err = q.q.SelectContext(ctx, &p.Verdicts, `select id, source, kind, tool, malware, acknowledged, attention, confidence, rule,
+			ruleset, ports, evidence, first_at, last_at, created_at, superseded_at
+		from verdict where source = $1 order by created_at desc, id desc limit $2`, a, pageVerdicts)
+	if err != nil {
+		return p, fail("list verdicts of source", err)
+	}
+	err = q.q.SelectContext(ctx, &p.Cases, `select c.id, c.number, c.owner_id, c.kind, c.malware, c.state, c.waiting, c.waiting_since,
+			c.contact_id, c.language, c.version, c.created_at, c.updated_at, c.closed_at, o.name as owner_name,
+			o.country as owner_country, '' as contact_email, 0 as sources, s.source as first_source
+		from case_source s join cases c on c.id = s.case_id join owner o on o.id = c.owner_id
+		where s.source = $1 order by c.id desc limit $2`, a, pageCases)
+	if err != nil {
+		return p, fail("list cases of source", err)
+	}
+	err = q.q.SelectContext(ctx, &p.Scanners, `select id, prefix, organisation, list, purpose, url, registration_id, valid_from,
+			valid_to, created_at
+		from scanner where prefix >>= $1 order by masklen(prefix) desc, id limit $2`, a, pageScanners)
+	return p, fail("list scanners around source", err)
+}
+
+// SourceFilter says which judged sources a list shows; the zero filter all of
+// them.
+type SourceFilter struct {
+	Kind   Kind
+	Tool   string
+	Port   string       // "445/TCP"
+	Prefix netip.Prefix // invalid: any address
+}
+
+// SourceCursor is a place in a list of sources: behind the one whose verdict
+// has the id and last packet. The zero cursor is the start.
+type SourceCursor struct {
+	Last time.Time
+	ID   int64
+}
+
+// SourceRow is a source with the verdict in force.
+type SourceRow struct {
+	Verdict
+	Country   string `db:"country"`
+	OwnerName string `db:"owner_name"` // empty: not looked up
+}
+
+// ListSources returns at most limit sources of the filter behind the cursor
+// with the verdicts in force, the last seen first, and whether there are more.
+//
+// Plans: verdict_last, verdict_kind and verdict_tool give the order;
+// verdict_ports finds rare ports, verdict_source the addresses of a prefix.
+func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceCursor, limit int) ([]SourceRow, bool, error) {
+	w := where{}
+	w.add(`v.superseded_at is null`)
+	if f.Kind != "" {
+		w.add(`v.kind = ?`, f.Kind)
+	}
+	if f.Tool != "" {
+		w.add(`v.tool = ? and v.tool <> ''`, f.Tool)
+	}
+	if f.Port != "" {
+		w.add(`v.ports @> ?`, pq.StringArray{Clean(f.Port, 32)})
+	}
+	if f.Prefix.IsValid() {
+		w.add(`v.source <<= ?`, Prefix{f.Prefix})
+	}
+	if after.ID != 0 {
+		w.add(`(v.last_at, v.id) < (?, ?)`, after.Last, after.ID)
+	}
+	var rows []SourceRow
+	err := q.q.SelectContext(ctx, &rows, `with page as materialized (select v.id, v.source, v.kind, v.tool, v.malware, v.acknowledged,
+			v.attention, v.confidence, v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at
+		from verdict v`+w.sql()+` order by v.last_at desc, v.id desc limit `+w.arg(limit+1)+`)
+		select p.id, p.source, p.kind, p.tool, p.malware, p.acknowledged, p.attention, p.confidence, p.rule, p.ruleset, p.ports,
+			p.evidence, p.first_at, p.last_at, p.created_at, p.superseded_at, s.country, coalesce(o.name, '') as owner_name
+		from page p join source s on s.address = p.source
+		left join network n on n.id = s.network_id left join owner o on o.id = n.owner_id
+		order by p.last_at desc, p.id desc`, w.args...)
+	if err != nil {
+		return nil, false, fail("list sources", err)
+	}
+	if len(rows) > limit {
+		return rows[:limit], true, nil
+	}
+	return rows, false, nil
+}
+
+// PacketHour is how many packets came in the hour that starts at At.
+type PacketHour struct {
+	At      time.Time `db:"at"`
+	Packets int64     `db:"packets"`
+}
+
+// PacketHours returns the packets per hour of the sources together, oldest
+// first, hours without packets left out.
+func (q *Queries) PacketHours(ctx context.Context, sources []netip.Addr, from, to time.Time) ([]PacketHour, error) {
+	addresses := make(pq.StringArray, len(sources))
+	for i, s := range sources {
+		addresses[i] = s.Unmap().WithZone("").String()
+	}
+	var hours []PacketHour
+	err := q.q.SelectContext(ctx, &hours, `select date_bin('1 hour', window_start, '2000-01-01 00:00:00Z') as at,
+			sum(packets)::bigint as packets
+		from observation where source = any($1::inet[]) and window_start >= $2 and window_start < $3
+		group by 1 order by 1`, addresses, from, to)
+	return hours, fail("count packets by hour", err)
+}
+
+// LastPacket returns when the last packet of any of the sources came; zero
+// without sources.
+func (q *Queries) LastPacket(ctx context.Context, sources []netip.Addr) (time.Time, error) {
+	addresses := make(pq.StringArray, len(sources))
+	for i, s := range sources {
+		addresses[i] = s.Unmap().WithZone("").String()
+	}
+	var last *time.Time
+	err := q.q.GetContext(ctx, &last, `select max(last_at) from source where address = any($1::inet[])`, addresses)
+	if err != nil || last == nil {
+		return time.Time{}, fail("find last packet", err)
+	}
+	return *last, nil
+}

@@ -1,0 +1,215 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"teiten/internal/casedb"
+	"teiten/internal/locale"
+)
+
+// The bounds of what a case page shows at once.
+const (
+	timelineSize = 100
+	sourcesSize  = 50
+	chartSources = 1000
+)
+
+// casePage is the data of view case.
+type casePage struct {
+	casedb.CasePage
+	Letter     *letter // the notification that matters now; nil: none was ever written
+	Timeline   []casedb.TimelineEvent
+	Older      string // URL of older events, empty: none
+	SourceRows []sourceRow
+	NextRows   string // URL of more sources, empty: none
+	Chart      template.HTML
+	ChartRows  []chartRow
+	Answers    []casedb.Inbound // mails by people that can be answered, newest first
+	Form       form
+	Live       bool
+	CanSend    bool // a new notification may be written
+}
+
+// letter is a message with the text its reader will see.
+type letter struct {
+	casedb.Message
+	Mail     Mail
+	Composed bool // Mail is what would go out now, not what is stored
+	Failed   bool // it could not be composed
+	Attempts []casedb.Attempt
+	MayEdit  bool
+}
+
+// sourceRow is a source of a case with its verdict in words.
+type sourceRow struct {
+	casedb.CaseSourceRow
+	Words string
+}
+
+// form is what a user typed into a form that could not be carried out. The
+// zero form is an untouched page.
+type form struct {
+	Name   string // which form of the page
+	Values url.Values
+	Error  string // key of the catalogue
+}
+
+// Value returns what was typed into a field of the named form, or fallback for
+// a form nobody has touched.
+func (f form) Value(name, field, fallback string) string {
+	if f.Name != name || !f.Values.Has(field) {
+		return fallback
+	}
+	return f.Values.Get(field)
+}
+
+// Is reports whether the named form is the one that failed.
+func (f form) Is(name string) bool { return f.Name == name }
+
+// caseShow shows a case.
+func (s *Server) caseShow(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return s.renderCase(w, r, v, http.StatusOK, form{})
+}
+
+// renderCase shows the case of the request's path with a form as it was typed.
+func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
+	ctx := r.Context()
+	loaded, err := s.db.CasePage(ctx, r.PathValue("number"))
+	if err != nil {
+		return err
+	}
+	data := casePage{CasePage: loaded, Form: f, Live: loaded.Case.State.Live()}
+	path := "/cases/" + url.PathEscape(data.Case.Number)
+	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
+	var more bool
+	if data.Timeline, more, err = s.db.Timeline(ctx, data.Case.ID, max(before, 0), timelineSize); err != nil {
+		return err
+	}
+	if more {
+		data.Older = path + "?before=" + strconv.FormatInt(data.Timeline[len(data.Timeline)-1].ID, 10) + "#timeline"
+	}
+	if err := s.loadSources(ctx, r, v.p, path, &data); err != nil {
+		return err
+	}
+	if err := s.loadChart(ctx, v.p, &data); err != nil {
+		return err
+	}
+	inbound, err := s.db.CaseInbound(ctx, data.Case.ID, 20)
+	if err != nil {
+		return err
+	}
+	for _, in := range inbound {
+		if in.Class == casedb.InboundHuman && in.Sender != "" {
+			data.Answers = append(data.Answers, in)
+		}
+	}
+	s.loadLetter(ctx, &data)
+	data.CanSend = data.Live && data.Contact != nil && data.Contact.Email != "" && data.Contact.RetiredAt == nil
+	for _, m := range data.Messages {
+		if m.Purpose == casedb.PurposeNotification && (m.State == casedb.MessageHeld || m.State == casedb.MessageQueued) {
+			data.CanSend = false
+		}
+	}
+	return s.render(w, r, v, status, "case", data)
+}
+
+func (s *Server) loadSources(ctx context.Context, r *http.Request, p *locale.Printer, path string, data *casePage) error {
+	var after casedb.Addr
+	if a, err := netip.ParseAddr(r.URL.Query().Get("sources")); err == nil {
+		after.Addr = a
+	}
+	rows, err := s.db.CaseSourceRows(ctx, data.Case.ID, after, sourcesSize+1)
+	if err != nil {
+		return err
+	}
+	if len(rows) > sourcesSize {
+		rows = rows[:sourcesSize]
+		data.NextRows = path + "?sources=" + url.QueryEscape(rows[sourcesSize-1].Source.String()) + "#sources"
+	}
+	for _, row := range rows {
+		data.SourceRows = append(data.SourceRows, sourceRow{CaseSourceRow: row, Words: explainVerdict(p, row.Verdict)})
+	}
+	return nil
+}
+
+// loadLetter finds the notification that matters now: the one under way, else
+// the newest that was not canceled, with its text.
+func (s *Server) loadLetter(ctx context.Context, data *casePage) {
+	var chosen *casedb.Message
+	for i := range data.Messages {
+		m := &data.Messages[i]
+		if m.Purpose != casedb.PurposeNotification {
+			continue
+		}
+		if m.State == casedb.MessageHeld || m.State == casedb.MessageQueued {
+			chosen = m
+			break
+		}
+		if chosen == nil && m.State != casedb.MessageCanceled {
+			chosen = m
+		}
+	}
+	if chosen == nil {
+		return
+	}
+	l := &letter{Message: *chosen, Mail: Mail{To: chosen.Recipient, Subject: chosen.Subject, Body: chosen.Body}}
+	l.MayEdit = (l.State == casedb.MessageHeld || l.State == casedb.MessageQueued) && l.Message.Attempts == 0
+	if s.cfg.Compose != nil && (l.State == casedb.MessageHeld || l.State == casedb.MessageQueued || l.Mail.Body == "") {
+		mail, err := s.cfg.Compose(ctx, *chosen)
+		if err != nil {
+			l.Failed = true
+			s.log.ErrorContext(ctx, "mail cannot be composed", "case", data.Case.Number, "message", chosen.ID, "err", err)
+		} else {
+			l.Mail, l.Composed = mail, true
+		}
+	}
+	for _, a := range data.CasePage.Attempts {
+		if a.MessageID == chosen.ID {
+			l.Attempts = append(l.Attempts, a)
+		}
+	}
+	data.Letter = l
+}
+
+// caseForm is what every change of a case begins with: its number and the
+// version its reader saw.
+func (s *Server) caseForm(r *http.Request) (casedb.Case, int, error) {
+	c, err := s.db.CaseByNumber(r.Context(), casedb.Clean(r.PathValue("number"), 64))
+	if err != nil {
+		return c, 0, err
+	}
+	version, err := strconv.Atoi(r.PostForm.Get("version"))
+	if err != nil || version < 1 {
+		return c, 0, errForm
+	}
+	return c, version, nil
+}
+
+// refused turns an error of a change into the line for the reader and its
+// status; ok is false for an error that is not the reader's.
+func refused(err error) (key string, status int, ok bool) {
+	var invalid invalidError
+	switch {
+	case errors.As(err, &invalid):
+		return string(invalid), http.StatusUnprocessableEntity, true
+	case errors.Is(err, casedb.ErrStale):
+		return "error.stale", http.StatusConflict, true
+	case errors.Is(err, casedb.ErrConflict):
+		return "error.conflict", http.StatusConflict, true
+	case errors.Is(err, casedb.ErrState):
+		return "error.state", http.StatusConflict, true
+	}
+	return "", 0, false
+}
+
+// invalidError is a form that says too little or nonsense; its text is the key
+// of the line for the reader.
+type invalidError string
+
+func (e invalidError) Error() string { return "invalid form: " + string(e) }

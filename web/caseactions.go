@@ -1,0 +1,239 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"teiten/internal/casedb"
+	"teiten/internal/locale"
+)
+
+// The bounds of what people type.
+const (
+	maxReason = 2000
+	maxNote   = 20_000
+	maxLetter = 200_000
+	maxTitle  = 500
+)
+
+// caseVerb is a change of a case that a coordinator can ask for.
+type caseVerb struct {
+	done string // key of the line that follows
+	mail bool   // gives the mail workers something to do
+	do   func(s *Server, ctx context.Context, tx *casedb.Tx, a caseArgs) error
+}
+
+// caseArgs is what a change of a case is made from.
+type caseArgs struct {
+	c       casedb.Case
+	version int
+	values  url.Values
+	v       *visit
+}
+
+func (a caseArgs) text(field string, limit int) string {
+	return strings.TrimSpace(casedb.Clean(strings.ReplaceAll(a.values.Get(field), "\r\n", "\n"), limit))
+}
+
+// locked locks the case in the version its reader saw.
+func (a caseArgs) locked(ctx context.Context, tx *casedb.Tx) (casedb.Case, error) {
+	return tx.LockCaseVersion(ctx, a.c.ID, a.version)
+}
+
+// caseVerbs are the changes of a case, by the last part of their address.
+func caseVerbs() map[string]caseVerb {
+	return map[string]caseVerb{
+		"note":    {done: "done.note", do: (*Server).noteCase},
+		"close":   {done: "done.close", do: (*Server).closeCase},
+		"ignore":  {done: "done.ignore", do: (*Server).ignoreCase},
+		"reopen":  {done: "done.reopen", do: (*Server).reopenCase},
+		"again":   {done: "done.again", mail: true, do: (*Server).sendAgain},
+		"answer":  {done: "done.answer", mail: true, do: (*Server).answerCase},
+		"contact": {done: "done.contact", do: (*Server).changeContact},
+		"seen":    {done: "done.seen", do: (*Server).seenCase},
+	}
+}
+
+// caseAction carries out a change of a case. What cannot be done shows the
+// case as it is now, with what was typed and why not.
+func (s *Server) caseAction(w http.ResponseWriter, r *http.Request, v *visit) error {
+	name := r.PathValue("verb")
+	verb, ok := caseVerbs()[name]
+	if !ok {
+		return casedb.ErrNotFound
+	}
+	c, version, err := s.caseForm(r)
+	if err != nil {
+		return err
+	}
+	args := caseArgs{c: c, version: version, values: r.PostForm, v: v}
+	err = s.db.InTx(r.Context(), func(tx *casedb.Tx) error { return verb.do(s, r.Context(), tx, args) })
+	if key, status, ok := refused(err); ok {
+		return s.renderCase(w, r, v, status, form{Name: name, Values: r.PostForm, Error: key})
+	}
+	if err != nil {
+		return err
+	}
+	s.log.InfoContext(r.Context(), "case changed", "case", c.Number, "user", v.user.Name, "change", name)
+	if verb.mail {
+		s.wake()
+	}
+	return s.redirect(w, r, "/cases/"+url.PathEscape(c.Number), v.p.T(verb.done))
+}
+
+func (s *Server) noteCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	text := a.text("text", maxNote)
+	if text == "" {
+		return invalidError("invalid.empty")
+	}
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.NoteCase(ctx, &c, a.v.user.Name, text, a.v.now)
+}
+
+func (s *Server) closeCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.CloseCase(ctx, &c, a.v.user.Name, a.text("reason", maxReason), a.v.now)
+}
+
+func (s *Server) ignoreCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	reason := a.text("reason", maxReason)
+	if reason == "" {
+		return invalidError("invalid.reason")
+	}
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.IgnoreCase(ctx, &c, a.v.user.Name, reason, a.v.now)
+}
+
+func (s *Server) reopenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.ReopenCase(ctx, &c, a.v.user.Name, a.text("reason", maxReason), a.v.now)
+}
+
+// seenCase takes a case out of the queue that needs nothing done: the reply
+// was read, the bounce understood.
+func (s *Server) seenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if c.Waiting == casedb.WaitingNone || c.Waiting == casedb.WaitingApproval {
+		// A held message keeps its case in the queue until it is decided.
+		return casedb.ErrState
+	}
+	return tx.ChangeCase(ctx, &c, casedb.CaseChange{Waiting: casedb.WaitFor(casedb.WaitingNone),
+		Event: casedb.CaseEvent{Kind: casedb.EventNote, Actor: a.v.user.Name, Text: a.v.p.T("seen.note")}}, a.v.now)
+}
+
+func (s *Server) sendAgain(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	_, err := tx.SendAgain(ctx, a.c.ID, a.version, s.cfg.MailDomain, a.values.Get("release") != "", a.v.user.Name, a.v.now)
+	return err
+}
+
+func (s *Server) answerCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	text := a.text("text", maxLetter)
+	if text == "" {
+		return invalidError("invalid.empty")
+	}
+	var inbound *int64
+	if id, err := strconv.ParseInt(a.values.Get("inbound"), 10, 64); err == nil && id > 0 {
+		inbound = &id
+	}
+	_, err := tx.AnswerCase(ctx, a.c.ID, a.version, inbound, text+"\n", s.cfg.MailDomain, a.v.user.Name, a.v.now)
+	return err
+}
+
+func (s *Server) changeContact(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	change := casedb.ContactChange{Why: a.text("why", maxReason), Name: casedb.CleanLine(a.values.Get("contact-name"), 200)}
+	if change.Why == "" {
+		return invalidError("invalid.reason")
+	}
+	if lang := a.values.Get("language"); locale.Supported(lang) {
+		change.Language = lang
+	}
+	if id, err := strconv.ParseInt(a.values.Get("contact"), 10, 64); err == nil && id > 0 {
+		change.ContactID = id
+	} else {
+		var ok bool
+		if change.Email, ok = parseEmail(a.values.Get("email")); !ok {
+			return invalidError("invalid.email")
+		}
+	}
+	_, err := tx.ChangeContact(ctx, a.c.ID, a.version, change, s.cfg.MailDomain, a.v.user.Name, a.v.now)
+	return err
+}
+
+// messageAction approves, holds, edits or cancels a message of a case.
+func (s *Server) messageAction(w http.ResponseWriter, r *http.Request, v *visit) error {
+	ctx := r.Context()
+	verb := r.PathValue("verb")
+	c, caseVersion, err := s.caseForm(r)
+	if err != nil {
+		return err
+	}
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return casedb.ErrNotFound
+	}
+	version, err := strconv.Atoi(r.PostForm.Get("message-version"))
+	if err != nil || version < 1 {
+		return errForm
+	}
+	m, err := s.db.Message(ctx, id)
+	if err != nil {
+		return err
+	}
+	if m.CaseID == nil || *m.CaseID != c.ID {
+		return casedb.ErrNotFound
+	}
+	args := caseArgs{c: c, version: caseVersion, values: r.PostForm, v: v}
+	reason := args.text("reason", maxReason)
+	by := v.user.Name
+	err = s.db.InTx(ctx, func(tx *casedb.Tx) error {
+		// A letter is composed from the case: who decides about it must have
+		// seen the case as it is.
+		if _, err := args.locked(ctx, tx); err != nil {
+			return err
+		}
+		switch verb {
+		case "approve":
+			return tx.ApproveMessage(ctx, id, version, by, v.now)
+		case "hold":
+			return tx.HoldMessage(ctx, id, version, by, reason, v.now)
+		case "cancel":
+			return tx.CancelMessage(ctx, id, version, by, reason, v.now)
+		case "edit":
+			subject, body := casedb.CleanLine(r.PostForm.Get("subject"), maxTitle), args.text("body", maxLetter)
+			if subject == "" || body == "" {
+				return invalidError("invalid.empty")
+			}
+			return tx.EditMessage(ctx, id, version, subject, body+"\n", by, v.now)
+		}
+		return casedb.ErrNotFound
+	})
+	if key, status, ok := refused(err); ok {
+		return s.renderCase(w, r, v, status, form{Name: verb, Values: r.PostForm, Error: key})
+	}
+	if err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "message changed", "case", c.Number, "message", id, "user", by, "change", verb)
+	if verb == "approve" {
+		s.wake()
+	}
+	return s.redirect(w, r, "/cases/"+url.PathEscape(c.Number), v.p.T("done."+verb))
+}

@@ -1,0 +1,163 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// pageSize is how many rows a list shows.
+const pageSize = 50
+
+// casesPage is the data of view cases.
+type casesPage struct {
+	Filter   casedb.CaseFilter
+	List     casedb.CaseList
+	Counts   map[casedb.Waiting]int
+	Waiting  int // all of Counts, at most casedb.CountLimit+1
+	Tabs     []tab
+	States   []casedb.CaseState
+	Kinds    []casedb.Kind
+	Query    url.Values
+	Next     string // URL of the next page, empty: none
+	Previous string
+	Filtered bool
+}
+
+// tab is one view of the queue.
+type tab struct {
+	Key     string // of the catalogue
+	Count   int
+	URL     string
+	Current bool
+	Counted bool
+}
+
+// caseFilter reads a filter from a query; what it does not know is left out.
+func caseFilter(q url.Values) casedb.CaseFilter {
+	f := casedb.CaseFilter{Text: casedb.CleanLine(q.Get("q"), 200)}
+	switch view := q.Get("view"); view {
+	case "all":
+	case "":
+		// The queue is the home page; a search goes over all cases.
+		f.OnlyWaiting = f.Text == "" && q.Get("state") == "" && q.Get("kind") == ""
+	case "waiting":
+		f.OnlyWaiting = true
+	default:
+		if slices.Contains(casedb.WaitingReasons, casedb.Waiting(view)) {
+			f.Waiting = casedb.Waiting(view)
+		}
+	}
+	if v := casedb.CaseState(q.Get("state")); slices.Contains(casedb.CaseStates, v) {
+		f.State = v
+	}
+	if v := casedb.Kind(q.Get("kind")); slices.Contains(casedb.Kinds, v) {
+		f.Kind = v
+	}
+	return f
+}
+
+// viewName is the value of the query's view for the filter.
+func viewName(f casedb.CaseFilter) string {
+	switch {
+	case f.Waiting != casedb.WaitingNone:
+		return string(f.Waiting)
+	case f.OnlyWaiting:
+		return "waiting"
+	}
+	return "all"
+}
+
+// cursorText writes a place in a list for a URL.
+func cursorText(at time.Time, id int64) string {
+	return strconv.FormatInt(at.UnixMicro(), 10) + "." + strconv.FormatInt(id, 10)
+}
+
+// parseCursor reads what cursorText wrote; anything else is the start.
+func parseCursor(s string) (time.Time, int64) {
+	micro, id, ok := strings.Cut(s, ".")
+	m, err1 := strconv.ParseInt(micro, 10, 64)
+	n, err2 := strconv.ParseInt(id, 10, 64)
+	// Times beyond PostgreSQL's are nobody's.
+	if !ok || err1 != nil || err2 != nil || n <= 0 || m < -1<<55 || m > 1<<55 {
+		return time.Time{}, 0
+	}
+	return time.UnixMicro(m).UTC(), n
+}
+
+// cases shows the queue, or a filtered list of all cases.
+func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
+	ctx := r.Context()
+	q := r.URL.Query()
+	data := casesPage{Filter: caseFilter(q), States: casedb.CaseStates, Kinds: casedb.Kinds}
+	back := q.Get("before") != ""
+	place := q.Get("after")
+	if back {
+		place = q.Get("before")
+	}
+	at, id := parseCursor(place)
+	var err error
+	data.List, err = s.db.ListCases(ctx, data.Filter, casedb.CaseCursor{At: at, ID: id}, back, pageSize)
+	if err != nil {
+		return err
+	}
+	if data.Counts, err = s.db.CountWaiting(ctx); err != nil {
+		return err
+	}
+	for _, n := range data.Counts {
+		data.Waiting = min(data.Waiting+n, casedb.CountLimit+1)
+	}
+	view := viewName(data.Filter)
+	data.Query = url.Values{"view": {view}}
+	for key, value := range map[string]string{"state": string(data.Filter.State), "kind": string(data.Filter.Kind), "q": data.Filter.Text} {
+		if value != "" {
+			data.Query.Set(key, value)
+			data.Filtered = true
+		}
+	}
+	data.Tabs = s.tabs(data, view)
+	rows := data.List.Rows
+	if len(rows) > 0 {
+		first, last := rows[0].Cursor(data.Filter), rows[len(rows)-1].Cursor(data.Filter)
+		if data.List.More || back {
+			data.Next = listURL("/cases", data.Query, "after", cursorText(last.At, last.ID))
+		}
+		if (back && data.List.More) || (!back && id != 0) {
+			data.Previous = listURL("/cases", data.Query, "before", cursorText(first.At, first.ID))
+		}
+	}
+	return s.render(w, r, v, http.StatusOK, "cases", data)
+}
+
+// tabs are the views of the queue, each with its own address and the other
+// filters kept.
+func (s *Server) tabs(data casesPage, view string) []tab {
+	link := func(view string) string {
+		q := url.Values{}
+		for key, values := range data.Query {
+			q[key] = values
+		}
+		return listURL("/cases", q, "view", view)
+	}
+	tabs := []tab{{Key: "queue.waiting", Count: data.Waiting, URL: link("waiting"), Current: view == "waiting", Counted: true}}
+	for _, reason := range casedb.WaitingReasons {
+		tabs = append(tabs, tab{Key: "waiting." + string(reason), Count: data.Counts[reason], URL: link(string(reason)),
+			Current: view == string(reason), Counted: true})
+	}
+	return append(tabs, tab{Key: "queue.all", URL: link("all"), Current: view == "all"})
+}
+
+// listURL is the address of a list with one more parameter.
+func listURL(path string, q url.Values, key, value string) string {
+	all := url.Values{}
+	for k, v := range q {
+		all[k] = v
+	}
+	all.Set(key, value)
+	return path + "?" + all.Encode()
+}

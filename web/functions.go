@@ -1,0 +1,118 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"teiten/internal/casedb"
+	"teiten/internal/locale"
+)
+
+// functions are what templates of one language can call.
+func functions(p *locale.Printer, a *assets) template.FuncMap {
+	return template.FuncMap{
+		"t":      p.T,
+		"n":      p.N,
+		"asset":  a.url,
+		"time":   func(t any) template.HTML { return timeHTML(p, t) },
+		"count":  countText,
+		"number": numberText,
+		"dict":   dict,
+		"pair":   func(a, b any) []any { return []any{a, b} },
+		"str":    func(v any) string { return fmt.Sprint(v) },
+		"join":   func(v []string, sep string) string { return strings.Join(v, sep) },
+		"pct":    func(f float64) string { return strconv.Itoa(int(f*100+0.5)) + "%" },
+		"path":   url.PathEscape,
+		"bytes":  bytesText,
+		"lines":  func(s string) int { return min(30, max(6, strings.Count(s, "\n")+2)) },
+		"other": func(key, value string) string {
+			// A text for a value from the database that may be newer than this program.
+			if value == "" {
+				return ""
+			}
+			if p.Has(key + "." + value) {
+				return p.T(key + "." + value)
+			}
+			return value
+		},
+		"kindname": func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
+	}
+}
+
+// timeHTML shows a time in the language's zone, with UTC as its title; nothing
+// for a time that is not set.
+func timeHTML(p *locale.Printer, v any) template.HTML {
+	var t time.Time
+	switch v := v.(type) {
+	case time.Time:
+		t = v
+	case *time.Time:
+		if v != nil {
+			t = *v
+		}
+	}
+	if t.IsZero() {
+		return "–"
+	}
+	// Only digits and punctuation of our own formats are put in.
+	return template.HTML(`<time datetime="` + p.UTC(t) + `" title="` + p.UTC(t) + `">` + p.Time(t) + `</time>`)
+}
+
+// kindName is a kind with the malware or tool that tells more.
+func kindName(p *locale.Printer, kind casedb.Kind, malware, tool string) string {
+	name := p.T("kind." + string(kind))
+	for _, more := range []string{malware, tool} {
+		if more != "" {
+			if key := "name." + more; p.Has(key) {
+				more = p.T(key)
+			}
+			return name + " (" + more + ")"
+		}
+	}
+	return name
+}
+
+// countText writes a count that ends at casedb.CountLimit.
+func countText(n int) string {
+	if n > casedb.CountLimit {
+		return strconv.Itoa(casedb.CountLimit) + "+"
+	}
+	return strconv.Itoa(n)
+}
+
+// numberText writes a number with groups of three digits.
+func numberText(v any) string {
+	s := fmt.Sprint(v)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// bytesText writes a size.
+func bytesText(n int) string {
+	if n < 1024 {
+		return strconv.Itoa(n) + " B"
+	}
+	return strconv.FormatFloat(float64(n)/1024, 'f', 1, 64) + " KiB"
+}
+
+// dict makes the argument of a partial from keys and values.
+func dict(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("dict: odd number of arguments")
+	}
+	m := make(map[string]any, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		key, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict: key %v is not a string", pairs[i])
+		}
+		m[key] = pairs[i+1]
+	}
+	return m, nil
+}

@@ -1,0 +1,148 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+
+	message "github.com/emersion/go-message"
+	gomail "github.com/emersion/go-message/mail"
+	"github.com/jhillyerd/enmime/v2"
+
+	"teiten/internal/casedb"
+)
+
+// The bounds of what a mail page shows.
+const (
+	maxMailText       = 200_000
+	maxAttachmentText = 20_000
+	maxAttachments    = 20
+)
+
+// readMail gives the parts of a raw mail that a page shows: some headers, the
+// plain text and the beginning of text attachments. HTML is never shown.
+func readMail(raw []byte) (Mail, *enmime.Envelope, error) {
+	env, err := enmime.ReadEnvelope(bytes.NewReader(raw))
+	if err != nil {
+		return Mail{}, nil, fmt.Errorf("read mail: %w", err)
+	}
+	m := Mail{From: casedb.CleanLine(env.GetHeader("From"), 500), To: casedb.CleanLine(env.GetHeader("To"), 500),
+		Subject: casedb.CleanLine(env.GetHeader("Subject"), 500), Body: casedb.Clean(env.Text, maxMailText)}
+	for _, part := range append(env.Attachments, env.OtherParts...) {
+		if len(m.Attachments) == maxAttachments {
+			break
+		}
+		a := Attachment{Name: casedb.CleanLine(part.FileName, 200), Type: casedb.CleanLine(part.ContentType, 100), SizeBytes: len(part.Content)}
+		if strings.HasPrefix(part.ContentType, "text/") && part.ContentType != "text/html" {
+			a.Text = casedb.Clean(string(part.Content[:min(len(part.Content), maxAttachmentText)]), maxAttachmentText)
+		}
+		m.Attachments = append(m.Attachments, a)
+	}
+	return m, env, nil
+}
+
+// answerTo returns where a reader's answer to the mail goes.
+func answerTo(env *enmime.Envelope, fallback string) string {
+	for _, name := range []string{"Reply-To", "From"} {
+		if a, err := mail.ParseAddress(env.GetHeader(name)); err == nil {
+			return a.Address
+		}
+	}
+	return fallback
+}
+
+// replyTo makes the mail a recipient of m would send back from their mail
+// program.
+func replyTo(env *enmime.Envelope, m casedb.BoxMail, text string, now time.Time) (to string, raw []byte, err error) {
+	to = answerTo(env, m.EnvelopeFrom)
+	var h gomail.Header
+	h.SetDate(now)
+	h.SetAddressList("From", []*gomail.Address{{Address: m.EnvelopeTo}})
+	h.SetAddressList("To", []*gomail.Address{{Address: to}})
+	subject := casedb.CleanLine(env.GetHeader("Subject"), 500)
+	if !strings.HasPrefix(strings.ToLower(subject), "re:") {
+		subject = "Re: " + subject
+	}
+	h.SetSubject(subject)
+	if id := headerID(env.GetHeader("Message-Id")); id != "" {
+		h.SetMsgIDList("In-Reply-To", []string{id})
+		h.SetMsgIDList("References", []string{id})
+	}
+	h.SetMessageID(fmt.Sprintf("box.%d.%d@%s", m.ID, now.UnixMicro(), domainOf(m.EnvelopeTo)))
+	h.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
+	var b bytes.Buffer
+	w, err := gomail.CreateSingleInlineWriter(&b, h)
+	if err != nil {
+		return "", nil, fmt.Errorf("write reply: %w", err)
+	}
+	if _, err := w.Write([]byte(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n")); err != nil {
+		return "", nil, fmt.Errorf("write reply: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return "", nil, fmt.Errorf("write reply: %w", err)
+	}
+	return to, b.Bytes(), nil
+}
+
+// bounceOf makes the delivery status notification (RFC 3464) that a mail
+// server would send for m to its envelope sender.
+func bounceOf(env *enmime.Envelope, m casedb.BoxMail, hard bool, now time.Time) ([]byte, error) {
+	status, code, reason := "4.2.2", "452", "mailbox full"
+	if hard {
+		status, code, reason = "5.1.1", "550", "user unknown"
+	}
+	server := "mx." + domainOf(m.EnvelopeTo)
+	var h message.Header
+	h.Set("From", "MAILER-DAEMON@"+server)
+	h.Set("To", m.EnvelopeFrom)
+	h.Set("Date", now.Format(time.RFC1123Z))
+	h.Set("Message-Id", fmt.Sprintf("<bounce.%d.%d@%s>", m.ID, now.UnixMicro(), server))
+	h.Set("Subject", "Undelivered Mail Returned to Sender")
+	h.Set("Auto-Submitted", "auto-replied")
+	h.Set("MIME-Version", "1.0")
+	h.SetContentType("multipart/report", map[string]string{"report-type": "delivery-status"})
+	var b bytes.Buffer
+	w, err := message.CreateWriter(&b, h)
+	if err != nil {
+		return nil, fmt.Errorf("write bounce: %w", err)
+	}
+	parts := []struct{ kind, text string }{
+		{"text/plain", fmt.Sprintf("This is the mail system at host %s.\n\nYour message could not be delivered to\n\n<%s>: %s %s %s\n",
+			server, m.EnvelopeTo, code, status, reason)},
+		{"message/delivery-status", fmt.Sprintf("Reporting-MTA: dns; %s\nArrival-Date: %s\n\nFinal-Recipient: rfc822; %s\nAction: failed\n"+
+			"Status: %s\nDiagnostic-Code: smtp; %s %s %s\n", server, m.ReceivedAt.Format(time.RFC1123Z), m.EnvelopeTo, status, code, status, reason)},
+		{"text/rfc822-headers", fmt.Sprintf("Message-ID: <%s>\nFrom: %s\nTo: %s\n", headerID(env.GetHeader("Message-Id")), m.EnvelopeFrom, m.EnvelopeTo)},
+	}
+	for _, p := range parts {
+		var ph message.Header
+		ph.SetContentType(p.kind, nil)
+		pw, err := w.CreatePart(ph)
+		if err != nil {
+			return nil, fmt.Errorf("write bounce: %w", err)
+		}
+		if _, err := pw.Write([]byte(strings.ReplaceAll(p.text, "\n", "\r\n"))); err != nil {
+			return nil, fmt.Errorf("write bounce: %w", err)
+		}
+		if err := pw.Close(); err != nil {
+			return nil, fmt.Errorf("write bounce: %w", err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("write bounce: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// headerID takes the brackets off a Message-ID.
+func headerID(s string) string {
+	return casedb.CleanLine(strings.Trim(strings.TrimSpace(s), "<>"), 500)
+}
+
+func domainOf(address string) string {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 && i+1 < len(address) {
+		return address[i+1:]
+	}
+	return "localhost"
+}

@@ -1,0 +1,84 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"teiten/internal/casedb"
+)
+
+// confirmPath is where mailed links lead; the token follows it.
+const confirmPath = "/register/confirm/"
+
+// routes is the whole site. Public pages need no login; desk pages any user;
+// coordinator routes one who may change things.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h http.Handler) { mux.Handle(pattern, h) }
+
+	// Machines.
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	if s.cfg.Registry != nil {
+		handle("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{}))
+	}
+	mux.HandleFunc("GET /assets/{hash}/{name}", s.asset)
+	mux.HandleFunc("GET /robots.txt", robots)
+
+	// Everybody.
+	handle("GET /login", s.public(s.loginForm))
+	handle("POST /login", s.public(s.login))
+	handle("POST /logout", s.public(s.logout))
+	handle("GET /public/scanners", s.public(s.publicScanners))
+	handle("GET /public/scanners.json", s.public(s.publicScannersJSON))
+	handle("GET /register", s.public(s.registerForm))
+	handle("POST /register", s.public(s.register))
+	handle("GET /register/done", s.public(s.registerDone))
+	handle("GET "+confirmPath+"{token}", s.public(s.confirmForm))
+	handle("POST "+confirmPath+"{token}", s.public(s.confirm))
+
+	// The case queue and cases.
+	handle("GET /{$}", s.desk(s.home))
+	handle("GET /cases", s.desk(s.cases))
+	handle("GET /cases/{number}", s.desk(s.caseShow))
+	handle("POST /cases/{number}/messages/{id}/{verb}", s.coordinator(s.messageAction))
+	handle("POST /cases/{number}/{verb}", s.coordinator(s.caseAction))
+
+	// Sources.
+	handle("GET /sources", s.desk(s.sources))
+	handle("GET /sources/{address}", s.desk(s.source))
+
+	// Mail.
+	handle("GET /mailbox", s.desk(s.mailbox))
+	handle("GET /mailbox/{id}", s.desk(s.mailboxMail))
+	handle("POST /mailbox/{id}/{verb}", s.coordinator(s.mailboxAnswer))
+	handle("GET /unmatched", s.desk(s.unmatched))
+	handle("POST /unmatched/{id}", s.coordinator(s.fileInbound))
+
+	// Scanners and registrations.
+	handle("GET /scanners", s.desk(s.scanners))
+	handle("GET /registrations", s.desk(s.registrations))
+	handle("GET /registrations/{id}", s.desk(s.registration))
+	handle("POST /registrations/{id}", s.coordinator(s.decideRegistration))
+
+	// Settings.
+	handle("GET /settings", s.desk(s.settings))
+	handle("POST /settings/language", s.desk(s.setLanguage))
+	handle("POST /settings/sending", s.coordinator(s.setSending))
+	handle("POST /settings/rules", s.coordinator(s.setRule))
+	handle("POST /settings/suppressions", s.coordinator(s.liftSuppression))
+
+	handle("/", s.public(func(http.ResponseWriter, *http.Request, *visit) error { return casedb.ErrNotFound }))
+	return mux
+}
+
+func (s *Server) home(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	return s.redirect(w, r, "/cases", "")
+}
+
+// robots keeps search engines to the public pages.
+func robots(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("User-agent: *\nAllow: /public/\nDisallow: /\n"))
+}

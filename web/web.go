@@ -1,0 +1,150 @@
+// Package web is the desk of teiten in the browser: the case queue, cases with
+// their timeline, sources, mail and settings for coordinators, and the public
+// pages on which researchers register their scanners. It reads everything from
+// the case database and writes decisions to it.
+//
+// Pages are rendered on the server, in Japanese and English, and work without
+// JavaScript. GET changes nothing; every change is a POST that the browser
+// says comes from our own pages, by a user whose role allows it.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"teiten/internal/casedb"
+	"teiten/internal/locale"
+)
+
+// Config is what the desk needs. DB is required; the rest has usable zero
+// values.
+type Config struct {
+	DB     *casedb.DB
+	Logger *slog.Logger     // nil: slog.Default
+	Now    func() time.Time // nil: time.Now
+
+	Organisation map[string]string // who runs this teiten, by language, as public pages say
+	Contact      string            // e-mail address shown on the public pages
+	BaseURL      string            // where browsers reach the desk, "https://desk.example"; https makes the cookie Secure
+	MailDomain   string            // domain of our Message-IDs and case addresses
+	Language     string            // of visitors who ask for none; empty: Japanese
+	Version      string            // shown in the footer
+
+	// Mailbox says that mail goes to the built-in mailbox, which the desk then
+	// shows and answers from.
+	Mailbox bool
+	// Rules are the names of the rules whose notifications can be set to go out
+	// on their own.
+	Rules []string
+	// Registration bounds what researchers may register.
+	Registration RegistrationLimits
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+
+	// Notify is called after a decision that gives the mail workers something
+	// to do. It must not block; nil: they find it on their own.
+	Notify func()
+	// Compose gives the mail of a message as it would go out now; nil: the
+	// stored subject and body are shown.
+	Compose func(ctx context.Context, m casedb.Message) (Mail, error)
+	// Ready reports what else /readyz should know besides the database; nil:
+	// nothing.
+	Ready func(ctx context.Context) error
+	// Registry is served at /metrics; nil: there is no such page.
+	Registry prometheus.Gatherer
+}
+
+// Mail is a message as its reader will see it.
+type Mail struct {
+	From        string
+	To          string
+	Subject     string
+	Body        string
+	Attachments []Attachment
+}
+
+// Attachment is a part of a mail beside its text.
+type Attachment struct {
+	Name      string
+	Type      string
+	SizeBytes int
+	Text      string // its beginning, for text parts
+}
+
+// Server is the desk.
+type Server struct {
+	cfg      Config
+	db       *casedb.DB
+	log      *slog.Logger
+	now      func() time.Time
+	catalog  *locale.Catalog
+	views    *views
+	assets   *assets
+	sessions *scs.SessionManager
+	pass     *passwords
+	limits   *limits
+	handler  http.Handler
+}
+
+// New returns the desk. An error means a configuration that cannot work or a
+// template that does not parse.
+func New(cfg Config) (*Server, error) {
+	if cfg.DB == nil {
+		return nil, errors.New("web: no database")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if !locale.Supported(cfg.Language) {
+		cfg.Language = locale.Japanese
+	}
+	cfg.Registration = cfg.Registration.withDefaults()
+	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
+	secure := false
+	if cfg.BaseURL != "" {
+		u, err := url.Parse(cfg.BaseURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path != "" {
+			return nil, fmt.Errorf("web: base URL %q must be http(s)://host without a path", cfg.BaseURL)
+		}
+		secure = u.Scheme == "https"
+	}
+	s := &Server{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, pass: newPasswords(max(1, runtime.GOMAXPROCS(0))),
+		limits: newLimits()}
+	var err error
+	if s.catalog, err = locale.Load(); err != nil {
+		return nil, err
+	}
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	if s.views, err = parseViews(s.catalog, s.assets); err != nil {
+		return nil, err
+	}
+	s.sessions = newSessions(s.db, s.now, secure)
+	s.handler = s.chain(s.routes())
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// wake tells the mail workers that there may be something to do.
+func (s *Server) wake() {
+	if s.cfg.Notify != nil {
+		s.cfg.Notify()
+	}
+}
