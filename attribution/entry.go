@@ -1,0 +1,288 @@
+package attribution
+
+import (
+	"math"
+	"math/bits"
+	"net/netip"
+	"strconv"
+
+	"teiten/internal/casedb"
+)
+
+// The IP protocol numbers that the rules know.
+const (
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
+)
+
+// class is a casedb.Class in one byte.
+type class uint8
+
+const (
+	classOther class = iota
+	classSYN
+	classSYNACK
+	classRST
+	classACK
+	classFIN
+	classNull
+	classXmas
+	classTCPOther
+	classTCPShort
+	classUDP
+	classUDPShort
+	classICMPEcho
+	classICMPReply
+	classICMPUnreach
+	classICMPQuench
+	classICMPRedirect
+	classICMPExceeded
+	classICMPParam
+	classICMPTooBig
+	classICMPOther
+	classICMPShort
+	classFragment
+)
+
+func classOf(c casedb.Class) class {
+	switch c {
+	case casedb.ClassSYN:
+		return classSYN
+	case casedb.ClassSYNACK:
+		return classSYNACK
+	case casedb.ClassRST:
+		return classRST
+	case casedb.ClassACK:
+		return classACK
+	case casedb.ClassFIN:
+		return classFIN
+	case casedb.ClassNull:
+		return classNull
+	case casedb.ClassXmas:
+		return classXmas
+	case casedb.ClassTCPOther:
+		return classTCPOther
+	case casedb.ClassTCPShort:
+		return classTCPShort
+	case casedb.ClassUDP:
+		return classUDP
+	case casedb.ClassUDPShort:
+		return classUDPShort
+	case casedb.ClassICMPEcho:
+		return classICMPEcho
+	case casedb.ClassICMPReply:
+		return classICMPReply
+	case casedb.ClassICMPUnreach:
+		return classICMPUnreach
+	case casedb.ClassICMPQuench:
+		return classICMPQuench
+	case casedb.ClassICMPRedirect:
+		return classICMPRedirect
+	case casedb.ClassICMPExceeded:
+		return classICMPExceeded
+	case casedb.ClassICMPParam:
+		return classICMPParam
+	case casedb.ClassICMPTooBig:
+		return classICMPTooBig
+	case casedb.ClassICMPOther:
+		return classICMPOther
+	case casedb.ClassICMPShort:
+		return classICMPShort
+	case casedb.ClassFragment:
+		return classFragment
+	}
+	return classOther
+}
+
+// icmpError reports whether the class quotes the packet it answers.
+func (c class) icmpError() bool { return c >= classICMPUnreach && c <= classICMPTooBig }
+
+// mark is a casedb.Mark in one byte; 0 is none.
+type mark uint8
+
+const (
+	markNone mark = iota
+	markZMap
+	markZMapOptions
+	markZMapTime
+	markMasscan
+	markMasscanK
+	markMirai
+	markMiraiK
+	markNmap
+	markUnicornscan
+	markHping
+	markAngryIP
+	markWorm445
+	markSlammer
+	markSYNPayload
+	markReflectQuery
+	markSamePayload
+	markCount
+)
+
+func markOf(m casedb.Mark) mark {
+	switch m {
+	case casedb.MarkZMap:
+		return markZMap
+	case casedb.MarkZMapOptions:
+		return markZMapOptions
+	case casedb.MarkZMapTime:
+		return markZMapTime
+	case casedb.MarkMasscan:
+		return markMasscan
+	case casedb.MarkMasscanK:
+		return markMasscanK
+	case casedb.MarkMirai:
+		return markMirai
+	case casedb.MarkMiraiK:
+		return markMiraiK
+	case casedb.MarkNmap:
+		return markNmap
+	case casedb.MarkUnicornscan:
+		return markUnicornscan
+	case casedb.MarkHping:
+		return markHping
+	case casedb.MarkAngryIP:
+		return markAngryIP
+	case casedb.MarkWorm445:
+		return markWorm445
+	case casedb.MarkSlammer:
+		return markSlammer
+	case casedb.MarkSYNPayload:
+		return markSYNPayload
+	case casedb.MarkReflectQuery:
+		return markReflectQuery
+	case casedb.MarkSamePayload:
+		return markSamePayload
+	}
+	return markNone
+}
+
+// flags of an entry.
+const (
+	flagDF          = 1 << iota // the first sample had DF set
+	flagSample                  // a sample was seen, so DF, peer and quote are known
+	flagPeerVaries              // not every observation had the same other port
+	flagDestVaries              // not every observation had the same first destination
+	flagBroadcast               // sent to a multicast or broadcast address
+	flagQuoteOK                 // an ICMP error quotes a packet that pretends to be the sensor's
+	flagEstablished             // part of a conversation; set when facts are drawn
+	flagRest                    // stands for all ports beyond the bound
+)
+
+// entry is what a source did on one protocol, port and class.
+type entry struct {
+	packets  uint64
+	dest     uint64    // first destination, hashed
+	hits     [4]uint32 // packets that show marks[i]
+	days     uint32    // bit i: on the profile's i-th day
+	dests    uint32    // most destinations of one observation
+	destsSum uint32    // destinations of all observations added up: no less than the true number
+	port     uint16
+	peer     uint16 // the other port in the first sample
+	window   uint16 // TCP window of the first observation; for an ICMP error the quoted protocol
+	marks    [4]mark
+	proto    uint8
+	class    class
+	flags    uint8
+	ttl      uint8
+	options  uint8 // length of the TCP options in bytes
+}
+
+func entryKey(proto uint8, c class, port uint16) uint32 {
+	return uint32(proto)<<24 | uint32(c)<<16 | uint32(port)
+}
+
+func (e *entry) key() uint32 { return entryKey(e.proto, e.class, e.port) }
+
+func (e *entry) has(flag uint8) bool { return e.flags&flag != 0 }
+
+// mark returns the packets that show m.
+func (e *entry) mark(m mark) uint64 {
+	for i, k := range e.marks {
+		if k == m {
+			return uint64(e.hits[i])
+		}
+	}
+	return 0
+}
+
+// addMark counts hits of m. An entry holds four marks, the rarest give way:
+// real traffic of one kind shows three at most, the rest is chance.
+func (e *entry) addMark(m mark, n uint64) {
+	least := 0
+	for i, k := range e.marks {
+		if k == m || k == markNone {
+			e.marks[i] = m
+			e.hits[i] = addUint32(e.hits[i], n)
+			return
+		}
+		if e.hits[i] < e.hits[least] {
+			least = i
+		}
+	}
+	if n > uint64(e.hits[least]) {
+		e.marks[least], e.hits[least] = m, addUint32(0, n)
+	}
+}
+
+// reach returns a lower bound of the destinations.
+func (e *entry) reach() uint32 {
+	if e.dests < 2 && e.has(flagDestVaries) {
+		return 2
+	}
+	return e.dests
+}
+
+// dayCount returns the number of days.
+func (e *entry) dayCount() int { return bits.OnesCount32(e.days) }
+
+// portName writes a port as reports do: 445/TCP, 53/UDP, ICMP.
+func portName(proto uint8, port uint16) string {
+	switch proto {
+	case protoTCP:
+		return strconv.Itoa(int(port)) + "/TCP"
+	case protoUDP:
+		return strconv.Itoa(int(port)) + "/UDP"
+	case protoICMP:
+		return "ICMP"
+	case protoICMPv6:
+		return "ICMPv6"
+	}
+	return "IP/" + strconv.Itoa(int(proto))
+}
+
+func addUint32(a uint32, n uint64) uint32 {
+	if s := uint64(a) + n; s < math.MaxUint32 {
+		return uint32(s)
+	}
+	return math.MaxUint32
+}
+
+// hashAddr folds an address into 64 bits: IPv4 as it is, IPv6 mixed.
+func hashAddr(a netip.Addr) uint64 {
+	if a.Is4() {
+		b := a.As4()
+		return uint64(b[0])<<24 | uint64(b[1])<<16 | uint64(b[2])<<8 | uint64(b[3]) | 1<<32
+	}
+	b := a.As16()
+	h := uint64(0x9e3779b97f4a7c15)
+	for i := 0; i < 16; i += 8 {
+		v := uint64(b[i])<<56 | uint64(b[i+1])<<48 | uint64(b[i+2])<<40 | uint64(b[i+3])<<32 |
+			uint64(b[i+4])<<24 | uint64(b[i+5])<<16 | uint64(b[i+6])<<8 | uint64(b[i+7])
+		h = mix(h ^ v)
+	}
+	return h
+}
+
+// mix is the finaliser of splitmix64.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,306 @@
+package attribution
+
+import (
+	"cmp"
+	"slices"
+)
+
+// group adds up the entries of one protocol and class.
+type group struct {
+	proto   uint8
+	class   class
+	packets uint64
+	entries int
+	hits    [markCount]uint64
+}
+
+// facts are drawn from a profile once, for all rules.
+type facts struct {
+	p         *Profile
+	monitored uint64
+	groups    []group
+	order     []int // positions of the entries, most packets first
+
+	probes      uint64 // packets that ask: SYN, UDP requests, echo requests ...
+	answers     uint64 // packets that answer what we never sent
+	established uint64 // packets of conversations
+	quotesOther uint64 // ICMP errors that do not quote a packet of the sensor
+	broadcast   uint64
+
+	ports     int // distinct ports asked for, conversations left out
+	portsDay  int // the same on the busiest day
+	portsTCP  int // TCP ports among ports
+	peerUDP   int // UDP ports that look like peer-to-peer traffic and are not in ports
+	perDay    [maxDays]int
+	sweep     int // position of the entry with most destinations, -1 if none
+	answering int // distinct service ports answered from
+
+	scratch []int
+}
+
+// servicePorts are UDP ports whose replies are recognised by their source
+// port: those that answer, and those used for amplification.
+func servicePort(port uint16) bool {
+	switch port {
+	case 7, 17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 1194, 1434, 1604, 1645, 1701, 1900, 3283, 3389, 3478,
+		3702, 5060, 5093, 5353, 5683, 10001, 11211, 17185, 27015, 30120, 32414, 37810:
+		return true
+	}
+	return false
+}
+
+// answer reports whether an entry's packets are answers to packets that were
+// forged as ours, or would be if they were not part of a conversation.
+func (e *entry) answer() bool {
+	switch e.class {
+	case classSYNACK, classRST, classICMPReply, classICMPUnreach, classICMPQuench, classICMPRedirect, classICMPExceeded,
+		classICMPParam, classICMPTooBig:
+		return true
+	case classICMPOther:
+		if e.proto == protoICMPv6 {
+			return e.port>>8 == 140 // node information response, RFC 4620
+		}
+		// Timestamp, information and mask replies: RFC 792, RFC 950.
+		return e.port>>8 == 14 || e.port>>8 == 16 || e.port>>8 == 18
+	case classUDP:
+		return e.has(flagSample) && !e.has(flagPeerVaries) && servicePort(e.peer) && e.peer != e.port &&
+			(e.port >= 1024 && !servicePort(e.port))
+	}
+	return false
+}
+
+// draw fills f from p.
+func (f *facts) draw(p *Profile, monitored uint64) {
+	*f = facts{p: p, monitored: monitored, groups: f.groups[:0], order: f.order[:0], scratch: f.scratch[:0], sweep: -1}
+	n := p.entryCount()
+	f.markEstablished()
+	for i := range n {
+		e := p.entry(i)
+		f.order = append(f.order, i)
+		g := f.group(e)
+		g.packets += e.packets
+		g.entries++
+		for k, m := range e.marks {
+			if m != markNone {
+				g.hits[m] += uint64(e.hits[k])
+			}
+		}
+		if e.has(flagBroadcast) {
+			f.broadcast += e.packets
+		}
+		switch {
+		case e.has(flagEstablished):
+			f.established += e.packets
+		case e.answer():
+			f.answers += e.packets
+			if !e.class.icmpError() {
+				f.answering++
+			} else if e.has(flagSample) && !e.has(flagQuoteOK) {
+				f.quotesOther += e.packets
+			}
+		default:
+			f.probes += e.packets
+			if f.sweep < 0 || e.dests > p.entry(f.sweep).dests {
+				f.sweep = i
+			}
+		}
+	}
+	if n > 1 {
+		slices.SortFunc(f.order, func(a, b int) int {
+			ea, eb := p.entry(a), p.entry(b)
+			return cmp.Or(cmp.Compare(eb.packets, ea.packets), cmp.Compare(ea.key(), eb.key()))
+		})
+	}
+	f.countPorts()
+}
+
+func (f *facts) group(e *entry) *group {
+	for i := range f.groups {
+		if g := &f.groups[i]; g.proto == e.proto && g.class == e.class {
+			return g
+		}
+	}
+	f.groups = append(f.groups, group{proto: e.proto, class: e.class})
+	return &f.groups[len(f.groups)-1]
+}
+
+// ackScanPackets is the number of bare ACKs to a port beyond which they are a
+// conversation and not an ACK scan.
+const ackScanPackets = 3
+
+// markEstablished finds the conversations of a capture that shows both
+// directions, or a sensor that answers: ACK or FIN where there was a SYN or a
+// SYN/ACK of the same source, or more ACKs to a port than a scan sends.
+func (f *facts) markEstablished() {
+	p := f.p
+	var acks, synacks uint64
+	for i := range p.entryCount() {
+		e := p.entry(i)
+		e.flags &^= flagEstablished
+		switch e.class {
+		case classACK:
+			acks += e.packets
+		case classSYNACK:
+			synacks += e.packets
+		}
+	}
+	if acks == 0 {
+		return
+	}
+	// A server that talks sends at least as many ACKs as SYN/ACKs; a victim
+	// sends few (RFC 5961, challenge ACKs).
+	server := synacks > 0 && 2*acks >= synacks
+	for i := range p.entryCount() {
+		e := p.entry(i)
+		if e.class != classACK || e.proto != protoTCP {
+			continue
+		}
+		perPort := e.packets
+		if e.has(flagRest) {
+			perPort = 1
+		}
+		if !server && perPort <= ackScanPackets && f.find(classSYN, e.port) == nil {
+			continue
+		}
+		e.flags |= flagEstablished
+		for _, c := range []class{classSYN, classFIN} {
+			if other := f.find(c, e.port); other != nil {
+				other.flags |= flagEstablished
+			}
+		}
+	}
+	if server {
+		for i := range p.entryCount() {
+			if e := p.entry(i); e.class == classFIN || e.class == classSYNACK {
+				e.flags |= flagEstablished
+			}
+		}
+	}
+}
+
+func (f *facts) find(c class, port uint16) *entry {
+	p := f.p
+	key := entryKey(protoTCP, c, port)
+	if p.one.key() == key {
+		return &p.one
+	}
+	if p.more == nil {
+		return nil
+	}
+	return p.more.find(key)
+}
+
+// probePort reports whether an entry counts for the definitions of a scanner
+// that count ports.
+func (e *entry) probePort() bool {
+	if e.has(flagEstablished) || e.has(flagRest) || e.answer() {
+		return false
+	}
+	switch e.class {
+	case classSYN, classACK, classFIN, classNull, classXmas, classTCPOther, classUDP:
+		return true
+	}
+	return false
+}
+
+// countPorts counts distinct ports, all and per day. A port that was probed in
+// several ways counts once.
+func (f *facts) countPorts() {
+	p := f.p
+	n := p.entryCount()
+	if n == 1 {
+		if p.one.probePort() {
+			f.ports, f.portsDay = 1, 1
+			if p.one.proto == protoTCP {
+				f.portsTCP = 1
+			}
+		}
+		return
+	}
+	skipUDP := f.peerToPeer()
+	idx := f.scratch[:0]
+	for i := range n {
+		e := p.entry(i)
+		if e.probePort() && !(skipUDP && e.proto == protoUDP) {
+			idx = append(idx, i)
+		}
+	}
+	f.scratch = idx
+	portOf := func(e *entry) uint32 { return uint32(e.proto)<<16 | uint32(e.port) }
+	slices.SortFunc(idx, func(a, b int) int { return cmp.Compare(portOf(p.entry(a)), portOf(p.entry(b))) })
+	for k := 0; k < len(idx); {
+		e := p.entry(idx[k])
+		days := e.days
+		next := k + 1
+		for ; next < len(idx) && portOf(p.entry(idx[next])) == portOf(e); next++ {
+			days |= p.entry(idx[next]).days
+		}
+		k = next
+		f.ports++
+		if e.proto == protoTCP {
+			f.portsTCP++
+		}
+		for d := 0; days != 0; d, days = d+1, days>>1 {
+			if days&1 != 0 {
+				f.perDay[d]++
+				f.portsDay = max(f.portsDay, f.perDay[d])
+			}
+		}
+	}
+}
+
+// peerToPeer reports whether the source's UDP looks like a peer-to-peer
+// client's: many high ports, each at its own destination. A scanner asks many
+// destinations for the same ports, or one for many.
+func (f *facts) peerToPeer() bool {
+	p := f.p
+	ports, high, single := 0, 0, 0
+	for i := range p.entryCount() {
+		e := p.entry(i)
+		if e.proto != protoUDP || !e.probePort() {
+			continue
+		}
+		ports++
+		if e.port >= 1024 && !servicePort(e.port) {
+			high++
+		}
+		if e.reach() == 1 {
+			single++
+		}
+	}
+	if ports < tsubamePorts {
+		return false
+	}
+	dests := int(p.Destinations())
+	if high*10 >= ports*8 && single*10 >= ports*8 && dests*10 >= min(ports, maxDests)*7 {
+		f.peerUDP = ports
+		return true
+	}
+	return false
+}
+
+// portList writes the ports, most packets first, at most limit.
+func (f *facts) portList(limit int, take func(*entry) bool) []string {
+	var list []string
+	for _, i := range f.order {
+		e := f.p.entry(i)
+		if e.has(flagRest) || !take(e) {
+			continue
+		}
+		if name := e.portName(); !slices.Contains(list, name) {
+			if list = append(list, name); len(list) == limit {
+				break
+			}
+		}
+	}
+	return list
+}
+
+// portName is the name of the service port: for an ICMP error that of the
+// attacked port, for SYN/ACKs that probe (see synackScan) the other one.
+func (e *entry) portName() string {
+	if e.class.icmpError() && (e.window == protoTCP || e.window == protoUDP) && e.port != 0 {
+		return portName(uint8(e.window), e.port)
+	}
+	return portName(e.proto, e.port)
+}

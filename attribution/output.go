@@ -1,0 +1,152 @@
+package attribution
+
+import (
+	"encoding/json"
+	"io"
+	"strconv"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// outputFlush is the size at which lines are written.
+const outputFlush = 64 << 10
+
+// Writer writes verdicts and aggregates as `teiten attribute` does: one JSON
+// object a line. The keys are promised to users.
+type Writer struct {
+	w   io.Writer
+	buf []byte
+	err error
+}
+
+// NewWriter returns a Writer on w. Call Close at the end.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// WriteVerdict writes one source's line.
+func (o *Writer) WriteVerdict(v *casedb.Verdict) error {
+	b := append(o.buf, `{"source":"`...)
+	if v.Source.IsValid() {
+		b = v.Source.AppendTo(b)
+	}
+	b = append(b, `","kind":"`...)
+	b = append(b, v.Kind...)
+	b = appendField(b, `","tool":`, v.Tool)
+	b = appendField(b, `,"malware":`, v.Malware)
+	b = appendField(b, `,"acknowledged":`, v.Acknowledged)
+	if v.Attention != "" {
+		b = appendField(b, `,"attention":`, v.Attention)
+	}
+	b = append(b, `,"confidence":`...)
+	b = strconv.AppendFloat(b, v.Confidence, 'f', -1, 64)
+	b = appendField(b, `,"rule":`, v.Rule)
+	b = appendField(b, `,"ruleset":`, v.Ruleset)
+	b = appendEvidence(b, &v.Evidence.V)
+	b = appendStrings(append(b, `,"ports":`...), v.Ports)
+	b = appendTime(b, `,"first":"`, v.First)
+	b = appendTime(b, `,"last":"`, v.Last)
+	o.buf = append(b, '}', '\n')
+	return o.flush(outputFlush)
+}
+
+// WriteAggregate writes the line of something that only the whole shows.
+func (o *Writer) WriteAggregate(a *Aggregate) error {
+	b := append(o.buf, `{"aggregate":"`...)
+	b = append(b, a.Kind.String()...)
+	b = append(b, '"')
+	if a.Destination.IsValid() {
+		b = appendField(b, `,"destination":`, a.Destination.String())
+	}
+	if a.Victim.IsValid() {
+		b = appendField(b, `,"victim":`, a.Victim.String())
+	}
+	b = append(b, `,"sources":`...)
+	b = strconv.AppendInt(b, int64(a.Sources), 10)
+	b = append(b, `,"confidence":`...)
+	b = strconv.AppendFloat(b, a.Confidence, 'f', -1, 64)
+	b = appendEvidence(b, &a.Evidence)
+	b = appendStrings(append(b, `,"ports":`...), a.Ports)
+	b = appendTime(b, `,"first":"`, a.First)
+	b = appendTime(b, `,"last":"`, a.Last)
+	o.buf = append(b, '}', '\n')
+	return o.flush(outputFlush)
+}
+
+// Close writes what is left. It does not close the writer below.
+func (o *Writer) Close() error { return o.flush(1) }
+
+func (o *Writer) flush(from int) error {
+	if o.err == nil && len(o.buf) >= from {
+		_, o.err = o.w.Write(o.buf)
+		o.buf = o.buf[:0]
+	}
+	return o.err
+}
+
+// appendEvidence writes what json.Marshal would: a test compares the two.
+func appendEvidence(b []byte, e *casedb.Evidence) []byte {
+	b = append(b, `,"evidence":{"packets":`...)
+	b = strconv.AppendUint(b, e.Packets, 10)
+	b = append(b, `,"hits":`...)
+	b = strconv.AppendUint(b, e.Hits, 10)
+	b = append(b, `,"of":`...)
+	b = strconv.AppendUint(b, e.Of, 10)
+	b = append(b, `,"chance":`...)
+	b = strconv.AppendFloat(b, e.Chance, 'g', 4, 64)
+	if e.Weak {
+		b = append(b, `,"weak":true`...)
+	}
+	b = append(b, `,"destinations":`...)
+	b = strconv.AppendUint(b, uint64(e.Destinations), 10)
+	b = append(b, `,"sensors":`...)
+	b = strconv.AppendInt(b, int64(e.Sensors), 10)
+	b = append(b, `,"days":`...)
+	b = strconv.AppendInt(b, int64(e.Days), 10)
+	if e.Definition != "" {
+		b = appendField(b, `,"definition":`, e.Definition)
+	}
+	if e.List != "" {
+		b = appendField(b, `,"list":`, e.List)
+	}
+	if len(e.Notes) > 0 {
+		b = appendStrings(append(b, `,"notes":`...), e.Notes)
+	}
+	if len(e.Also) > 0 {
+		b = appendStrings(append(b, `,"also":`...), e.Also)
+	}
+	return append(b, '}')
+}
+
+func appendTime(b []byte, key string, t time.Time) []byte {
+	b = append(b, key...)
+	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	return append(b, '"')
+}
+
+func appendStrings(b []byte, list []string) []byte {
+	b = append(b, '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendField(b, "", s)
+	}
+	return append(b, ']')
+}
+
+// appendField writes key, as it is, and s as a JSON string.
+func appendField(b []byte, key, s string) []byte {
+	b = append(b, key...)
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			text, err := json.Marshal(s)
+			if err != nil { // strings always can
+				return append(b, `""`...)
+			}
+			return append(b, text...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}

@@ -1,0 +1,374 @@
+package attribution
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// Bounds of one profile. What is beyond them is folded together, never lost
+// from the totals.
+const (
+	maxEntries = 512 // distinct (protocol, port, class); the others share one entry per protocol and class
+	maxDays    = 32
+	maxSensors = 64
+	maxDests   = 64 // distinct first destinations remembered
+)
+
+// book is what the profiles of one run share.
+type book struct {
+	location *time.Location
+	sensors  map[string]uint16
+	name     string // the last sensor asked for, and its number
+	number   uint16
+	window   int64 // the last window asked for, in Unix seconds, and the offset of the day's clock there
+	offset   int64
+}
+
+func newBook(location *time.Location) *book {
+	if location == nil {
+		location = DefaultLocation()
+	}
+	return &book{location: location, sensors: map[string]uint16{}, window: -1 << 62}
+}
+
+// DefaultLocation is the clock that days are counted by unless another is
+// asked for: Asia/Tokyo, which has no summer time.
+func DefaultLocation() *time.Location { return time.FixedZone("Asia/Tokyo", 9*60*60) }
+
+func (b *book) sensor(name string) uint16 {
+	if name == b.name && len(b.sensors) > 0 {
+		return b.number
+	}
+	n, ok := b.sensors[name]
+	if !ok {
+		n = uint16(min(len(b.sensors), 1<<16-1))
+		b.sensors[name] = n
+	}
+	b.name, b.number = name, n
+	return n
+}
+
+// day numbers the day of a time by the book's clock.
+func (b *book) day(o *casedb.Observation) int32 {
+	if w := o.Window.Unix(); w != b.window {
+		_, offset := o.Window.In(b.location).Zone()
+		b.window, b.offset = w, int64(offset)
+	}
+	s := o.First.Unix() + b.offset
+	d := s / 86400
+	if s%86400 < 0 {
+		d--
+	}
+	return int32(d)
+}
+
+// Profile is everything known about one source over the look-back: what it
+// sent on each port, which marks its packets show, when, and to how many of
+// our addresses. Its size is bounded, whatever the source does.
+type Profile struct {
+	source   netip.Addr
+	book     *book
+	more     *rest
+	facts    *facts
+	first    int64 // Unix nanoseconds
+	last     int64
+	packets  uint64
+	bytes    uint64
+	dest     uint64 // the first of rest.dests
+	one      entry  // the first of rest.entries
+	day      int32  // the first of rest.days
+	rate     float32
+	company  uint32
+	sensor   uint16 // the first of rest.sensors
+	many     bool   // more entries than the bound
+	manyDays bool
+	member   AggregateKind
+	ack      *Match
+}
+
+// rest is what all but the plainest sources need beside the Profile.
+type rest struct {
+	entries []entry
+	index   map[uint32]uint16 // from key to position, once there are many entries
+	days    []int32
+	sensors []uint16
+	dests   []uint64
+}
+
+// NewProfile returns an empty profile of source. Days are counted by the clock
+// of location; nil means DefaultLocation.
+func NewProfile(source netip.Addr, location *time.Location) *Profile {
+	return &Profile{source: source, book: newBook(location)}
+}
+
+// Source returns the address.
+func (p *Profile) Source() netip.Addr { return p.source }
+
+// Packets returns the number of packets.
+func (p *Profile) Packets() uint64 { return p.packets }
+
+// First returns the time of the first packet.
+func (p *Profile) First() time.Time { return time.Unix(0, p.first).UTC() }
+
+// Last returns the time of the last packet.
+func (p *Profile) Last() time.Time { return time.Unix(0, p.last).UTC() }
+
+// Sensors returns the number of sensors that saw the source, 64 at most.
+func (p *Profile) Sensors() int {
+	switch {
+	case p.packets == 0:
+		return 0
+	case p.more == nil:
+		return 1
+	}
+	return 1 + len(p.more.sensors)
+}
+
+// Days returns the number of days on which the source was seen, 32 at most.
+func (p *Profile) Days() int {
+	switch {
+	case p.packets == 0:
+		return 0
+	case p.more == nil:
+		return 1
+	}
+	return 1 + len(p.more.days)
+}
+
+// Destinations returns a lower bound of the distinct addresses the source sent
+// to: no less than any one observation's, and no less than the distinct first
+// destinations of all.
+func (p *Profile) Destinations() uint32 {
+	if p.packets == 0 {
+		return 0
+	}
+	n := uint32(1)
+	if p.more != nil {
+		n += uint32(len(p.more.dests))
+	}
+	for i := range p.entryCount() {
+		n = max(n, p.entry(i).dests)
+	}
+	return n
+}
+
+func (p *Profile) entryCount() int {
+	switch {
+	case p.packets == 0:
+		return 0
+	case p.more == nil:
+		return 1
+	}
+	return 1 + len(p.more.entries)
+}
+
+func (p *Profile) entry(i int) *entry {
+	if i == 0 {
+		return &p.one
+	}
+	return &p.more.entries[i-1]
+}
+
+// Add adds an observation that the named sensor made of the source.
+func (p *Profile) Add(sensor string, o *casedb.Observation) {
+	p.add(p.book.sensor(sensor), p.book.day(o), o)
+}
+
+func (p *Profile) add(sensor uint16, day int32, o *casedb.Observation) {
+	if o.Packets == 0 {
+		return
+	}
+	c := classOf(o.Class)
+	dest := hashAddr(o.Destination)
+	first, last := o.First.UnixNano(), o.Last.UnixNano()
+	p.facts = nil
+	var e *entry
+	dayBit := uint32(1)
+	if p.packets == 0 {
+		p.first, p.last, p.dest, p.day, p.sensor = first, last, dest, day, sensor
+		e = &p.one
+		*e = newEntry(o, c, dest)
+	} else {
+		p.first, p.last = min(p.first, first), max(p.last, last)
+		dayBit = p.addDay(day)
+		if sensor != p.sensor {
+			p.addSensor(sensor)
+		}
+		if dest != p.dest {
+			p.addDest(dest)
+		}
+		e = p.find(o, c, dest)
+	}
+	p.packets += o.Packets
+	p.bytes += o.Bytes
+	e.packets += o.Packets
+	e.days |= dayBit
+	e.dests = max(e.dests, o.Destinations)
+	e.destsSum = addUint32(e.destsSum, uint64(o.Destinations))
+	if dest != e.dest {
+		e.flags |= flagDestVaries
+	}
+	for i := range o.Marks {
+		if m := markOf(o.Marks[i].Mark); m != markNone {
+			e.addMark(m, o.Marks[i].Packets)
+		}
+	}
+	if o.PeerPorts > 1 {
+		e.flags |= flagPeerVaries
+	}
+	if o.Destination.IsMulticast() || isBroadcast(o.Destination) {
+		e.flags |= flagBroadcast
+	}
+	if len(o.Samples) > 0 {
+		e.addSample(&o.Samples[0])
+	}
+	if c == classSYNACK || c == classRST || c.icmpError() {
+		// The mean of an observation is never above its busiest minute.
+		minutes := max(float64(last-first)/float64(time.Minute), 1)
+		p.rate = max(p.rate, float32(float64(o.Packets)/minutes))
+	}
+}
+
+func newEntry(o *casedb.Observation, c class, dest uint64) entry {
+	e := entry{proto: o.Proto, class: c, port: o.Port, dest: dest}
+	if len(o.Fingerprints) > 0 {
+		f := &o.Fingerprints[0]
+		e.ttl, e.window, e.options = f.TTL, f.Window, uint8(min(len(f.Options)/2, 255))
+	}
+	return e
+}
+
+// addSample takes the other port and the quote from an observation's sample.
+func (e *entry) addSample(s *casedb.Sample) {
+	peer := s.SourcePort
+	if e.class == classSYNACK || e.class == classRST {
+		peer = s.DestPort
+	}
+	if e.flags&flagSample != 0 {
+		if peer != e.peer {
+			e.flags |= flagPeerVaries
+		}
+	} else {
+		e.flags |= flagSample
+		e.peer = peer
+		if s.DF {
+			e.flags |= flagDF
+		}
+		if e.ttl == 0 {
+			e.ttl = s.TTL
+			if e.proto == protoTCP {
+				e.window, e.options = s.Window, uint8(min(len(s.Options), 255))
+			}
+		}
+	}
+	if e.class.icmpError() && s.Quoted != nil {
+		e.window = uint16(s.Quoted.Proto)
+		if s.Quoted.Source == s.Destination {
+			e.flags |= flagQuoteOK
+		}
+	}
+}
+
+func isBroadcast(a netip.Addr) bool { return a.Is4() && a.As4() == [4]byte{255, 255, 255, 255} }
+
+func (p *Profile) rest() *rest {
+	if p.more == nil {
+		p.more = &rest{}
+	}
+	return p.more
+}
+
+// addDay returns the bit of the day in entry.days.
+func (p *Profile) addDay(day int32) uint32 {
+	if day == p.day {
+		return 1
+	}
+	r := p.rest()
+	i := slices.Index(r.days, day)
+	if i < 0 {
+		if len(r.days) == maxDays-1 {
+			// Such a day counts for the totals only: sharing a bit would add up
+			// the ports of different days.
+			p.manyDays = true
+			return 0
+		}
+		i = len(r.days)
+		r.days = append(r.days, day)
+	}
+	return 1 << (i + 1)
+}
+
+func (p *Profile) addSensor(sensor uint16) {
+	r := p.rest()
+	if len(r.sensors) < maxSensors-1 && !slices.Contains(r.sensors, sensor) {
+		r.sensors = append(r.sensors, sensor)
+	}
+}
+
+func (p *Profile) addDest(dest uint64) {
+	r := p.rest()
+	if len(r.dests) < maxDests-1 && !slices.Contains(r.dests, dest) {
+		r.dests = append(r.dests, dest)
+	}
+}
+
+// find returns the entry for an observation, which it makes if need be.
+func (p *Profile) find(o *casedb.Observation, c class, dest uint64) *entry {
+	key := entryKey(o.Proto, c, o.Port)
+	if p.one.key() == key {
+		return &p.one
+	}
+	r := p.rest()
+	if e := r.find(key); e != nil {
+		return e
+	}
+	if len(r.entries) >= maxEntries-1 {
+		p.many = true
+		// Protocol numbers beyond 255 do not exist, so the key of the entry for
+		// the rest is put into the class's high bit.
+		key = entryKey(o.Proto, c|0x80, 0)
+		if e := r.find(key); e != nil {
+			return e
+		}
+		e := newEntry(o, c, dest)
+		e.port, e.flags = 0, e.flags|flagRest
+		return r.append(e, key)
+	}
+	return r.append(newEntry(o, c, dest), key)
+}
+
+// indexFrom is the number of entries from which on an index pays.
+const indexFrom = 12
+
+func (r *rest) find(key uint32) *entry {
+	if r.index != nil {
+		if i, ok := r.index[key]; ok {
+			return &r.entries[i]
+		}
+		return nil
+	}
+	for i := range r.entries {
+		if r.entries[i].key() == key {
+			return &r.entries[i]
+		}
+	}
+	return nil
+}
+
+func (r *rest) append(e entry, key uint32) *entry {
+	r.entries = append(r.entries, e)
+	n := len(r.entries)
+	switch {
+	case r.index != nil:
+		r.index[key] = uint16(n - 1)
+	case n == indexFrom:
+		r.index = make(map[uint32]uint16, 2*n)
+		for i := range r.entries {
+			r.index[r.entries[i].key()] = uint16(i)
+		}
+	}
+	return &r.entries[n-1]
+}

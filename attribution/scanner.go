@@ -1,0 +1,216 @@
+package attribution
+
+import (
+	"slices"
+
+	"teiten/internal/casedb"
+)
+
+// judgeAcknowledged: the source is on the allowlist, and scans. Where it shows
+// malware's marks it stays a scanner in name, and a coordinator must look.
+func judgeAcknowledged(p *Profile) (casedb.Verdict, bool) {
+	f := p.facts
+	if p.ack == nil || f.probes == 0 || f.answers > f.probes {
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindScanner, Acknowledged: p.ack.Organisation, Confidence: 0.95}
+	e := &v.Evidence.V
+	e.Hits, e.Of, e.List = f.probes, p.packets, p.ack.List
+	if len(p.ack.Conflicts) > 0 {
+		v.Confidence = 0.85
+		e.Notes = append(e.Notes, NoteConflict)
+	}
+	for _, m := range [...]mark{markZMap, markMasscan, markMasscanK, markUnicornscan, markNmap, markZMapTime, markZMapOptions, markAngryIP} {
+		if c := f.marked(m); c.hits > 0 {
+			rate, _ := perPacket(m)
+			v.Tool, e.Hits, e.Of, e.Chance = toolOf(m), c.hits, c.of, Chance(c.hits, c.of, rate)
+			break
+		}
+	}
+	e.Also = p.also(markNone)
+	for _, r := range [...]rule{{RuleSlammer, judgeSlammer}, {RuleMirai, judgeMirai}, {RuleMiraiHidden, judgeMiraiHidden}, {RuleWorm445, judgeWorm445}} {
+		if w, ok := r.judge(p); ok {
+			v.Malware, v.Attention = w.Malware, AttentionMalware+":"+r.name
+			if !slices.Contains(e.Also, r.name) {
+				e.Also = append(e.Also, r.name)
+			}
+			break
+		}
+	}
+	return v, true
+}
+
+// AttentionMalware begins the attention of a verdict about an acknowledged
+// scanner that shows a malware's marks; a colon and the rule follow.
+const AttentionMalware = "malware"
+
+// judgeBogon: addresses that cannot send.
+func judgeBogon(p *Profile) (casedb.Verdict, bool) {
+	a := p.source
+	switch {
+	case a.IsMulticast(), a.IsLoopback(), isBroadcast(a):
+	case a.IsUnspecified():
+		if p.boot() {
+			return casedb.Verdict{}, false
+		}
+	case a.Is4() && (a.As4()[0] >= 240 || a.As4()[0] == 0):
+	default:
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindSpoofed, Confidence: 1}
+	v.Evidence.V.Hits, v.Evidence.V.Of = p.packets, p.packets
+	return v, true
+}
+
+// boot reports whether the source only asks for an address (RFC 2131) or
+// checks its own (RFC 4862).
+func (p *Profile) boot() bool {
+	for i := range p.entryCount() {
+		e := p.entry(i)
+		dhcp := e.proto == protoUDP && (e.port == 67 || e.port == 547)
+		if !dhcp && e.proto != protoICMPv6 && e.proto != 2 {
+			return false
+		}
+	}
+	return true
+}
+
+// judgeBroadcast: traffic for everybody on a link is no probe.
+func judgeBroadcast(p *Profile) (casedb.Verdict, bool) {
+	a := p.source
+	neighbour := a.IsLinkLocalUnicast() || a.IsUnspecified()
+	if !neighbour && 2*p.facts.broadcast < p.packets || p.packets == 0 {
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindMisconfigured, Confidence: 0.9}
+	v.Evidence.V.Hits, v.Evidence.V.Of = p.facts.broadcast, p.packets
+	if neighbour {
+		v.Evidence.V.Notes = append(v.Evidence.V.Notes, NoteNeighbour)
+		v.Evidence.V.Hits = p.packets
+	}
+	return v, true
+}
+
+// judgeFlood: one of the sources of a flood that were forged.
+func judgeFlood(p *Profile) (casedb.Verdict, bool) {
+	if p.member != AggregateFlood {
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindSpoofed, Confidence: 0.9}
+	v.Evidence.V.Hits, v.Evidence.V.Of = p.packets, p.packets
+	return v, true
+}
+
+// tsubamePorts is TSUBAME's definition: a source that sends to ten or more
+// ports within one day, 0:00 to 23:59.
+const tsubamePorts = 10
+
+// Definitions of a scanner, as named in evidence.
+const (
+	DefinitionTSUBAME   = "TSUBAME: 10 or more ports within one day"
+	DefinitionDurumeric = "Durumeric et al. 2014: 100 or more addresses on one port"
+)
+
+func judgeTSUBAME(p *Profile) (casedb.Verdict, bool) {
+	f := p.facts
+	if f.portsDay < tsubamePorts || f.clientLike() {
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindScanner, Confidence: 0.8}
+	if f.portsDay >= 5*tsubamePorts {
+		v.Confidence = 0.9
+	}
+	e := &v.Evidence.V
+	e.Definition = DefinitionTSUBAME
+	e.Hits, e.Of = uint64(f.portsDay), uint64(f.ports)
+	if f.established > 0 {
+		e.Notes = append(e.Notes, NoteConversation)
+		v.Confidence = 0.6
+	}
+	if p.many {
+		e.Notes = append(e.Notes, NoteRest)
+	}
+	v.Ports = f.portList(maxPorts, (*entry).probePort)
+	e.Also = p.also(markNone)
+	return v, true
+}
+
+// clientLike reports whether the capture shows that the source mostly talks:
+// then the ports it found closed are no scan.
+func (f *facts) clientLike() bool { return f.established > 0 && f.established >= 2*f.probes }
+
+// The thresholds of Durumeric et al. 2014: a hundred dark addresses on one
+// port, at an estimated ten packets a second over the whole Internet.
+const (
+	durumericDests = 100
+	durumericRate  = 10
+)
+
+func judgeDurumeric(p *Profile) (casedb.Verdict, bool) {
+	f := p.facts
+	if f.sweep < 0 {
+		return casedb.Verdict{}, false
+	}
+	e := p.entry(f.sweep)
+	if e.dests < durumericDests || e.has(flagRest) || f.clientLike() || f.peerUDP > 0 && e.proto == protoUDP {
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindScanner, Confidence: 0.8}
+	ev := &v.Evidence.V
+	if f.monitored == 0 {
+		ev.Notes = append(ev.Notes, NoteRateUnknown)
+		v.Confidence = 0.7
+	} else {
+		seconds := max(float64(p.last-p.first)/1e9, 1)
+		if float64(e.packets)/seconds*(1<<32)/float64(f.monitored) < durumericRate {
+			return casedb.Verdict{}, false
+		}
+	}
+	ev.Definition = DefinitionDurumeric
+	ev.Hits, ev.Of = e.packets, p.packets
+	ev.Also = p.also(markNone)
+	name := e.portName()
+	v.Ports = append([]string{name}, without(f.portList(maxPorts-1, (*entry).probePort), name)...)
+	return v, true
+}
+
+// persistentDays is the number of days from which on a source that sends to
+// one port of one address, and nothing else, is taken for misconfigured.
+const persistentDays = 3
+
+func judgePersistent(p *Profile) (casedb.Verdict, bool) {
+	f := p.facts
+	if f.ports != 1 || p.Days() < persistentDays || p.Destinations() != 1 || f.answers > 0 || f.established > 0 {
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindMisconfigured, Confidence: 0.5}
+	v.Evidence.V.Hits, v.Evidence.V.Of = f.probes, p.packets
+	v.Evidence.V.Also = p.also(markNone)
+	return v, true
+}
+
+// judgeUnknown is a first-class answer: nothing that the packets show says more.
+func judgeUnknown(p *Profile) (casedb.Verdict, bool) {
+	f := p.facts
+	v := casedb.Verdict{Kind: casedb.KindUnknown}
+	e := &v.Evidence.V
+	e.Of, e.Chance = p.packets, 1
+	if f.established > 0 {
+		e.Notes = append(e.Notes, NoteConversation)
+	}
+	if f.peerUDP > 0 {
+		e.Notes = append(e.Notes, NotePeerToPeer)
+	}
+	if f.ports == 1 && p.Destinations() == 1 && p.packets >= 100 && f.established == 0 {
+		e.Notes = append(e.Notes, NoteFloodLike)
+	}
+	if p.packets == 1 {
+		e.Notes = append(e.Notes, NoteOnePacket)
+	}
+	for m := markZMap; m <= markSlammer; m++ {
+		if f.total(m).hits > 0 {
+			e.Also = append(e.Also, ruleOf(m))
+		}
+	}
+	return v, true
+}
