@@ -57,8 +57,10 @@ vet:
 	go vet ./...
 
 .PHONY: lint
-lint: bin/staticcheck ## Run staticcheck
+lint: bin/.tools ## Run staticcheck, errcheck and errorlint
 	bin/staticcheck ./...
+	bin/errcheck -ignoretests -exclude tools/errcheck.txt ./...
+	bin/go-errorlint -test=false ./...
 
 .PHONY: bench
 bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine
@@ -95,5 +97,7 @@ compiler:
 bin/withpg:
 	@go build -o $@ ./internal/pgtest/cmd/withpg
 
-bin/staticcheck: tools/go.mod tools/go.sum
-	@cd tools && go build -o ../$@ honnef.co/go/tools/cmd/staticcheck
+bin/.tools: tools/go.mod tools/go.sum
+	@mkdir -p bin
+	cd tools && GOBIN="$(CURDIR)/bin" go install tool
+	@touch $@

@@ -36,3 +36,21 @@ func openDatabase(ctx context.Context, cfg *config, log *slog.Logger) (*casedb.D
 	}
 	return db, func() error { return errors.Join(db.Close(), stop()) }, nil
 }
+
+// withDatabase opens the database of the configuration for one command.
+func (p *program) withDatabase(ctx context.Context, f *configFlags, do func(*casedb.DB) error) (err error) {
+	cfg, err := f.load(p)
+	if err != nil {
+		return err
+	}
+	db, closeDB, err := openDatabase(ctx, cfg, cfg.logger(p.Stderr))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := closeDB(); err == nil {
+			err = e
+		}
+	}()
+	return do(db)
+}

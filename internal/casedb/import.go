@@ -73,6 +73,14 @@ func (q *Queries) FinishImport(ctx context.Context, id int64, packets uint64, sk
 	return fail("finish import", err)
 }
 
+// DropImport forgets an import that came to nothing: no batch of it is there.
+// One that has batches or is complete stays.
+func (q *Queries) DropImport(ctx context.Context, id int64) error {
+	_, err := q.q.ExecContext(ctx, `delete from import i where id = $1 and completed_at is null
+		and not exists (select 1 from batch b where b.sensor_id = i.sensor_id and b.import_id = i.id)`, id)
+	return fail("drop import", err)
+}
+
 // Imports returns the newest imports, newest first, at most limit with ids
 // below before (0: from the newest).
 func (q *Queries) Imports(ctx context.Context, before int64, limit int) ([]Import, error) {

@@ -66,12 +66,16 @@ case " $missing " in
 esac
 
 echo "installing $missing" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 apt() {
-	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
-		-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+		-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >>"$log" 2>&1
 }
 # The lists of a fresh machine are empty or old.
 apt update || echo "note: apt-get update failed, trying with the lists there are" >&2
 # shellcheck disable=SC2086 # a list of words
-apt install --no-install-recommends $missing ||
+if ! apt install --no-install-recommends $missing; then
+	tail -n 20 "$log" >&2
 	give_up "could not install $missing (see above)"
+fi

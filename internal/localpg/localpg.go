@@ -127,7 +127,9 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		err = c.ensureDatabase(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.Stop(ctx))
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopPatience)
+		defer cancel()
+		return nil, errors.Join(err, c.Stop(stopping))
 	}
 	return c, nil
 }

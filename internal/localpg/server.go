@@ -43,7 +43,7 @@ var errStopped = errors.New("stopped")
 const initialSettings = `
 # Chosen by teiten when it created this cluster; change them as you like.
 shared_buffers = 256MB
-max_wal_size = 4GB
+max_wal_size = 2GB
 checkpoint_timeout = 15min
 wal_compression = on
 random_page_cost = 1.1
@@ -187,8 +187,7 @@ func (c *Cluster) initialize() error {
 	case <-c.stop:
 		// The group may be gone already; Wait tells.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
-		return errors.Join(errStopped, os.RemoveAll(fresh))
+		return errors.Join(errStopped, <-ended, os.RemoveAll(fresh))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("initdb: %w: %s", err, lastLines(output.String())), os.RemoveAll(fresh))
@@ -375,13 +374,18 @@ func (c *Cluster) shutDown(p *os.Process, ended <-chan error) error {
 		}
 		timer := time.NewTimer(step.patience)
 		select {
-		case <-ended:
+		case err := <-ended:
 			timer.Stop()
 			if i > 0 {
 				c.setStopErr(fmt.Errorf("the database server did not stop within %s and was made to (%s); nothing committed is lost",
 					time.Since(begun).Round(time.Second), step.signal))
 			}
-			c.log.Info("database server stopped", "took", time.Since(begun).Round(time.Millisecond))
+			took := time.Since(begun).Round(time.Millisecond)
+			if err != nil {
+				c.log.Warn("database server stopped", "took", took, "err", err)
+			} else {
+				c.log.Info("database server stopped", "took", took)
+			}
 			return errStopped
 		case <-timer.C:
 		case <-step.hurry:
