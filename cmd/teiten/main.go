@@ -24,13 +24,16 @@ const (
 
 // commands is the command line; each field is a command in a file of its own.
 type commands struct {
-	Stats   statsCmd   `cmd:"" help:"Captures in, one row per observation out. Needs no database."`
-	Import  importCmd  `cmd:"" help:"Captures into the database; what is there already is not written again."`
-	Lookup  lookupCmd  `cmd:"" help:"Say who owns an address and whom to write to."`
-	Sensor  sensorCmd  `cmd:"" help:"The sensors."`
-	Config  configCmd  `cmd:"" help:"Print the effective configuration and where each value comes from."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database schema up to date."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Stats     statsCmd     `cmd:"" help:"Captures in, one row per observation out. Needs no database."`
+	Attribute attributeCmd `cmd:"" help:"Captures in, one verdict per source out. Needs no database."`
+	Lookup    lookupCmd    `cmd:"" help:"Say who owns an address and whom to write to."`
+	Import    importCmd    `cmd:"" help:"Captures into the case database, each exactly once."`
+	Case      caseCmd      `cmd:"" help:"List cases, show one."`
+	Sensor    sensorCmd    `cmd:"" help:"The sensors."`
+	User      userCmd      `cmd:"" help:"People who may log in."`
+	Config    configCmd    `cmd:"" help:"Print the effective configuration and where each value comes from."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the database schema up to date."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // program is what a command may use of the world around it.

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"teiten/internal/casedb"
+	"teiten/web"
+)
+
+type userCmd struct {
+	Add    userAddCmd    `cmd:"" help:"Add a user."`
+	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
+	List   userListCmd   `cmd:"" help:"List the users."`
+}
+
+type userAddCmd struct {
+	configFlags
+	Name        string `arg:"" help:"Name to log in with."`
+	Role        string `help:"coordinator or viewer." enum:"coordinator,viewer" default:"coordinator"`
+	DisplayName string `help:"Name shown on the pages."`
+	Email       string `help:"E-mail address."`
+	Language    string `help:"ja or en." enum:"ja,en" default:"ja"`
+}
+
+func (*userAddCmd) Help() string {
+	return `Example: teiten user add hanako --role coordinator
+
+The password is asked for on a terminal, or read as one line from standard
+input.`
+}
+
+// Run adds the user.
+func (c *userAddCmd) Run(ctx context.Context, p *program) error {
+	hash, err := p.newPassword()
+	if err != nil {
+		return err
+	}
+	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+		u, err := db.CreateUser(ctx, casedb.User{Name: c.Name, DisplayName: c.DisplayName, Email: c.Email,
+			PasswordHash: hash, Role: casedb.Role(c.Role), Language: c.Language}, time.Now())
+		if errors.Is(err, casedb.ErrConflict) {
+			return fmt.Errorf("there is a user %s already", c.Name)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.Stderr, "Added %s (%s).\n", u.Name, u.Role)
+		return nil
+	})
+}
+
+type userPasswdCmd struct {
+	configFlags
+	Name string `arg:"" help:"Name of the user."`
+}
+
+func (*userPasswdCmd) Help() string { return `Example: teiten user passwd hanako` }
+
+// Run sets the password.
+func (c *userPasswdCmd) Run(ctx context.Context, p *program) error {
+	hash, err := p.newPassword()
+	if err != nil {
+		return err
+	}
+	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+		if err := db.SetPassword(ctx, c.Name, hash); errors.Is(err, casedb.ErrNotFound) {
+			return fmt.Errorf("there is no user %s", c.Name)
+		} else if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.Stderr, "The password of %s is set.\n", c.Name)
+		return nil
+	})
+}
+
+type userListCmd struct{ configFlags }
+
+func (*userListCmd) Help() string { return `Example: teiten user list` }
+
+// Run lists the users.
+func (c *userListCmd) Run(ctx context.Context, p *program) error {
+	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+		users, err := db.ListUsers(ctx, 10000)
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
+		fmt.Fprintln(w, "NAME\tROLE\tLANGUAGE\tLAST LOGIN\tDISABLED")
+		for _, u := range users {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", u.Name, u.Role, u.Language, stamp(u.LastLoginAt), stamp(u.DisabledAt))
+		}
+		return w.Flush()
+	})
+}
+
+// stamp writes an optional time.
+func stamp(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// newPassword asks twice on a terminal, or takes one line of standard input,
+// and returns the hash.
+func (p *program) newPassword() (string, error) {
+	var password string
+	if f, ok := p.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		var tries [2]string
+		for i, prompt := range []string{"Password: ", "Again: "} {
+			fmt.Fprint(p.Stderr, prompt)
+			b, err := term.ReadPassword(int(f.Fd()))
+			fmt.Fprintln(p.Stderr)
+			if err != nil {
+				return "", fmt.Errorf("read password: %w", err)
+			}
+			tries[i] = string(b)
+		}
+		if tries[0] != tries[1] {
+			return "", errors.New("the two passwords differ")
+		}
+		password = tries[0]
+	} else {
+		line, err := bufio.NewReader(io.LimitReader(p.Stdin, 4096)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read password: %w", err)
+		}
+		password = strings.TrimRight(line, "\r\n")
+	}
+	if len(password) < 10 {
+		return "", errors.New("a password needs at least 10 bytes")
+	}
+	return web.HashPassword(password)
+}
+
+// randomPassword returns a password that is easy to type and hard to guess.
+func randomPassword() string { return strings.ToLower(rand.Text()[:16]) }
