@@ -189,7 +189,12 @@ func (i *importer) retry(ctx context.Context, what string, do func() error) erro
 	const longest = 5 * time.Second
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, longest) {
 		err := do()
-		if err == nil || ctx.Err() != nil || !casedb.IsUnavailable(err) {
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err() // and not what became of the query
+		case !casedb.IsUnavailable(err):
 			return err
 		}
 		i.opt.Log.Warn("database is away, waiting", "op", what, "err", err)
@@ -333,7 +338,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	c.read += int64(n)
 	if c.read >= c.report || err != nil {
 		c.progress(c.file, c.read, c.size)
-		c.report = c.read + 4<<20
+		c.report = c.read + 1<<20
 	}
 	return n, err
 }

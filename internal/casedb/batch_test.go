@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"teiten/internal/casedb"
+	"teiten/internal/pgtest"
 )
 
 // batchOf makes a batch of the observations, as package capture would hand it
@@ -461,6 +462,29 @@ func BenchmarkFormat(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/row")
+		})
+	}
+}
+
+func BenchmarkPutBatch(b *testing.B) {
+	for _, n := range []int{10000, 100000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			db, err := casedb.Open(pgtest.New(b))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := db.EnsureSensor(b.Context(), "s1", noon); err != nil {
+				b.Fatal(err)
+			}
+			window := noon
+			for b.Loop() {
+				window = window.Add(time.Hour)
+				if _, err := db.PutBatch(b.Context(), manyOf("s1", window, 1, n), nil, noon); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
 }
