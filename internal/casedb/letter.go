@@ -60,6 +60,7 @@ type LetterRow struct {
 	First      time.Time     `db:"first_at"`
 	Last       time.Time     `db:"last_at"`
 	SourcePort sql.NullInt32 `db:"source_port"` // only if all packets had the same
+	Country    string        `db:"country"`     // of the source; in windows only
 	Total      int           `db:"total"`       // rows there are, whatever the limit
 }
 
@@ -72,7 +73,8 @@ const letterProbes = `o.class in ('syn','fin','null','xmas','tcp-other','udp','i
 func (q *Queries) LetterTable(ctx context.Context, caseID int64, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
 	err := q.q.SelectContext(ctx, &r, `select o.source, o.proto, o.port, cast(sum(o.packets) as bigint) as packets,
-		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, cast(count(*) over () as integer) as total
+		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, '' as country,
+		cast(count(*) over () as integer) as total
 		from case_source cs join observation o on o.source = cs.source
 		where cs.case_id = $1 and o.window_start >= $2 and o.window_start <= $3 and `+letterProbes+`
 		group by o.source, o.proto, o.port order by o.source, sum(o.packets) desc, o.proto, o.port limit $4`, caseID, from, to, limit)
@@ -87,8 +89,8 @@ func (q *Queries) LetterWindows(ctx context.Context, caseID int64, from, to time
 		min(o.first_at) as first_at, max(o.last_at) as last_at,
 		case when max(o.peer_ports) = 1 and min(o.samples->0->>'sport') = max(o.samples->0->>'sport')
 			then min(cast(o.samples->0->>'sport' as integer)) end as source_port,
-		cast(count(*) over () as integer) as total
-		from case_source cs join observation o on o.source = cs.source
+		min(s.country) as country, cast(count(*) over () as integer) as total
+		from case_source cs join observation o on o.source = cs.source join source s on s.address = cs.source
 		where cs.case_id = $1 and o.window_start >= $2 and o.window_start <= $3 and `+letterProbes+`
 		group by o.window_start, o.source, o.proto, o.port
 		order by o.source, min(o.first_at), o.proto, o.port limit $4`, caseID, from, to, limit)

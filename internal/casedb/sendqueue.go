@@ -20,6 +20,7 @@ type SendLimits struct {
 type Due struct {
 	ID      int64 // 0: nothing may be sent now
 	Limited bool  // something is due, but the hourly limit is reached
+	PutOff  bool  // a message was put off instead: ask again, in a new transaction
 }
 
 // LockSending makes the caller the only one to choose messages until the
@@ -51,46 +52,44 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 	if _, err := t.q.ExecContext(ctx, expireAttempts, alive, interval(lease)); err != nil {
 		return Due{}, fail("expire attempts", err)
 	}
-	for {
-		var m struct {
-			ID        int64  `db:"id"`
-			Recipient string `db:"recipient"`
+	var m struct {
+		ID        int64  `db:"id"`
+		Recipient string `db:"recipient"`
+	}
+	err := t.q.GetContext(ctx, &m, `with busy as (
+			select `+domainOf+` as domain from message_attempt a join message m on m.id = a.message_id
+			where a.outcome = 'delivering' and a.started_at > $2)
+		select m.id, m.recipient from message m where m.state = 'queued' and m.next_attempt_at <= $1
+		and `+domainOf+` not in (select domain from busy)
+		order by m.next_attempt_at, m.id limit 1`, now, alive)
+	if err = fail("find a due message", err); err != nil {
+		if isNotFound(err) {
+			return Due{}, nil
 		}
-		err := t.q.GetContext(ctx, &m, `with busy as (
-				select `+domainOf+` as domain from message_attempt a join message m on m.id = a.message_id
-				where a.outcome = 'delivering' and a.started_at > $2)
-			select m.id, m.recipient from message m where m.state = 'queued' and m.next_attempt_at <= $1
-			and `+domainOf+` not in (select domain from busy)
-			order by m.next_attempt_at, m.id limit 1`, now, alive)
-		if err = fail("find a due message", err); err != nil {
-			if isNotFound(err) {
-				return Due{}, nil
-			}
-			return Due{}, err
-		}
-		if limits.PerHour > 0 {
-			var n int
-			err := t.q.GetContext(ctx, &n, `select count(*) from message_attempt a
-				where a.started_at > $1 and `+mailed+`$2)`, now.Add(-time.Hour-lease), now.Add(-time.Hour))
-			if err != nil {
-				return Due{}, fail("count the hour's mails", err)
-			}
-			if n >= limits.PerHour {
-				return Due{Limited: true}, nil
-			}
-		}
-		free, err := t.recipientFree(ctx, m.Recipient, limits.PerRecipientDay, lease, now)
+		return Due{}, err
+	}
+	if limits.PerHour > 0 {
+		var n int
+		err := t.q.GetContext(ctx, &n, `select count(*) from message_attempt a
+			where a.started_at > $1 and `+mailed+`$2)`, now.Add(-time.Hour-lease), now.Add(-time.Hour))
 		if err != nil {
-			return Due{}, err
+			return Due{}, fail("count the hour's mails", err)
 		}
-		if !free.After(now) {
-			return Due{ID: m.ID}, nil
-		}
-		if _, err := t.q.ExecContext(ctx, `update message set next_attempt_at = $2, version = version + 1,
-			last_error = 'put off: the daily limit for the recipient is reached' where id = $1`, m.ID, free); err != nil {
-			return Due{}, fail("put off message", err)
+		if n >= limits.PerHour {
+			return Due{Limited: true}, nil
 		}
 	}
+	free, err := t.recipientFree(ctx, m.Recipient, limits.PerRecipientDay, lease, now)
+	if err != nil {
+		return Due{}, err
+	}
+	if !free.After(now) {
+		return Due{ID: m.ID}, nil
+	}
+	// The transaction ends here: with this row locked nobody may wait for a case.
+	_, err = t.q.ExecContext(ctx, `update message set next_attempt_at = $2, version = version + 1,
+		last_error = 'put off: the daily limit for the recipient is reached' where id = $1`, m.ID, free)
+	return Due{PutOff: true}, fail("put off message", err)
 }
 
 // recipientFree returns from when on one more mail to the recipient keeps the
@@ -275,9 +274,9 @@ func (t *Tx) CancelDue(ctx context.Context, m Message, c *Case, reason string, n
 	return t.cancelLocked(ctx, m, c, ActorSystem, reason, now)
 }
 
-// FailDue fails a locked due message that must not be sent; the case waits for
-// another contact.
-func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, reason string, now time.Time) error {
+// FailDue fails a locked due message that must not be sent, and makes its case
+// wait for a coordinator.
+func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, waiting Waiting, reason string, now time.Time) error {
 	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2,
 		version = version + 1 where id = $1`, m.ID, Clean(reason, 2000)); err != nil {
 		return fail("mark message failed", err)
@@ -288,9 +287,17 @@ func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, reason string, now
 	ch := CaseChange{Event: CaseEvent{Kind: EventFailed, Actor: ActorSystem, MessageID: &m.ID, Text: reason,
 		Data: JSON[EventData]{EventData{Contact: m.Recipient}}}}
 	if c.State.Live() {
-		ch.Waiting = WaitFor(WaitingBounce)
+		ch.Waiting = WaitFor(waiting)
 	}
 	return t.ChangeCase(ctx, c, ch, now)
+}
+
+// PutOffMessage makes a queued message due later because of an error that is
+// not its receiver's, so that others are not kept waiting behind it.
+func (q *Queries) PutOffMessage(ctx context.Context, id int64, reason string, until time.Time) error {
+	_, err := q.q.ExecContext(ctx, `update message set next_attempt_at = $2, last_error = $3, version = version + 1
+		where id = $1 and state = 'queued'`, id, until, Clean(reason, 2000))
+	return fail("put off message", err)
 }
 
 // Backlog is how much waits in a queue.

@@ -1,0 +1,211 @@
+package notify
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"strings"
+	"text/template"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+//go:embed templates/*.txt
+var templateFiles embed.FS
+
+// What a letter holds at most.
+const (
+	maxTableRows = 100   // lines of the table in the text
+	maxCSVRows   = 10000 // rows of the CSV part
+	lookBack     = 31 * 24 * time.Hour
+)
+
+// Composer makes mails of messages. It is safe for concurrent use.
+type Composer struct {
+	config    Config
+	tokens    *Tokens
+	templates map[string]*template.Template // by purpose and language: "notification.ja"
+}
+
+// NewComposer returns a composer, with the key that casedb keeps under
+// SecretName.
+func NewComposer(config Config, key []byte) (*Composer, error) {
+	if err := config.Check(); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	tokens, err := NewTokens(key, config.Domain)
+	if err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	c := &Composer{config: config, tokens: tokens, templates: map[string]*template.Template{}}
+	for _, purpose := range []casedb.Purpose{casedb.PurposeNotification, casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision} {
+		for _, language := range []string{"ja", "en"} {
+			name := string(purpose) + "." + language
+			t, err := template.New(name).Option("missingkey=error").ParseFS(templateFiles, "templates/"+name+".txt")
+			if err != nil {
+				return nil, fmt.Errorf("mail template %s: %w", name, err)
+			}
+			c.templates[name] = t
+		}
+	}
+	return c, nil
+}
+
+// Tokens returns the maker of the composer's tokens.
+func (c *Composer) Tokens() *Tokens { return c.tokens }
+
+// Draft is a mail as it goes out.
+type Draft struct {
+	EnvelopeFrom string
+	From         string
+	To           string
+	Subject      string
+	Body         string
+	Template     string // the template that Body comes from; empty if a coordinator wrote it
+	CSVName      string // empty: no attachment
+	CSV          []byte
+	Raw          []byte // the whole mail, lines ended by CRLF
+}
+
+// Preview returns the mail that a message will be, or was: once an attempt was
+// made it is what was kept then.
+func (c *Composer) Preview(ctx context.Context, db *casedb.DB, m casedb.Message, now time.Time) (Draft, error) {
+	return c.compose(ctx, &db.Queries, m, now)
+}
+
+// compose makes the mail of a message. The same message, data and time give
+// the same bytes.
+func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.Time) (Draft, error) {
+	d := Draft{To: m.Recipient, From: c.config.from(), Subject: m.Subject, Body: m.Body, Template: m.Template}
+	var letter *letterData
+	number := ""
+	if m.CaseID != nil {
+		l, err := c.letter(ctx, q, m)
+		if err != nil {
+			return d, fmt.Errorf("compose message %d: %w", m.ID, err)
+		}
+		letter, number = l, l.Number
+	}
+	d.EnvelopeFrom = c.tokens.Make(TokenBounce, number, m.ID)
+	if len(m.Raw) > 0 {
+		d.Raw = m.Raw
+		d.CSVName, d.CSV = attachedCSV(m.Raw)
+		return d, nil
+	}
+	if err := c.words(&d, m, letter); err != nil {
+		return d, fmt.Errorf("compose message %d: %w", m.ID, err)
+	}
+	if m.Purpose == casedb.PurposeNotification && letter != nil {
+		d.CSVName, d.CSV = number+".csv", letter.csv
+	}
+	raw, err := c.encode(d, m, number, now)
+	if err != nil {
+		return d, fmt.Errorf("compose message %d: %w", m.ID, err)
+	}
+	d.Raw = raw
+	return d, nil
+}
+
+// words fills in subject and body.
+func (c *Composer) words(d *Draft, m casedb.Message, letter *letterData) error {
+	switch {
+	case m.Purpose == casedb.PurposeAnswer:
+		if letter == nil {
+			return fmt.Errorf("an answer without a case")
+		}
+		subject := m.Subject
+		if subject == "" {
+			subject = letter.defaultSubject(c)
+		} else if len(subject) < 3 || !strings.EqualFold(subject[:3], "re:") {
+			subject = "Re: " + subject
+		}
+		letter.Text = strings.TrimSpace(m.Body)
+		_, body, name, err := c.render(m.Purpose, m.Language, letter)
+		if err != nil {
+			return err
+		}
+		d.Subject, d.Body, d.Template = subject, body, name
+	case m.Edited || m.Purpose != casedb.PurposeNotification:
+		d.Template = ""
+	default:
+		subject, body, name, err := c.render(m.Purpose, m.Language, letter)
+		if err != nil {
+			return err
+		}
+		d.Subject, d.Body, d.Template = subject, body, name
+	}
+	d.Subject = casedb.CleanLine(d.Subject, 500)
+	if letter != nil && !strings.Contains(strings.ToUpper(d.Subject), "["+letter.Number+"]") {
+		d.Subject = strings.TrimSpace("[" + letter.Number + "] " + d.Subject)
+	}
+	d.Body = strings.TrimRight(casedb.Clean(strings.ReplaceAll(d.Body, "\r\n", "\n"), 400_000), "\n") + "\n"
+	if strings.TrimSpace(d.Subject) == "" || strings.TrimSpace(d.Body) == "" {
+		return fmt.Errorf("a mail without subject or text")
+	}
+	return nil
+}
+
+// render executes a letter's templates.
+func (c *Composer) render(purpose casedb.Purpose, language string, data any) (subject, body, name string, err error) {
+	name = string(purpose) + "." + language
+	t := c.templates[name]
+	if t == nil {
+		return "", "", name, fmt.Errorf("no letter for %s", name)
+	}
+	var s, b strings.Builder
+	if err := t.ExecuteTemplate(&s, "subject", data); err != nil {
+		return "", "", name, fmt.Errorf("letter %s: %w", name, err)
+	}
+	if err := t.ExecuteTemplate(&b, "body", data); err != nil {
+		return "", "", name, fmt.Errorf("letter %s: %w", name, err)
+	}
+	return strings.TrimSpace(s.String()), strings.TrimSpace(b.String()) + "\n", name, nil
+}
+
+// us is what every letter says about ourselves.
+type us struct {
+	We    string // our name
+	Email string
+	Phone string
+	URL   string
+}
+
+func (c *Composer) us(language string) us {
+	return us{We: c.config.organisation(language), Email: c.config.Email, Phone: c.config.Phone, URL: c.config.URL}
+}
+
+// Registration is what the mails about a researcher's registration say.
+type Registration struct {
+	Organisation string
+	Prefixes     []string
+	Link         string        // confirmation: the page that confirms the address
+	Valid        time.Duration // confirmation: how long the link is good for
+	Accepted     bool          // decision
+	Reason       string        // decision: the coordinator's sentence
+}
+
+// Confirmation returns subject and body of the mail that asks a researcher to
+// confirm a mail address. They go into a message of purpose confirmation.
+func (c *Composer) Confirmation(language string, r Registration) (subject, body string, err error) {
+	return c.registration(casedb.PurposeConfirmation, language, r)
+}
+
+// Decision returns subject and body of the mail that tells a researcher what
+// became of a registration. They go into a message of purpose decision.
+func (c *Composer) Decision(language string, r Registration) (subject, body string, err error) {
+	return c.registration(casedb.PurposeDecision, language, r)
+}
+
+func (c *Composer) registration(purpose casedb.Purpose, language string, r Registration) (subject, body string, err error) {
+	// The words are a stranger's and go to an address that may be somebody
+	// else's: one line each, and short.
+	r.Organisation = casedb.CleanLine(r.Organisation, 200)
+	r.Reason = casedb.Clean(r.Reason, 2000)
+	subject, body, _, err = c.render(purpose, language, struct {
+		us
+		Registration
+		Hours int
+	}{c.us(language), r, int(r.Valid.Hours())})
+	return subject, body, err
+}

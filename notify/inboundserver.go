@@ -1,0 +1,170 @@
+package notify
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"teiten/internal/casedb"
+)
+
+// InboundConfig says what an InboundServer takes.
+type InboundConfig struct {
+	Tokens *Tokens
+	// Accept lists local parts that are taken at our domain beside tokens;
+	// "postmaster" always is (RFC 5321, 4.5.1).
+	Accept []string
+	// PerMinute is how many mails one address may send in a minute; zero: 60.
+	PerMinute int
+	// MaxBytes is the size of the largest mail; zero: 10 MiB.
+	MaxBytes int64
+	Logger   *slog.Logger
+	Now      func() time.Time // nil: time.Now
+	// Wake is told of every stored mail. It may be nil.
+	Wake chan<- struct{}
+}
+
+// InboundServer takes mail in over SMTP and stores it raw, before it tells the
+// sender that we have it. It makes nothing of it: InboundWorker does.
+type InboundServer struct {
+	db       *casedb.DB
+	config   InboundConfig
+	server   *smtp.Server
+	visitors *visitors
+}
+
+// NewInboundServer returns a server that stores in db.
+func NewInboundServer(db *casedb.DB, config InboundConfig) *InboundServer {
+	if config.PerMinute <= 0 {
+		config.PerMinute = 60
+	}
+	if config.MaxBytes <= 0 {
+		config.MaxBytes = maxMailBytes
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &InboundServer{db: db, config: config, visitors: newVisitors(config.PerMinute)}
+	s.server = newServer(s, config.Tokens.domain, config.Logger)
+	s.server.MaxMessageBytes = config.MaxBytes
+	return s
+}
+
+// Serve takes connections on the listener until Shutdown.
+func (s *InboundServer) Serve(l net.Listener) error { return serve(s.server, l) }
+
+// Shutdown stops listening and lets mails under way end until ctx is done.
+func (s *InboundServer) Shutdown(ctx context.Context) error { return shutdown(ctx, s.server) }
+
+// Close stops at once.
+func (s *InboundServer) Close() error { return s.server.Close() }
+
+// NewSession implements smtp.Backend.
+func (s *InboundServer) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	host := remoteHost(c.Conn().RemoteAddr())
+	if !s.visitors.enter(host) {
+		return nil, smtpError(421, 4, 7, 0, "too many connections from your address")
+	}
+	return &inboundSession{server: s, host: host}, nil
+}
+
+type inboundSession struct {
+	server *InboundServer
+	host   string
+	from   string
+	to     []string
+	left   bool
+}
+
+// Reset implements smtp.Session.
+func (s *inboundSession) Reset() { s.from, s.to = "", nil }
+
+// Logout implements smtp.Session.
+func (s *inboundSession) Logout() error {
+	if !s.left {
+		s.left = true
+		s.server.visitors.leave(s.host)
+	}
+	return nil
+}
+
+// Mail implements smtp.Session.
+func (s *inboundSession) Mail(from string, _ *smtp.MailOptions) error {
+	if !s.server.visitors.mail(s.host, s.server.config.Now()) {
+		return smtpError(451, 4, 7, 1, "too many mails, come again later")
+	}
+	s.from = from
+	return nil
+}
+
+// Rcpt implements smtp.Session.
+func (s *inboundSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if !s.server.config.Tokens.Ours(to) {
+		return smtpError(550, 5, 7, 1, "we do not relay")
+	}
+	local, _, _ := cutAddress(strings.ToLower(to))
+	if _, ok := ParseToken(to); !ok && local != "postmaster" && !slices.ContainsFunc(s.server.config.Accept, func(a string) bool {
+		return strings.EqualFold(a, local)
+	}) {
+		return smtpError(550, 5, 1, 1, "no such address here")
+	}
+	s.to = append(s.to, to)
+	return nil
+}
+
+// Data implements smtp.Session. It answers 250 only when the mail is
+// committed: one row per token, or one for all if there is none.
+func (s *inboundSession) Data(r io.Reader) error {
+	raw, err := readMail(r, s.server.config.MaxBytes)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	now := s.server.config.Now()
+	err = s.server.db.InTx(ctx, func(tx *casedb.Tx) error {
+		for _, to := range distinctTokens(s.to) {
+			if _, err := tx.StoreInbound(ctx, s.from, to, raw, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.server.config.Logger.Error("inbound mail not stored", "err", err)
+		return smtpError(451, 4, 3, 0, "cannot store mail now, come again later")
+	}
+	if s.server.config.Wake != nil {
+		select {
+		case s.server.config.Wake <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// distinctTokens returns the recipients that lead to different messages, or
+// the first recipient if none has a token.
+func distinctTokens(to []string) []string {
+	var chosen []string
+	seen := map[int64]bool{}
+	for _, address := range to {
+		if t, ok := ParseToken(address); ok && !seen[t.Message] {
+			seen[t.Message] = true
+			chosen = append(chosen, address)
+		}
+	}
+	if len(chosen) == 0 && len(to) > 0 {
+		chosen = to[:1]
+	}
+	return chosen
+}

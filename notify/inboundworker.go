@@ -1,0 +1,153 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// maxReads is how often a mail is tried that cannot be processed.
+const maxReads = 5
+
+// InboundWorker makes something of the mails that InboundServer stored. DB and
+// Tokens must be set. Several workers share the work.
+type InboundWorker struct {
+	DB      *casedb.DB
+	Tokens  *Tokens
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: silence
+	Metrics *Metrics         // nil: nobody counts
+}
+
+// Do reads mails that are due, lets each take effect once, and returns how
+// many.
+func (w *InboundWorker) Do(ctx context.Context) (int, error) {
+	now := time.Now
+	if w.Now != nil {
+		now = w.Now
+	}
+	logger := w.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	claimed, err := w.DB.ClaimInbound(ctx, 10, now())
+	if err != nil {
+		return 0, err
+	}
+	for _, in := range claimed {
+		if ctx.Err() != nil {
+			return len(claimed), nil // the rest is due again by itself
+		}
+		err := w.process(ctx, &in, now())
+		switch {
+		case err == nil:
+			w.Metrics.class(string(in.Class))
+			logger.Info("inbound mail", "inbound", in.ID, "class", in.Class, "matched", in.MatchedBy, "trusted", in.Trusted)
+		case errors.Is(err, casedb.ErrStale):
+		case casedb.IsUnavailable(err) || ctx.Err() != nil:
+			return 0, err
+		default:
+			last := in.Attempts >= maxReads
+			if last {
+				w.Metrics.class("failed")
+			}
+			logger.Error("inbound mail not processed", "inbound", in.ID, "attempt", in.Attempts, "err", err)
+			if err := w.DB.FailInbound(ctx, in, err.Error(), last, now()); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(claimed), nil
+}
+
+// process classifies and matches one mail, and lets it take effect.
+func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now time.Time) error {
+	p := parseMail(in.Raw)
+	sender := in.EnvelopeFrom
+	if sender == "" {
+		sender = "null"
+	}
+	c := classify(p, sender)
+	in.Class, in.Hard, in.Status, in.Recipient = c.class, c.hard, c.status, c.recipient
+	in.RemoteTicket, in.Sender, in.Subject, in.Text, in.HeaderID = c.ticket, p.from, p.subject, c.text, p.messageID
+	if p.replyTo != "" && checkAddress(p.replyTo) == nil && c.class == casedb.InboundHuman {
+		in.Sender = p.replyTo // an answer goes there
+	}
+	if err := w.match(ctx, in, p); err != nil {
+		return err
+	}
+	suppress := ""
+	if c.class == casedb.InboundBounce && c.dead && in.Trusted {
+		suppress = fmt.Sprintf("mail bounced (%s): %s", c.status, casedb.CleanLine(firstWords(c), 300))
+	}
+	return w.DB.InTx(ctx, func(tx *casedb.Tx) error { return tx.ProcessInbound(ctx, *in, suppress, now) })
+}
+
+// firstWords are what a bounce says, shortened for a sentence.
+func firstWords(c classification) string {
+	for line := range strings.SplitSeq(c.text, "\n") {
+		if codePattern.MatchString(line) || statusPattern.MatchString(line) || bounceText.MatchString(line) {
+			return line
+		}
+	}
+	return "the address does not exist"
+}
+
+// match finds the message and case a mail is about: by the envelope's token,
+// then by the thread, then by the tag. Only a bounce to the envelope sender
+// with our HMAC is trusted.
+func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *parsed) error {
+	if t, ok := ParseToken(in.EnvelopeTo); ok && w.Tokens.Ours(in.EnvelopeTo) && w.Tokens.Verify(t) {
+		m, err := w.DB.Message(ctx, t.Message)
+		switch {
+		case err == nil:
+			in.MessageID, in.CaseID, in.MatchedBy = &m.ID, m.CaseID, casedb.MatchedByToken
+			in.Trusted = t.Kind == TokenBounce
+			return nil
+		case !errors.Is(err, casedb.ErrNotFound):
+			return err
+		}
+	}
+	ids := append(append([]string{}, p.inReplyTo...), p.references...)
+	ids = append(ids, messageIDs(p.returned.Get("Message-Id"))...)
+	if in.Class == casedb.InboundBounce || in.Class == casedb.InboundDelay {
+		_, below := splitReturned(p.text)
+		ids = append(ids, messageIDs(below)...)
+	}
+	if len(ids) > 0 {
+		m, err := w.DB.MessageByHeaderIDs(ctx, ids[:min(len(ids), 50)])
+		switch {
+		case err == nil:
+			in.MessageID, in.CaseID, in.MatchedBy = &m.ID, m.CaseID, casedb.MatchedByHeader
+			return nil
+		case !errors.Is(err, casedb.ErrNotFound):
+			return err
+		}
+	}
+	numbers := []string{caseTag(p.subject), caseTag(decodeHeader(p.returned.Get("Subject")))}
+	by := casedb.MatchedBySubject
+	for _, id := range ids {
+		if m := rootPattern.FindStringSubmatch(strings.ToLower(id)); m != nil && w.Tokens.Ours(id) {
+			numbers = append(numbers, strings.ToUpper(m[1]))
+		}
+	}
+	for _, number := range numbers {
+		if number == "" {
+			continue
+		}
+		c, err := w.DB.CaseByNumber(ctx, number)
+		switch {
+		case err == nil:
+			in.CaseID, in.MatchedBy = &c.ID, by
+			return nil
+		case !errors.Is(err, casedb.ErrNotFound):
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+package notify
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // the recipient's zone, on machines that have no zone files
+
+	"bytes"
+
+	"teiten/internal/casedb"
+)
+
+// letterData is what a case's letters are made of.
+type letterData struct {
+	us
+	Number  string
+	Owner   string
+	Kind    string
+	Malware string
+	Sources int
+	Packets int64
+	Ports   string // "445/TCP, 23/TCP"
+	Zone    string // the recipient's likely zone, "JST"; empty: UTC only
+	First   string // in Zone, or UTC
+	Last    string
+	FirstZ  string // in UTC
+	LastZ   string
+	Table   string
+	LeftOut int    // rows of the table left out
+	CSVRows int    // rows of the CSV part
+	CSVLeft int    // rows it leaves out
+	Text    string // a coordinator's words
+
+	language string
+	csv      []byte
+}
+
+// letter collects what a message says about its case.
+func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Message) (*letterData, error) {
+	lc, err := q.LetterCase(ctx, *m.CaseID)
+	if err != nil {
+		return nil, err
+	}
+	l := &letterData{us: c.us(m.Language), Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200), Kind: string(lc.Kind),
+		Malware: lc.Malware, Sources: lc.Sources, language: m.Language}
+	if m.Purpose != casedb.PurposeNotification || len(m.Raw) > 0 {
+		return l, nil
+	}
+	sources, err := q.LetterSources(ctx, *m.CaseID, 1000)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("case %s has no sources", lc.Number)
+	}
+	first, last := sources[0].First, sources[0].Last
+	bySource := map[string]casedb.LetterSource{}
+	for _, s := range sources {
+		if s.First.Before(first) {
+			first = s.First
+		}
+		if s.Last.After(last) {
+			last = s.Last
+		}
+		bySource[s.Source.String()] = s
+	}
+	if earliest := last.Add(-lookBack); first.Before(earliest) {
+		first = earliest
+	}
+	// A window that holds first began before it.
+	from, to := first.Add(-24*time.Hour), last
+	rows, err := q.LetterTable(ctx, *m.CaseID, from, to, maxTableRows)
+	if err != nil {
+		return nil, err
+	}
+	windows, err := q.LetterWindows(ctx, *m.CaseID, from, to, maxCSVRows)
+	if err != nil {
+		return nil, err
+	}
+	zone, name := likelyZone(lc.Country)
+	if zone != nil {
+		l.Zone = name
+	}
+	l.fill(rows, windows, zone, first, last)
+	l.csv, err = evidenceCSV(windows, bySource)
+	return l, err
+}
+
+const timeLayout = "2006-01-02 15:04:05"
+
+func (l *letterData) fill(rows, windows []casedb.LetterRow, zone *time.Location, first, last time.Time) {
+	if zone == nil {
+		zone = time.UTC
+	}
+	ports := map[string]int64{}
+	for _, r := range windows {
+		ports[portName(r.Proto, r.Port)] += r.Packets
+		l.Packets += r.Packets
+	}
+	l.Ports = topPorts(ports, 5)
+	l.FirstZ, l.LastZ = first.UTC().Format(timeLayout), last.UTC().Format(timeLayout)
+	l.First, l.Last = first.In(zone).Format(timeLayout), last.In(zone).Format(timeLayout)
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%-15s  %-10s  %7d  %s  %s\n", r.Source, portName(r.Proto, r.Port), r.Packets,
+			r.First.In(zone).Format(timeLayout), r.Last.In(zone).Format(timeLayout))
+	}
+	l.Table = b.String()
+	if len(rows) > 0 {
+		l.LeftOut = rows[0].Total - len(rows)
+	}
+	l.CSVRows = len(windows)
+	if len(windows) > 0 {
+		l.CSVLeft = windows[0].Total - len(windows)
+	}
+}
+
+func (l *letterData) defaultSubject(c *Composer) string {
+	if l.language == "ja" {
+		return c.config.OrganisationJA + " からのご連絡"
+	}
+	return "Message from " + c.config.OrganisationEN
+}
+
+// topPorts lists the n ports with the most packets.
+func topPorts(ports map[string]int64, n int) string {
+	names := make([]string, 0, len(ports))
+	for name := range ports {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := ports[b] - ports[a]; d != 0 {
+			return int(max(-1, min(1, d)))
+		}
+		return strings.Compare(a, b)
+	})
+	return strings.Join(names[:min(n, len(names))], ", ")
+}
+
+func protoName(proto int) string {
+	switch proto {
+	case 1:
+		return "icmp"
+	case 6:
+		return "tcp"
+	case 17:
+		return "udp"
+	case 58:
+		return "icmp6"
+	case 132:
+		return "sctp"
+	}
+	return strconv.Itoa(proto)
+}
+
+// portName writes a port as the reports do: 445/TCP, 53/UDP, ICMP.
+func portName(proto, port int) string {
+	name := strings.ToUpper(protoName(proto))
+	if proto == 1 || proto == 58 {
+		return name
+	}
+	return fmt.Sprintf("%d/%s", port, name)
+}
+
+// csvColumns are the columns of Shadowserver's event4_honeypot_darknet report
+// that we can fill, and last_seen after its timestamp. There is no dst_ip: it
+// would name a sensor.
+var csvColumns = []string{"timestamp", "last_seen", "protocol", "src_ip", "src_port", "src_geo", "dst_port", "infection", "family", "tag", "count"}
+
+// evidenceCSV writes the evidence for an owner (RFC 4180). Times are UTC.
+func evidenceCSV(rows []casedb.LetterRow, sources map[string]casedb.LetterSource) ([]byte, error) {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	w.UseCRLF = true
+	if err := w.Write(csvColumns); err != nil {
+		return nil, fmt.Errorf("write evidence: %w", err)
+	}
+	for _, r := range rows {
+		s := sources[r.Source.String()]
+		sourcePort, destPort := "", ""
+		if r.SourcePort.Valid {
+			sourcePort = strconv.Itoa(int(r.SourcePort.Int32))
+		}
+		if r.Proto == 6 || r.Proto == 17 || r.Proto == 132 {
+			destPort = strconv.Itoa(r.Port)
+		}
+		record := []string{r.First.UTC().Format(timeLayout), r.Last.UTC().Format(timeLayout), protoName(r.Proto), r.Source.String(),
+			sourcePort, r.Country, destPort, infection(s.Malware), s.Malware, s.Rule, strconv.FormatInt(r.Packets, 10)}
+		for i := range record {
+			record[i] = safeCell(record[i])
+		}
+		if err := w.Write(record); err != nil {
+			return nil, fmt.Errorf("write evidence: %w", err)
+		}
+	}
+	w.Flush()
+	return b.Bytes(), w.Error()
+}
+
+func infection(malware string) string {
+	if malware == "" {
+		return ""
+	}
+	return "worm"
+}
+
+// safeCell keeps spreadsheet programs from taking a cell for a formula.
+func safeCell(s string) string {
+	s = casedb.CleanLine(s, 1000)
+	if s != "" && strings.ContainsRune("=+-@\t\r|%", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}
+
+// likelyZone returns the time zone that the people of a country most likely
+// keep, for countries with one zone. Nil: show UTC only.
+func likelyZone(country string) (*time.Location, string) {
+	zone, ok := countryZones[strings.ToUpper(country)]
+	if !ok {
+		return nil, ""
+	}
+	location, err := time.LoadLocation(zone[0])
+	if err != nil {
+		return nil, ""
+	}
+	return location, zone[1]
+}
+
+// countryZones names zone and label of the countries whose people all keep the
+// same time.
+var countryZones = map[string][2]string{
+	"JP": {"Asia/Tokyo", "JST"}, "KR": {"Asia/Seoul", "KST"}, "TW": {"Asia/Taipei", "UTC+8"}, "CN": {"Asia/Shanghai", "UTC+8"},
+	"HK": {"Asia/Hong_Kong", "UTC+8"}, "SG": {"Asia/Singapore", "UTC+8"}, "MY": {"Asia/Kuala_Lumpur", "UTC+8"},
+	"PH": {"Asia/Manila", "UTC+8"}, "TH": {"Asia/Bangkok", "UTC+7"}, "VN": {"Asia/Ho_Chi_Minh", "UTC+7"},
+	"IN": {"Asia/Kolkata", "IST"}, "PK": {"Asia/Karachi", "UTC+5"}, "BD": {"Asia/Dhaka", "UTC+6"}, "LK": {"Asia/Colombo", "UTC+5:30"},
+	"AE": {"Asia/Dubai", "UTC+4"}, "TR": {"Europe/Istanbul", "UTC+3"}, "ZA": {"Africa/Johannesburg", "UTC+2"},
+	"GB": {"Europe/London", "London time"}, "IE": {"Europe/Dublin", "Dublin time"}, "DE": {"Europe/Berlin", "Berlin time"},
+	"FR": {"Europe/Paris", "Paris time"}, "NL": {"Europe/Amsterdam", "Amsterdam time"}, "BE": {"Europe/Brussels", "Brussels time"},
+	"CH": {"Europe/Zurich", "Zurich time"}, "AT": {"Europe/Vienna", "Vienna time"}, "IT": {"Europe/Rome", "Rome time"},
+	"SE": {"Europe/Stockholm", "Stockholm time"}, "NO": {"Europe/Oslo", "Oslo time"}, "DK": {"Europe/Copenhagen", "Copenhagen time"},
+	"FI": {"Europe/Helsinki", "Helsinki time"}, "PL": {"Europe/Warsaw", "Warsaw time"}, "CZ": {"Europe/Prague", "Prague time"},
+}

@@ -1,0 +1,301 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/mail"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-message"
+	gomail "github.com/emersion/go-message/mail"
+	"github.com/emersion/go-smtp"
+
+	"teiten/internal/casedb"
+)
+
+// MailboxServer is the smarthost of a set-up without one: it keeps every mail
+// in the case database, to be read and answered in the web pages. Recipients
+// whose local part is temperror, permerror or 550 are refused, so that one can
+// see what happens then. Nothing leaves the machine.
+type MailboxServer struct {
+	db     *casedb.DB
+	now    func() time.Time
+	server *smtp.Server
+}
+
+// NewMailboxServer returns a server that stores in db.
+func NewMailboxServer(db *casedb.DB, now func() time.Time, logger *slog.Logger) *MailboxServer {
+	s := &MailboxServer{db: db, now: now}
+	if now == nil {
+		s.now = time.Now
+	}
+	s.server = newServer(s, "localhost", logger)
+	return s
+}
+
+// Serve takes connections on the listener, which should be on loopback, until
+// Shutdown.
+func (s *MailboxServer) Serve(l net.Listener) error { return serve(s.server, l) }
+
+// Shutdown stops listening and lets mails under way end until ctx is done.
+func (s *MailboxServer) Shutdown(ctx context.Context) error { return shutdown(ctx, s.server) }
+
+// Close stops at once.
+func (s *MailboxServer) Close() error { return s.server.Close() }
+
+// NewSession implements smtp.Backend.
+func (s *MailboxServer) NewSession(*smtp.Conn) (smtp.Session, error) {
+	return &mailboxSession{server: s}, nil
+}
+
+type mailboxSession struct {
+	server *MailboxServer
+	from   string
+	to     []string
+}
+
+// Reset implements smtp.Session.
+func (s *mailboxSession) Reset() { s.from, s.to = "", nil }
+
+// Logout implements smtp.Session.
+func (s *mailboxSession) Logout() error { return nil }
+
+// Mail implements smtp.Session.
+func (s *mailboxSession) Mail(from string, _ *smtp.MailOptions) error {
+	s.from = from
+	return nil
+}
+
+// Rcpt implements smtp.Session.
+func (s *mailboxSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	local, _, _ := cutAddress(strings.ToLower(to))
+	switch local {
+	case "temperror":
+		return smtpError(451, 4, 3, 0, "temporary failure, as asked for")
+	case "permerror":
+		return smtpError(554, 5, 3, 0, "permanent failure, as asked for")
+	case "550":
+		return smtpError(550, 5, 1, 1, "no such user, as asked for")
+	}
+	s.to = append(s.to, to)
+	return nil
+}
+
+// Data implements smtp.Session.
+func (s *mailboxSession) Data(r io.Reader) error {
+	raw, err := readMail(r, maxMailBytes)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	subject := parseMail(raw).subject
+	for _, to := range s.to {
+		m := casedb.BoxMail{ReceivedAt: s.server.now(), EnvelopeFrom: s.from, EnvelopeTo: to, Subject: subject, Raw: raw}
+		if _, err := s.server.db.StoreBoxMail(ctx, m); err != nil {
+			return smtpError(451, 4, 3, 0, "cannot store mail now")
+		}
+	}
+	return nil
+}
+
+// Mailbox is the built-in mailbox as the web pages show it. DB must be set, and
+// Inbound for answers.
+type Mailbox struct {
+	DB      *casedb.DB
+	Inbound string           // host:port of our InboundServer
+	Now     func() time.Time // nil: time.Now
+}
+
+// BoxHeader is a header line as shown to people.
+type BoxHeader struct{ Name, Value string }
+
+// BoxAttachment is an attached file.
+type BoxAttachment struct {
+	Name    string
+	Type    string
+	Content []byte
+}
+
+// BoxLetter is a mail of the mailbox, taken apart. All of it is text to be
+// escaped; HTML is turned to text, never shown.
+type BoxLetter struct {
+	casedb.BoxMail
+	Headers     []BoxHeader
+	Text        string
+	Attachments []BoxAttachment
+}
+
+// List returns at most limit mails with ids below before (0: from the newest),
+// newest first, without their contents.
+func (b *Mailbox) List(ctx context.Context, before int64, limit int) ([]casedb.BoxMail, error) {
+	return b.DB.BoxMails(ctx, before, limit)
+}
+
+// Read returns a mail taken apart.
+func (b *Mailbox) Read(ctx context.Context, id int64) (BoxLetter, error) {
+	m, err := b.DB.BoxMail(ctx, id)
+	if err != nil {
+		return BoxLetter{}, err
+	}
+	p := parseMail(m.Raw)
+	l := BoxLetter{BoxMail: m, Text: p.text, Attachments: p.attachments}
+	for _, name := range []string{"Date", "From", "To", "Subject", "Reply-To", "Message-Id", "In-Reply-To", "References", "Auto-Submitted", "Content-Type"} {
+		for _, v := range p.header[textproto.CanonicalMIMEHeaderKey(name)] {
+			l.Headers = append(l.Headers, BoxHeader{name, casedb.CleanLine(decodeHeader(v), 2000)})
+		}
+	}
+	return l, nil
+}
+
+// AnswerKind says what comes back for a mail in the mailbox.
+type AnswerKind string
+
+// The kinds of answers.
+const (
+	AnswerReply  AnswerKind = "reply"  // a person writes to the Reply-To address
+	AnswerBounce AnswerKind = "bounce" // the receiving side says that the address is dead
+)
+
+// Answer sends what the recipient of a mail, or the recipient's mail server,
+// would send, over SMTP to our own inbound server. text is the reply's, or the
+// server's words in a bounce (empty: the usual ones).
+func (b *Mailbox) Answer(ctx context.Context, id int64, kind AnswerKind, text string) error {
+	m, err := b.DB.BoxMail(ctx, id)
+	if err != nil {
+		return err
+	}
+	now := time.Now
+	if b.Now != nil {
+		now = b.Now
+	}
+	p := parseMail(m.Raw)
+	from, to := m.EnvelopeTo, p.replyTo
+	var raw []byte
+	switch kind {
+	case AnswerReply:
+		if strings.TrimSpace(text) == "" {
+			return fmt.Errorf("a reply without text: %w", casedb.ErrState)
+		}
+		raw, err = replyMail(m, p, text, now())
+	case AnswerBounce:
+		from, to = "", m.EnvelopeFrom
+		raw, err = bounceMail(m, p, text, now())
+	default:
+		return fmt.Errorf("answer of kind %q: %w", kind, casedb.ErrState)
+	}
+	if err != nil {
+		return err
+	}
+	if to == "" {
+		return fmt.Errorf("mail %d has nowhere to answer to: %w", id, casedb.ErrState)
+	}
+	transport := SMTPTransport{Address: b.Inbound, TLS: TLSNone, Timeout: 20 * time.Second}
+	if _, err := transport.Send(ctx, Envelope{From: from, To: to, Size: int64(len(raw))}, bytes.NewReader(raw)); err != nil {
+		return fmt.Errorf("send the answer: %w", err)
+	}
+	return b.DB.BoxMailAnswered(ctx, id, now())
+}
+
+// replyMail writes what a person's mail program would.
+func replyMail(m casedb.BoxMail, p *parsed, text string, now time.Time) ([]byte, error) {
+	var h gomail.Header
+	h.SetDate(now)
+	h.SetAddressList("From", []*gomail.Address{{Address: m.EnvelopeTo}})
+	h.SetAddressList("To", []*gomail.Address{{Address: p.replyTo}})
+	h.Set("Subject", encodeSubject("Re: "+p.subject))
+	h.SetMessageID(fmt.Sprintf("reply.%d.%d@%s", m.ID, now.UnixNano(), domainPart(m.EnvelopeTo)))
+	h.SetMsgIDList("In-Reply-To", []string{p.messageID})
+	h.SetMsgIDList("References", append(p.references, p.messageID))
+	textHeaders(&h.Header, "ja")
+	h.Del("Content-Language")
+	var quoted strings.Builder
+	for line := range strings.SplitSeq(strings.TrimRight(p.text, "\n"), "\n") {
+		quoted.WriteString("> " + line + "\n")
+	}
+	var b bytes.Buffer
+	w, err := message.CreateWriter(&b, h.Header)
+	if err != nil {
+		return nil, fmt.Errorf("write reply: %w", err)
+	}
+	text = strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
+	if err := writeText(w, casedb.Clean(text, 100_000)+"\n\n"+quoted.String()); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// bounceMail writes a delivery status notification (RFC 3464).
+func bounceMail(m casedb.BoxMail, p *parsed, text string, now time.Time) ([]byte, error) {
+	words := casedb.CleanLine(text, 500)
+	if words == "" {
+		words = "550 5.1.1 <" + m.EnvelopeTo + ">: Recipient address rejected: User unknown"
+	}
+	host := "mx." + domainPart(m.EnvelopeTo)
+	var h gomail.Header
+	h.SetDate(now)
+	h.SetAddressList("From", []*gomail.Address{{Name: "Mail Delivery System", Address: "MAILER-DAEMON@" + host}})
+	h.SetAddressList("To", []*gomail.Address{{Address: m.EnvelopeFrom}})
+	h.Set("Subject", "Undelivered Mail Returned to Sender")
+	h.SetMessageID(fmt.Sprintf("bounce.%d.%d@%s", m.ID, now.UnixNano(), host))
+	h.Set("Auto-Submitted", "auto-replied")
+	h.SetContentType("multipart/report", map[string]string{"report-type": "delivery-status", "boundary": fmt.Sprintf("=_bounce_%d", now.UnixNano())})
+	var b bytes.Buffer
+	w, err := message.CreateWriter(&b, h.Header)
+	if err != nil {
+		return nil, fmt.Errorf("write bounce: %w", err)
+	}
+	status := "5.0.0"
+	if s := findStatus(words); s != "" {
+		status = s
+	}
+	parts := []struct{ kind, text string }{
+		{"text/plain", "This is the mail system at host " + host + ".\n\nI'm sorry to have to inform you that your message could not\n" +
+			"be delivered to one or more recipients.\n\n<" + m.EnvelopeTo + ">: " + words + "\n"},
+		{"message/delivery-status", "Reporting-MTA: dns; " + host + "\nArrival-Date: " + m.ReceivedAt.UTC().Format(time.RFC1123Z) +
+			"\n\nFinal-Recipient: rfc822; " + m.EnvelopeTo + "\nAction: failed\nStatus: " + status + "\nDiagnostic-Code: smtp; " + words + "\n"},
+		{"text/rfc822-headers", returnedHeaders(p)},
+	}
+	for _, part := range parts {
+		var ph message.Header
+		ph.SetContentType(part.kind, nil)
+		pw, err := w.CreatePart(ph)
+		if err != nil {
+			return nil, fmt.Errorf("write bounce: %w", err)
+		}
+		if err := writeText(pw, part.text); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("write bounce: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// returnedHeaders repeats the headers that a receiving side returns.
+func returnedHeaders(p *parsed) string {
+	var b strings.Builder
+	for _, name := range []string{"Date", "From", "To", "Subject", "Message-Id", "References"} {
+		for _, v := range p.header[name] {
+			fmt.Fprintf(&b, "%s: %s\n", name, strings.Join(strings.Fields(v), " "))
+		}
+	}
+	return b.String()
+}
+
+func domainPart(address string) string {
+	if a, err := mail.ParseAddress(address); err == nil {
+		address = a.Address
+	}
+	if _, domain, ok := cutAddress(address); ok && domain != "" {
+		return domain
+	}
+	return "localhost"
+}

@@ -1,0 +1,156 @@
+package notify
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-message"
+	"github.com/emersion/go-message/mail"
+
+	"teiten/internal/casedb"
+)
+
+// encode writes the mail: text first, then the evidence. Everything in it
+// follows from its arguments, so two calls give the same bytes.
+func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Time) ([]byte, error) {
+	if err := checkAddress(d.To); err != nil {
+		return nil, fmt.Errorf("recipient: %w", err)
+	}
+	h, err := c.headers(d, m, number, now)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if d.CSVName == "" {
+		textHeaders(&h.Header, m.Language)
+		w, err := message.CreateWriter(&b, h.Header)
+		if err != nil {
+			return nil, fmt.Errorf("write mail: %w", err)
+		}
+		if err := writeText(w, d.Body); err != nil {
+			return nil, err
+		}
+		return b.Bytes(), nil
+	}
+	// The boundary is part of the bytes that every attempt repeats.
+	sum := sha256.Sum256([]byte("boundary|" + m.Token))
+	h.SetContentType("multipart/mixed", map[string]string{"boundary": "=_" + hex.EncodeToString(sum[:15])})
+	w, err := message.CreateWriter(&b, h.Header)
+	if err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	var th, ah message.Header
+	textHeaders(&th, m.Language)
+	part, err := w.CreatePart(th)
+	if err != nil {
+		return nil, fmt.Errorf("write text: %w", err)
+	}
+	if err := writeText(part, d.Body); err != nil {
+		return nil, err
+	}
+	ah.SetContentType("text/csv", map[string]string{"charset": "utf-8", "name": d.CSVName})
+	ah.SetContentDisposition("attachment", map[string]string{"filename": d.CSVName})
+	ah.Set("Content-Transfer-Encoding", "base64")
+	if part, err = w.CreatePart(ah); err != nil {
+		return nil, fmt.Errorf("write evidence: %w", err)
+	}
+	if _, err := part.Write(d.CSV); err != nil {
+		return nil, fmt.Errorf("write evidence: %w", err)
+	}
+	if err := part.Close(); err != nil {
+		return nil, fmt.Errorf("write evidence: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// headers makes the mail's headers. Whatever comes from outside goes through
+// functions that encode it; what must be plain is checked.
+func (c *Composer) headers(d Draft, m casedb.Message, number string, now time.Time) (mail.Header, error) {
+	var h mail.Header
+	h.SetDate(now.UTC().Truncate(time.Second))
+	from := &mail.Address{Name: casedb.CleanLine(c.config.organisation(m.Language), 200), Address: d.From}
+	h.SetAddressList("From", []*mail.Address{from})
+	h.SetAddressList("To", []*mail.Address{{Address: d.To}})
+	h.Set("Subject", encodeSubject(d.Subject))
+	for _, id := range []string{m.HeaderID, m.InReplyTo} {
+		if id != "" && !plainID(id) {
+			return h, fmt.Errorf("Message-ID %q is none", id)
+		}
+	}
+	if m.HeaderID == "" {
+		return h, fmt.Errorf("message %d has no Message-ID", m.ID)
+	}
+	h.SetMessageID(m.HeaderID)
+	h.SetAddressList("Reply-To", []*mail.Address{{Address: c.tokens.Make(TokenReply, number, m.ID)}})
+	var references []string
+	if number != "" {
+		references = append(references, rootID(number, c.config.Domain))
+	}
+	if m.InReplyTo != "" {
+		references = append(references, m.InReplyTo)
+	}
+	if len(references) > 0 {
+		h.SetMsgIDList("References", references)
+		h.SetMsgIDList("In-Reply-To", references[len(references)-1:])
+	}
+	// RFC 3834, 5. A coordinator's own words are not automatic.
+	if m.Purpose != casedb.PurposeAnswer {
+		h.Set("Auto-Submitted", "auto-generated")
+	}
+	h.Set("MIME-Version", "1.0")
+	return h, nil
+}
+
+// encodeSubject keeps the tag readable in the raw header (filters look for it
+// there) and encodes the rest (RFC 2047). Nothing of it can end the line.
+func encodeSubject(s string) string {
+	s = casedb.CleanLine(s, 500)
+	tag := ""
+	if loc := tagPattern.FindStringIndex(s); loc != nil && loc[0] == 0 {
+		tag, s = s[:loc[1]]+" ", strings.TrimSpace(s[loc[1]:])
+	}
+	return strings.TrimSpace(tag + mime.BEncoding.Encode("utf-8", s))
+}
+
+// plainID accepts what may stand between the brackets of a Message-ID.
+func plainID(id string) bool {
+	if len(id) > 500 || !strings.Contains(id, "@") {
+		return false
+	}
+	for _, r := range id {
+		if r <= ' ' || r > '~' || r == '<' || r == '>' {
+			return false
+		}
+	}
+	return true
+}
+
+func textHeaders(h *message.Header, language string) {
+	h.SetContentType("text/plain", map[string]string{"charset": "utf-8"})
+	// Quoted-printable triples Japanese text.
+	encoding := "quoted-printable"
+	if language == "ja" {
+		encoding = "base64"
+	}
+	h.Set("Content-Transfer-Encoding", encoding)
+	h.Set("Content-Language", language)
+}
+
+func writeText(w io.WriteCloser, text string) error {
+	if _, err := io.WriteString(w, strings.ReplaceAll(text, "\n", "\r\n")); err != nil {
+		return fmt.Errorf("write text: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("write text: %w", err)
+	}
+	return nil
+}

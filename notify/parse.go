@@ -1,0 +1,415 @@
+package notify
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"io"
+	"mime"
+	"mime/quotedprintable"
+	"net/mail"
+	"net/textproto"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/emersion/go-message/charset"
+	"github.com/jhillyerd/enmime/v2"
+	"golang.org/x/net/html"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/transform"
+
+	"teiten/internal/casedb"
+)
+
+// What is read of an inbound mail. What is beyond is not looked at; the mail
+// itself is kept whole.
+const (
+	maxParts       = 200     // MIME parts
+	maxDepth       = 20      // nested multiparts
+	maxText        = 100_000 // bytes of text
+	maxPartBytes   = 1 << 20 // bytes of one decoded part that is looked into
+	maxAttachments = 20
+)
+
+// parsed is an inbound mail taken apart. Nothing in it is to be trusted.
+type parsed struct {
+	header      textproto.MIMEHeader
+	from        string // address, may be empty
+	fromName    string
+	replyTo     string
+	subject     string
+	messageID   string
+	inReplyTo   []string
+	references  []string
+	contentType string
+	reportType  string
+
+	text        string               // the text parts, or the text of the HTML
+	status      []byte               // message/delivery-status
+	hasStatus   bool                 // there is such a part, or the report type says so
+	feedback    textproto.MIMEHeader // message/feedback-report
+	hasFeedback bool
+	receipt     bool                 // message/disposition-notification
+	returned    textproto.MIMEHeader // headers of the mail that comes back
+	hasReturned bool
+	attachments []BoxAttachment
+}
+
+// parseMail takes a mail apart. It never fails: of what is broken it gives
+// what can be read.
+func parseMail(raw []byte) *parsed {
+	raw = stripMbox(raw)
+	p := &parsed{header: textproto.MIMEHeader{}}
+	root := readParts(raw)
+	if root == nil {
+		p.header = readHeader(raw)
+		p.envelope()
+		p.text = casedb.Clean(toUTF8(bodyOf(raw), ""), maxText)
+		return p
+	}
+	p.header = root.Header
+	if len(p.header) == 0 {
+		p.header = readHeader(raw)
+	}
+	p.contentType = strings.ToLower(root.ContentType)
+	_, params, _ := mime.ParseMediaType(unfold(p.header.Get("Content-Type")))
+	p.reportType = strings.ToLower(params["report-type"])
+	p.envelope()
+	var htmlText string
+	p.walk(root, 0, new(int), &htmlText)
+	if strings.TrimSpace(p.text) == "" {
+		p.text = htmlText
+	}
+	p.text = casedb.Clean(strings.ReplaceAll(p.text, "\r\n", "\n"), maxText)
+	switch p.reportType {
+	case "delivery-status":
+		p.hasStatus = true
+	case "feedback-report":
+		p.hasFeedback = true
+	case "disposition-notification":
+		p.receipt = true
+	}
+	return p
+}
+
+// mboxLine is the separator line of the mbox format, which some relays leave in
+// front of the header.
+var mboxLine = regexp.MustCompile(`^>?From [^\n]{0,998}\n`)
+
+func stripMbox(raw []byte) []byte {
+	raw = bytes.TrimLeft(raw, "\r\n\x00\ufeff")
+	if loc := mboxLine.FindIndex(raw[:min(len(raw), 1100)]); loc != nil {
+		return raw[loc[1]:]
+	}
+	return raw
+}
+
+// readParts lets enmime read the structure, unless it is of a kind that only
+// an attack has: its reader works through every boundary for every byte.
+func readParts(raw []byte) (root *enmime.Part) {
+	defer func() {
+		if recover() != nil {
+			root = nil // hostile input found a hole in the reader; the plain text remains
+		}
+	}()
+	if len(raw) > maxMailBytes || nestings(raw) > maxDepth || bytes.Count(raw, []byte("\n--")) > 20*maxParts {
+		return nil
+	}
+	parser := enmime.NewParser(enmime.RawContent(true), enmime.MultipartWOBoundaryAsSinglePart(true), enmime.SkipMalformedParts(true),
+		enmime.MaxStoredPartErrors(1), enmime.StripMediaTypeInvalidCharacters(true))
+	root, err := parser.ReadParts(bytes.NewReader(raw))
+	if err != nil {
+		return nil
+	}
+	return root
+}
+
+var boundaryPattern = regexp.MustCompile(`(?i)boundary\*?[0-9*]*\s*=`)
+
+func nestings(raw []byte) int { return len(boundaryPattern.FindAllIndex(raw, maxDepth+1)) }
+
+// walk collects what the parts hold.
+func (p *parsed) walk(part *enmime.Part, depth int, count *int, htmlText *string) {
+	for ; part != nil; part = part.NextSibling {
+		if *count++; *count > maxParts || depth > maxDepth {
+			return
+		}
+		if part.FirstChild != nil {
+			p.walk(part.FirstChild, depth+1, count, htmlText)
+			continue
+		}
+		p.leaf(part, htmlText)
+	}
+}
+
+func (p *parsed) leaf(part *enmime.Part, htmlText *string) {
+	kind := strings.ToLower(part.ContentType)
+	content := decodeTransfer(part.Content, part.Header.Get("Content-Transfer-Encoding"))
+	peek := content[:min(len(content), maxPartBytes)]
+	attached := strings.EqualFold(part.Disposition, "attachment") || part.FileName != ""
+	switch {
+	case kind == "message/delivery-status" || kind == "message/global-delivery-status":
+		p.status, p.hasStatus = append(append(p.status, peek...), "\n\n"...), true
+	case kind == "message/feedback-report":
+		p.feedback, p.hasFeedback = readHeader(peek), true
+	case kind == "message/disposition-notification":
+		p.receipt = true
+	case kind == "message/rfc822" || kind == "message/global" || kind == "text/rfc822-headers" || kind == "message/global-headers" || kind == "text/rfc822":
+		if !p.hasReturned {
+			p.returned, p.hasReturned = readHeader(stripMbox(peek)), true
+		}
+	case kind == "text/html":
+		if *htmlText == "" {
+			*htmlText = textOfHTML(toUTF8(peek, part.Charset))
+		}
+	case (kind == "" || strings.HasPrefix(kind, "text/") || strings.HasPrefix(kind, "multipart/")) && !attached:
+		if len(p.text) < maxText {
+			if p.text != "" {
+				p.text += "\n"
+			}
+			p.text += toUTF8(peek, part.Charset)
+		}
+		return
+	}
+	if attached && len(p.attachments) < maxAttachments {
+		p.attachments = append(p.attachments, BoxAttachment{Name: casedb.CleanLine(decodeHeader(part.FileName), 200), Type: kind, Content: content})
+	}
+}
+
+// envelope reads what the header says about sender and thread.
+func (p *parsed) envelope() {
+	p.subject = casedb.CleanLine(decodeHeader(p.header.Get("Subject")), 500)
+	p.from, p.fromName = readAddress(p.header.Get("From"))
+	p.replyTo, _ = readAddress(p.header.Get("Reply-To"))
+	if p.replyTo == "" {
+		p.replyTo = p.from
+	}
+	ids := messageIDs(p.header.Get("Message-Id"))
+	if len(ids) > 0 {
+		p.messageID = ids[0]
+	}
+	p.inReplyTo = messageIDs(strings.Join(p.header["In-Reply-To"], " "))
+	p.references = messageIDs(strings.Join(p.header["References"], " "))
+}
+
+var idPattern = regexp.MustCompile(`<([^<>\s]{1,250}@[^<>\s]{1,250})>`)
+
+func messageIDs(s string) []string {
+	var ids []string
+	for _, m := range idPattern.FindAllStringSubmatch(s[:min(len(s), 20_000)], 50) {
+		if plainID(m[1]) {
+			ids = append(ids, m[1])
+		}
+	}
+	return ids
+}
+
+var addressPattern = regexp.MustCompile(`[A-Za-z0-9!#$%&'*+/=?^_{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?`)
+
+// readAddress reads the first address of a header, however badly written.
+func readAddress(s string) (address, name string) {
+	s = unfold(s)
+	if a, err := (&mail.AddressParser{WordDecoder: wordDecoder()}).Parse(s); err == nil {
+		return strings.TrimSpace(a.Address), casedb.CleanLine(a.Name, 200)
+	}
+	return addressPattern.FindString(s), casedb.CleanLine(decodeHeader(s), 200)
+}
+
+func wordDecoder() *mime.WordDecoder {
+	return &mime.WordDecoder{CharsetReader: charset.Reader}
+}
+
+func decodeHeader(s string) string {
+	s = unfold(s)
+	if decoded, err := wordDecoder().DecodeHeader(s); err == nil {
+		s = decoded
+	}
+	return toUTF8([]byte(s), "")
+}
+
+func unfold(s string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(s) }
+
+// decodeTransfer undoes a content transfer encoding (RFC 2045, 6), as far as
+// it goes.
+func decodeTransfer(b []byte, encoding string) []byte {
+	var r io.Reader
+	switch strings.ToLower(strings.TrimSpace(encoding)) {
+	case "base64":
+		clean := bytes.Map(func(r rune) rune {
+			if r < utf8.RuneSelf && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '+' || r == '/') {
+				return r
+			}
+			return -1
+		}, b)
+		r = base64.NewDecoder(base64.RawStdEncoding, bytes.NewReader(clean))
+	case "quoted-printable":
+		r = quotedprintable.NewReader(bytes.NewReader(b))
+	default:
+		return b
+	}
+	out, err := io.ReadAll(r)
+	if err != nil && len(out) == 0 {
+		return b
+	}
+	return out
+}
+
+// toUTF8 turns text into UTF-8: from the charset that the mail names, or, where
+// it names none or a wrong one, from the one that Japanese mail without a name
+// is in.
+func toUTF8(b []byte, name string) string {
+	name = strings.ToLower(strings.Trim(name, " \"';"))
+	escapes := bytes.Contains(b, []byte("\x1b$")) || bytes.Contains(b, []byte("\x1b("))
+	switch {
+	case escapes && !strings.HasPrefix(name, "iso-2022"):
+		name = "iso-2022-jp"
+	case name == "" || name == "us-ascii" || name == "ascii" || name == "unknown-8bit":
+		if utf8.Valid(b) {
+			return string(b)
+		}
+		return guessJapanese(b)
+	case name == "utf-8" || name == "utf8":
+		if !utf8.Valid(b) {
+			return guessJapanese(b)
+		}
+		return string(b)
+	}
+	if strings.HasPrefix(name, "iso-2022-jp") {
+		name = "iso-2022-jp"
+	}
+	r, err := charset.Reader(name, bytes.NewReader(b))
+	if err != nil {
+		return guessJapanese(b)
+	}
+	out, err := io.ReadAll(r)
+	if err != nil {
+		return guessJapanese(b)
+	}
+	return string(out)
+}
+
+// guessJapanese decodes bytes without a known charset: UTF-8, EUC-JP or
+// Shift_JIS, whichever leaves the fewest holes.
+func guessJapanese(b []byte) string {
+	best := strings.ToValidUTF8(string(b), "\ufffd")
+	holes := strings.Count(best, "\ufffd")
+	for _, e := range []transform.Transformer{japanese.EUCJP.NewDecoder(), japanese.ShiftJIS.NewDecoder()} {
+		out, _, err := transform.Bytes(e, b)
+		if err != nil {
+			continue
+		}
+		s := string(out)
+		n := strings.Count(s, "\ufffd")
+		for _, r := range s {
+			if r >= 0xff61 && r <= 0xff9f { // half-width kana: mostly another charset taken for Shift_JIS
+				n++
+			}
+		}
+		if n < holes {
+			best, holes = s, n
+		}
+	}
+	return best
+}
+
+// readHeader reads header lines, skipping what is none (RFC 5322, 2.2).
+func readHeader(raw []byte) textproto.MIMEHeader {
+	h := textproto.MIMEHeader{}
+	scanner := bufio.NewScanner(bytes.NewReader(raw[:min(len(raw), maxPartBytes)]))
+	scanner.Buffer(make([]byte, 0, 4096), maxPartBytes+1)
+	last := ""
+	for n := 0; scanner.Scan() && n < 2000; n++ {
+		line := strings.TrimRight(scanner.Text(), "\r")
+		if line == "" {
+			if len(h) == 0 {
+				continue
+			}
+			break
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			if v := h[last]; len(v) > 0 && len(v[len(v)-1]) < 20_000 {
+				v[len(v)-1] += " " + strings.TrimSpace(line)
+			}
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || strings.ContainsAny(name, " \t") {
+			continue
+		}
+		last = textproto.CanonicalMIMEHeaderKey(name)
+		h[last] = append(h[last], strings.TrimSpace(value))
+	}
+	return h
+}
+
+func bodyOf(raw []byte) []byte {
+	for _, sep := range []string{"\r\n\r\n", "\n\n"} {
+		if _, body, ok := bytes.Cut(raw, []byte(sep)); ok {
+			return body[:min(len(body), maxPartBytes)]
+		}
+	}
+	return nil
+}
+
+// textOfHTML returns the words of an HTML page. The page itself is never shown
+// to anybody.
+func textOfHTML(s string) string {
+	var b strings.Builder
+	z := html.NewTokenizer(strings.NewReader(s))
+	skip := 0
+	for b.Len() < maxText {
+		switch z.Next() {
+		case html.ErrorToken:
+			return tidyLines(b.String())
+		case html.StartTagToken, html.SelfClosingTagToken:
+			name, _ := z.TagName()
+			switch string(name) {
+			case "style", "script", "head", "title":
+				skip++
+			case "br", "p", "div", "tr", "li", "table", "h1", "h2", "h3", "blockquote", "pre":
+				b.WriteByte('\n')
+			case "td", "th":
+				b.WriteByte(' ')
+			}
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			switch string(name) {
+			case "style", "script", "head", "title":
+				skip = max(0, skip-1)
+			case "p", "div", "tr", "table", "h1", "h2", "h3":
+				b.WriteByte('\n')
+			}
+		case html.TextToken:
+			if skip == 0 {
+				b.Write(z.Text())
+			}
+		}
+	}
+	return tidyLines(b.String())
+}
+
+// tidyLines joins runs of blanks and of empty lines.
+func tidyLines(s string) string {
+	var out []string
+	empty := true
+	for line := range strings.SplitSeq(html.UnescapeString(s), "\n") {
+		line = strings.Join(strings.Fields(line), " ")
+		if line == "" && empty {
+			continue
+		}
+		empty = line == ""
+		out = append(out, line)
+	}
+	return strings.TrimSpace(strings.Join(out, "\n"))
+}
+
+// attachedCSV finds the evidence in a mail of ours.
+func attachedCSV(raw []byte) (string, []byte) {
+	for _, a := range parseMail(raw).attachments {
+		if a.Type == "text/csv" {
+			return a.Name, a.Content
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,313 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// The times and numbers of retries: 7.5 minutes, doubling to 16 hours, eight
+// tries.
+const (
+	firstRetry  = 450 * time.Second
+	maxRetry    = 16 * time.Hour
+	maxTries    = 8
+	sendTimeout = 5 * time.Minute
+	stopGrace   = 5 * time.Second
+)
+
+// Sender sends the messages that are due. DB, Composer and Transport must be
+// set. Several senders, in one process or many, share the work and the limits.
+type Sender struct {
+	DB        *casedb.DB
+	Composer  *Composer
+	Transport Transport
+	Limits    casedb.SendLimits
+	Parallel  int           // mails at once; zero: 4
+	Timeout   time.Duration // of one attempt; zero: 5 minutes, which is also the most
+	// FirstRetry is the wait after the first attempt, which doubles; zero: 7.5
+	// minutes. An attempt that died with its process blocks its recipient's
+	// domain for as long (at most casedb.AttemptLease).
+	FirstRetry time.Duration
+	Now        func() time.Time // nil: time.Now
+	Logger     *slog.Logger     // nil: silence
+	Metrics    *Metrics         // nil: nobody counts
+}
+
+// job is a message whose attempt is on record.
+type job struct {
+	message  casedb.Message
+	envelope Envelope
+}
+
+// Do claims messages that are due and sends them; it returns how many. After
+// ctx is done it gives those under way a few seconds.
+//
+// Every claimed message has its attempt recorded before anybody dials, so a
+// message whose sender dies is tried again no sooner than its back-off says.
+func (s *Sender) Do(ctx context.Context) (int, error) {
+	parallel := s.Parallel
+	if parallel <= 0 {
+		parallel = 4
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 0, parallel)
+	var mu sync.Mutex // guards errs
+	note := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		errs = append(errs, err)
+	}
+	n := 0
+	for n < parallel && ctx.Err() == nil {
+		j, again, err := s.claim(ctx)
+		if err != nil {
+			note(err)
+			break
+		}
+		if j == nil && !again {
+			break
+		}
+		n++
+		if j == nil {
+			continue // decided without sending
+		}
+		wg.Go(func() {
+			if err := s.send(ctx, *j); err != nil {
+				note(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := s.Metrics.measure(ctx, s.DB, s.now()); err != nil {
+		note(err)
+	}
+	return n, errors.Join(errs...)
+}
+
+func (s *Sender) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+func (s *Sender) logger() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+func (s *Sender) timeout() time.Duration {
+	if s.Timeout > 0 && s.Timeout < sendTimeout {
+		return s.Timeout
+	}
+	return sendTimeout
+}
+
+func (s *Sender) first() time.Duration {
+	if s.FirstRetry > 0 {
+		return s.FirstRetry
+	}
+	return firstRetry
+}
+
+// lease is how long an attempt may stay without an end.
+func (s *Sender) lease() time.Duration { return min(s.first(), casedb.AttemptLease) }
+
+// retryAfter returns the wait after attempt n: doubling, bounded, and up to an
+// eighth longer at random.
+func (s *Sender) retryAfter(n int) time.Duration {
+	wait := s.first()
+	for i := 1; i < n && wait < maxRetry; i++ {
+		wait *= 2
+	}
+	wait = min(wait, maxRetry)
+	return wait + time.Duration(rand.Int64N(int64(wait/8)+1))
+}
+
+// claim takes one due message: it decides, composes and records the attempt in
+// one transaction. No job and again true: a message was dealt with otherwise.
+func (s *Sender) claim(ctx context.Context) (j *job, again bool, err error) {
+	now := s.now()
+	id := int64(0)
+	err = s.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		j, again, id = nil, false, 0
+		if err := tx.LockSending(ctx); err != nil {
+			return err
+		}
+		stopped, err := tx.SendStopped(ctx)
+		if err != nil || stopped {
+			return err
+		}
+		due, err := tx.DueMessage(ctx, s.Limits, s.lease(), now)
+		if err != nil || due.ID == 0 {
+			again = due.PutOff
+			return err
+		}
+		id = due.ID
+		m, c, err := tx.LockDueMessage(ctx, id, now)
+		if errors.Is(err, casedb.ErrStale) {
+			again = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		again = true
+		j, err = s.begin(ctx, tx, m, c, now)
+		return err
+	})
+	if err != nil && id != 0 && !casedb.IsUnavailable(err) && ctx.Err() == nil {
+		// Whatever is wrong with this one, the next is not to wait for it.
+		err = errors.Join(fmt.Errorf("message %d: %w", id, err),
+			s.DB.PutOffMessage(ctx, id, err.Error(), now.Add(15*time.Minute)))
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("claim message: %w", err)
+	}
+	return j, again, nil
+}
+
+// begin decides about a locked due message and, if it is to be sent, records
+// the attempt.
+func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, now time.Time) (*job, error) {
+	if m.Attempts >= maxTries {
+		return nil, tx.FailDue(ctx, m, c, casedb.WaitingFailed, fmt.Sprintf("gave up after %d tries", m.Attempts), now)
+	}
+	facts, err := gather(ctx, tx, m, c, now)
+	if err != nil {
+		return nil, err
+	}
+	switch d := Decide(facts); d.Action {
+	case ActionCancel:
+		s.Metrics.result("canceled")
+		return nil, tx.CancelDue(ctx, m, c, d.Reason, now)
+	case ActionHold:
+		s.Metrics.result("held")
+		return nil, tx.HoldDue(ctx, m, c, d.Reason, now)
+	case ActionFail:
+		s.Metrics.result("suppressed")
+		return nil, tx.FailDue(ctx, m, c, casedb.WaitingBounce, d.Reason, now)
+	}
+	draft, err := s.Composer.compose(ctx, &tx.Queries, m, now)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Raw) == 0 {
+		m.Raw, m.Template = draft.Raw, draft.Template
+		if m.Purpose != casedb.PurposeAnswer { // an answer keeps the coordinator's words alone
+			m.Subject, m.Body = draft.Subject, draft.Body
+		}
+	}
+	if err := tx.BeginAttempt(ctx, &m, now.Add(s.retryAfter(m.Attempts+1)), now); err != nil {
+		return nil, err
+	}
+	return &job{message: m, envelope: Envelope{From: draft.EnvelopeFrom, To: m.Recipient, ID: m.Token, Size: int64(len(m.Raw))}}, nil
+}
+
+// gather asks what Decide needs.
+func gather(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, now time.Time) (Facts, error) {
+	f := Facts{Message: m, Case: c}
+	sup, err := tx.Suppression(ctx, m.Recipient, now)
+	switch {
+	case err == nil:
+		f.Suppression = &sup
+	case !errors.Is(err, casedb.ErrNotFound):
+		return f, err
+	}
+	if m.ContactID != nil {
+		there, err := tx.ContactInForce(ctx, *m.ContactID)
+		if err != nil {
+			return f, err
+		}
+		f.ContactRetired = !there
+	}
+	if c != nil {
+		if f.Acknowledged, err = tx.AcknowledgedSources(ctx, c.ID, now); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// send makes the attempt that is on record, and records its end.
+func (s *Sender) send(ctx context.Context, j job) error {
+	m := j.message
+	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout())
+	defer cancel()
+	// A stop gives the server a moment for its answer: without it the mail
+	// would have to go out again.
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopGrace, cancel) })
+	defer stop()
+	receipt, err := s.Transport.Send(sendCtx, j.envelope, bytes.NewReader(m.Raw))
+	end := s.judge(m, receipt, err)
+	s.Metrics.result(string(end.Outcome))
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+	}
+	s.logger().Log(ctx, level, "mail attempt", "message", m.ID, "attempt", m.Attempts, "outcome", end.Outcome, "code", end.Code, "status", end.Enhanced)
+	return s.finish(ctx, m, end)
+}
+
+// judge turns what the transport said into the attempt's end.
+func (s *Sender) judge(m casedb.Message, receipt Receipt, err error) casedb.AttemptEnd {
+	if err == nil {
+		return casedb.AttemptEnd{Outcome: casedb.AttemptSent, Code: receipt.Code, Response: receipt.Response}
+	}
+	var failed *SendError
+	if !errors.As(err, &failed) {
+		failed = &SendError{Command: "SEND", Response: err.Error(), Err: err}
+	}
+	end := casedb.AttemptEnd{Outcome: casedb.AttemptTemporary, Code: failed.Code, Enhanced: failed.Enhanced,
+		Response: failed.Command + ": " + failed.Response, GiveUp: m.Attempts >= maxTries}
+	switch {
+	case failed.Permanent:
+		end.Outcome = casedb.AttemptPermanent
+		if failed.Command != "MAIL" {
+			if v := judgeReply(failed.Code, failed.Enhanced, failed.Response); v.dead {
+				end.DeadFor = fmt.Sprintf("the server refused the address: %s", casedb.CleanLine(failed.Response, 500))
+			}
+		}
+	case failed.Ambiguous:
+		end.Outcome = casedb.AttemptUnknown
+	}
+	return end
+}
+
+// finish records the attempt's end, and waits for a database that is away: as
+// long as the attempt's own time lasts nobody else will send the message.
+func (s *Sender) finish(ctx context.Context, m casedb.Message, end casedb.AttemptEnd) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.lease())
+	defer cancel()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		now := s.now()
+		err := s.DB.InTx(ctx, func(tx *casedb.Tx) error {
+			err := tx.FinishAttempt(ctx, m.ID, m.Attempts, end, now)
+			if errors.Is(err, casedb.ErrStale) {
+				return nil // its end is kept; the message is another's
+			}
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		if !casedb.IsUnavailable(err) {
+			return fmt.Errorf("finish message %d: %w", m.ID, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("finish message %d: %w (last: %w)", m.ID, ctx.Err(), err)
+		case <-time.After(wait):
+		}
+	}
+}
