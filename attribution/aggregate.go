@@ -266,12 +266,18 @@ func (s *Profiles) keepCompany() {
 	each := func(f func(p *Profile, e *entry)) {
 		for n := range s.count {
 			p := s.at(n)
-			if e := p.entry445(); e != nil && e.reach() < 2 && e.mark(markWorm445) >= 2 && 2*e.mark(markWorm445) >= e.packets {
+			if e := p.entry445(); e != nil && e.reach() < 2 && 2*e.mark(markWorm445) >= e.packets {
 				f(p, e)
 			}
 		}
 	}
-	each(func(_ *Profile, e *entry) { byDest[e.dest]++ })
+	each(func(_ *Profile, e *entry) {
+		if e.mark(markWorm445) >= 2 {
+			byDest[e.dest]++
+		} else if _, ok := byDest[e.dest]; !ok {
+			byDest[e.dest] = 0
+		}
+	})
 	if len(byDest) != 1 {
 		return // several addresses are watched: a worm would reach two
 	}

@@ -36,6 +36,7 @@ type facts struct {
 	answering int // distinct service ports answered from
 
 	scratch []int
+	names   map[uint32]string // of ports, kept from one profile to the next
 }
 
 // servicePorts are UDP ports whose replies are recognised by their source
@@ -71,7 +72,8 @@ func (e *entry) answer() bool {
 
 // draw fills f from p.
 func (f *facts) draw(p *Profile, monitored uint64) {
-	*f = facts{p: p, monitored: monitored, groups: f.groups[:0], order: f.order[:0], scratch: f.scratch[:0], sweep: -1}
+	*f = facts{p: p, monitored: monitored, groups: f.groups[:0], order: f.order[:0], scratch: f.scratch[:0],
+		names: f.names, sweep: -1}
 	n := p.entryCount()
 	f.markEstablished()
 	for i := range n {
@@ -155,15 +157,18 @@ func (f *facts) markEstablished() {
 		if e.class != classACK || e.proto != protoTCP {
 			continue
 		}
-		perPort := e.packets
-		if e.has(flagRest) {
-			perPort = 1
-		}
-		if !server && perPort <= ackScanPackets && f.find(classSYN, e.port) == nil {
+		syn := f.find(classSYN, e.port)
+		switch {
+		case server:
+		case syn != nil && !e.has(flagRest):
+			if 2*e.packets < syn.packets {
+				continue // a scanner that finds the odd open port
+			}
+		case e.has(flagRest), e.packets <= ackScanPackets:
 			continue
 		}
 		e.flags |= flagEstablished
-		for _, c := range []class{classSYN, classFIN} {
+		for _, c := range [...]class{classSYN, classFIN} {
 			if other := f.find(c, e.port); other != nil {
 				other.flags |= flagEstablished
 			}
@@ -287,13 +292,33 @@ func (f *facts) portList(limit int, take func(*entry) bool) []string {
 		if e.has(flagRest) || !take(e) {
 			continue
 		}
-		if name := e.portName(); !slices.Contains(list, name) {
+		if name := f.portName(e); !slices.Contains(list, name) {
 			if list = append(list, name); len(list) == limit {
 				break
 			}
 		}
 	}
 	return list
+}
+
+// maxNames bounds the names kept.
+const maxNames = 1 << 14
+
+// portName is e.portName, kept.
+func (f *facts) portName(e *entry) string {
+	if e.class.icmpError() {
+		return e.portName()
+	}
+	key := uint32(e.proto)<<16 | uint32(e.port)
+	name, ok := f.names[key]
+	if !ok {
+		if f.names == nil || len(f.names) >= maxNames {
+			f.names = make(map[uint32]string)
+		}
+		name = e.portName()
+		f.names[key] = name
+	}
+	return name
 }
 
 // portName is the name of the service port: for an ICMP error that of the

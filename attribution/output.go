@@ -18,6 +18,9 @@ type Writer struct {
 	w   io.Writer
 	buf []byte
 	err error
+
+	day  int64 // of the last time written, and how it began
+	date []byte
 }
 
 // NewWriter returns a Writer on w. Call Close at the end.
@@ -43,8 +46,8 @@ func (o *Writer) WriteVerdict(v *casedb.Verdict) error {
 	b = appendField(b, `,"ruleset":`, v.Ruleset)
 	b = appendEvidence(b, &v.Evidence.V)
 	b = appendStrings(append(b, `,"ports":`...), v.Ports)
-	b = appendTime(b, `,"first":"`, v.First)
-	b = appendTime(b, `,"last":"`, v.Last)
+	b = o.appendTime(b, `,"first":"`, v.First)
+	b = o.appendTime(b, `,"last":"`, v.Last)
 	o.buf = append(b, '}', '\n')
 	return o.flush(outputFlush)
 }
@@ -66,8 +69,8 @@ func (o *Writer) WriteAggregate(a *Aggregate) error {
 	b = strconv.AppendFloat(b, a.Confidence, 'f', -1, 64)
 	b = appendEvidence(b, &a.Evidence)
 	b = appendStrings(append(b, `,"ports":`...), a.Ports)
-	b = appendTime(b, `,"first":"`, a.First)
-	b = appendTime(b, `,"last":"`, a.Last)
+	b = o.appendTime(b, `,"first":"`, a.First)
+	b = o.appendTime(b, `,"last":"`, a.Last)
 	o.buf = append(b, '}', '\n')
 	return o.flush(outputFlush)
 }
@@ -117,11 +120,29 @@ func appendEvidence(b []byte, e *casedb.Evidence) []byte {
 	return append(b, '}')
 }
 
-func appendTime(b []byte, key string, t time.Time) []byte {
+// appendTime writes a time as RFC 3339 with microseconds, in UTC.
+func (o *Writer) appendTime(b []byte, key string, t time.Time) []byte {
 	b = append(b, key...)
-	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
-	return append(b, '"')
+	second := t.Unix()
+	day := second / secondsPerDay
+	if second < 0 || len(o.date) == 0 || day != o.day {
+		o.day = day
+		o.date = t.UTC().AppendFormat(o.date[:0], "2006-01-02T")
+	}
+	if second < 0 { // the division above rounds to zero
+		b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+		o.date = o.date[:0]
+		return append(b, '"')
+	}
+	b = append(b, o.date...)
+	clock := int(second % secondsPerDay)
+	h, m, sec, us := clock/3600, clock/60%60, clock%60, t.Nanosecond()/1000
+	b = append(b, byte('0'+h/10), byte('0'+h%10), ':', byte('0'+m/10), byte('0'+m%10), ':', byte('0'+sec/10), byte('0'+sec%10), '.',
+		byte('0'+us/100000), byte('0'+us/10000%10), byte('0'+us/1000%10), byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
+	return append(b, 'Z', '"')
 }
+
+const secondsPerDay = 24 * 60 * 60
 
 func appendStrings(b []byte, list []string) []byte {
 	b = append(b, '[')

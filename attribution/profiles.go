@@ -3,7 +3,9 @@ package attribution
 import (
 	"hash/maphash"
 	"net/netip"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"teiten/internal/casedb"
@@ -156,28 +158,65 @@ func (s *Profiles) Reset() {
 	*s = *NewProfiles(s.opt)
 }
 
-// Verdicts judges every source in order of address. The verdict and what it
-// points to is the callee's. What only the whole shows is in Aggregates.
+// judgeChunk is the number of sources judged at a time by one worker.
+const judgeChunk = 512
+
+// Verdicts judges every source and yields the verdicts in order of address.
+// What they point to is the callee's. What only the whole shows is in
+// Aggregates. All processors take part.
 func (s *Profiles) Verdicts(yield func(casedb.Verdict) bool) {
 	s.finish()
 	order := make([]*Profile, 0, s.count)
 	for n := range s.count {
-		order = append(order, s.at(n))
+		if p := s.at(n); p.packets > 0 {
+			order = append(order, p)
+		}
 	}
 	slices.SortFunc(order, func(a, b *Profile) int { return a.source.Compare(b.source) })
-	for _, p := range order {
-		if p.packets == 0 {
-			continue
-		}
-		s.acknowledge(p)
-		s.facts.draw(p, s.opt.Monitored)
-		p.facts = &s.facts
-		v := judge(p)
-		p.facts, p.ack = nil, nil
-		if !yield(v) {
-			return
+	chunks := (len(order) + judgeChunk - 1) / judgeChunk
+	workers := min(runtime.GOMAXPROCS(0), chunks)
+	// Worker w judges the chunks w, w+workers, ...; each has a channel of its
+	// own, so that the reader gets the chunks in order.
+	results := make([]chan []casedb.Verdict, workers)
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer close(stop)
+	for w := range workers {
+		results[w] = make(chan []casedb.Verdict, 2)
+		wait.Go(func() {
+			f := &facts{}
+			for c := w; c < chunks; c += workers {
+				part := order[c*judgeChunk : min(len(order), (c+1)*judgeChunk)]
+				list := make([]casedb.Verdict, len(part))
+				for i, p := range part {
+					list[i] = s.judge(p, f)
+				}
+				select {
+				case results[w] <- list:
+				case <-stop:
+					return
+				}
+			}
+		})
+	}
+	for c := range chunks {
+		for _, v := range <-results[c%workers] {
+			if !yield(v) {
+				return
+			}
 		}
 	}
+}
+
+// judge judges one source with f as scratch memory.
+func (s *Profiles) judge(p *Profile, f *facts) casedb.Verdict {
+	s.acknowledge(p)
+	f.draw(p, s.opt.Monitored)
+	p.facts = f
+	v := judge(p)
+	p.facts, p.ack = nil, nil
+	return v
 }
 
 func (s *Profiles) acknowledge(p *Profile) {

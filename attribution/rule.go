@@ -162,7 +162,10 @@ const maxPorts = 20
 const confidenceStep = 0.05
 
 func step(c float64) float64 {
-	return math.Round(max(0, min(1, c))/confidenceStep) / math.Round(1/confidenceStep)
+	if c >= 1 {
+		return 1
+	}
+	return min(0.99, math.Round(max(0, c)/confidenceStep)/math.Round(1/confidenceStep))
 }
 
 // The notes of evidence: short codes, explained by package explain.
