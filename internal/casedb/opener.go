@@ -115,3 +115,12 @@ func (q *Queries) PolicyModes(ctx context.Context) (map[string]RuleMode, error) 
 	}
 	return modes, nil
 }
+
+// MoveCase moves a locked case whose event another method has written, such as
+// InsertMessage. It changes nothing if the case is there already.
+func (t *Tx) MoveCase(ctx context.Context, c *Case, state CaseState, waiting Waiting, now time.Time) error {
+	if c.State == state && c.Waiting == waiting {
+		return nil
+	}
+	return t.setCase(ctx, c, state, waiting, now)
+}

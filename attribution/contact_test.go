@@ -1,0 +1,270 @@
+package attribution_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"teiten/attribution"
+	"teiten/internal/casedb"
+)
+
+// network is an answer about 192.0.2.0/24 with more members.
+func network(members string) string {
+	return `{"objectClassName":"ip network","handle":"H","startAddress":"192.0.2.0","endAddress":"192.0.2.255","name":"EX"` + members + `}`
+}
+
+// entity is an entity with e-mail properties, each "ADDRESS" or "ADDRESS {parameters}".
+func entity(handle, roles string, emails ...string) string {
+	var card strings.Builder
+	for _, e := range emails {
+		address, parameters, _ := strings.Cut(e, " ")
+		if parameters == "" {
+			parameters = "{}"
+		}
+		fmt.Fprintf(&card, `,["email",%s,"text",%q]`, parameters, address)
+	}
+	return fmt.Sprintf(`{"handle":%q,"roles":[%s],"vcardArray":["vcard",[["fn",{},"text","Desk of %s"]%s]]}`, handle, roles, handle, card.String())
+}
+
+func entities(list ...string) string { return `,"entities":[` + strings.Join(list, ",") + `]` }
+
+func TestChooseContact(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, answer string
+		want         string // email provenance gate
+		alternatives []string
+		rejected     []string
+	}{
+		{"abuse only beats several roles",
+			network(entities(entity("A", `"noc","abuse"`, "noc@example.net"), entity("B", `"abuse"`, "desk@example.net"))),
+			"desk@example.net abuse-role auto", []string{"noc@example.net"}, nil},
+		{"type beats preference, local part and order",
+			network(entities(entity("A", `"abuse"`, "first@example.net", "abuse@example.net", `pref@example.net {"pref":"1"}`, `marked@example.net {"type":["work","abuse"]}`))),
+			"marked@example.net abuse-role auto", []string{"pref@example.net", "abuse@example.net", "first@example.net"}, nil},
+		{"the lower preference number",
+			network(entities(entity("A", `"abuse"`, `two@example.net {"pref":"2"}`, `one@example.net {"pref":1}`))),
+			"one@example.net abuse-role auto", []string{"two@example.net"}, nil},
+		{"of two for abuse only the nearer to the network",
+			network(entities(`{"handle":"ORG","roles":["registrant"],"entities":[`+entity("A", `"abuse"`, "far@example.net")+`]}`, entity("B", `"abuse"`, "near@example.net"))),
+			"near@example.net abuse-role auto", []string{"far@example.net"}, nil},
+		{"abuse entity without e-mail, as NIC.br's",
+			network(entities(entity("BR", `"abuse"`), entity("T", `"technical"`, "tech@example.net"))),
+			"tech@example.net none human", nil, nil},
+		{"no roles, as AFRINIC's",
+			network(entities(entity("A", ``, "x@example.net", "abuse@example.net"))),
+			"abuse@example.net local-part approve", []string{"x@example.net"}, nil},
+		{"placeholder, then the remark",
+			network(`,"remarks":[{"title":"remarks","description":["Email address for spam or abuse complaints : desk@example.net"]}]` +
+				entities(entity("IRT-JPNIC-JP", `"abuse"`, "registry@example.net"))),
+			"desk@example.net remark approve", nil, []string{"registry@example.net"}},
+		{"placeholder address under another handle",
+			network(entities(entity("X", `"abuse"`, "Hostmaster@NIC.AD.JP"))), " none human", nil, []string{"Hostmaster@NIC.AD.JP"}},
+		{"the registry's own network",
+			strings.Replace(network(entities(entity("IRT-JPNIC-JP", `"abuse"`, "hostmaster@nic.ad.jp"))), `"EX"`, `"JPNICNET"`, 1),
+			"hostmaster@nic.ad.jp abuse-role auto", nil, nil},
+		{"invalid, with a better one",
+			network(entities(`{"handle":"A","roles":["abuse"],"remarks":[{"description":["dead@example.net is invalid"]}],"vcardArray":["vcard",[["email",{},"text","dead@example.net"]]]}`,
+				entity("T", `"technical"`, "abuse@example.net"))),
+			"abuse@example.net local-part approve", []string{"dead@example.net"}, nil},
+		{"invalid, and nothing else",
+			network(entities(`{"handle":"A","roles":["abuse"],"remarks":[{"description":["dead@example.net is invalid"]}],"vcardArray":["vcard",[["email",{},"text","dead@example.net"]]]}`)),
+			"dead@example.net abuse-role human", nil, nil},
+		{"ARIN could not validate",
+			network(entities(`{"handle":"A","roles":["abuse"],"remarks":[{"title":"Unvalidated POC","description":["no response"]}],"vcardArray":["vcard",[["email",{},"text","abuse@example.net"]]]}`)),
+			"abuse@example.net abuse-role approve", nil, nil},
+		{"redacted", network(`,"redacted":[{"name":{"description":"e-mail"}}]` + entities(entity("A", `"abuse"`))), " none human", nil, nil},
+		{"a handle without card, filled in from elsewhere, as RIPE's",
+			network(entities(`{"handle":"D","roles":["abuse"]}`, entity("D", `"technical"`, "desk@example.net"))),
+			"desk@example.net abuse-role auto", nil, nil},
+		{"addresses that are none",
+			network(entities(entity("A", `"abuse"`, "REDACTED", "a@localhost", "a@[192.0.2.1]", "no", "ok@example.net"))),
+			"ok@example.net abuse-role auto", nil, []string{"REDACTED", "a@localhost", "a@[192.0.2.1]", "no"}},
+		{"line breaks in an address",
+			network(entities(`{"handle":"A","roles":["abuse"],"vcardArray":["vcard",[["email",{},"text","abuse@example.net\r\nBcc: all@example.org"]]]}`)),
+			" none human", nil, []string{"abuse@example.net Bcc: all@example.org"}},
+		{"members of the wrong type",
+			network(`,"remarks":7,"country":[],"entities":[null,3,{"roles":"abuse","vcardArray":["vcard",[1,["email"],["email",[],"text",["list@example.net"]]]]}]`),
+			"list@example.net abuse-role auto", nil, nil},
+		{"another range", strings.Replace(network(entities(entity("A", `"abuse"`, "abuse@example.net"))), `"192.0.2.255"`, `"192.0.2.3"`, 1), " none human", nil, nil},
+		{"no range", `{"objectClassName":"ip network","handle":"H"}`, " none human", nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a, err := attribution.ParseAnswer([]byte(tt.answer))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := attribution.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig())
+			got := c.Contact.Email + " " + string(c.Contact.Provenance) + " " + string(c.Contact.Gate)
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			var alternatives, rejected []string
+			for _, x := range c.Alternatives {
+				alternatives = append(alternatives, x.Email)
+			}
+			for _, x := range c.Rejected {
+				rejected = append(rejected, x.Email)
+				if x.Why == "" {
+					t.Errorf("%s is rejected without a reason", x.Email)
+				}
+			}
+			if d := cmp.Diff(alternatives, tt.alternatives); d != "" {
+				t.Errorf("alternatives, got - want +:\n%s", d)
+			}
+			if d := cmp.Diff(rejected, tt.rejected); d != "" {
+				t.Errorf("rejected, got - want +:\n%s", d)
+			}
+			if c.Contact.Why == "" {
+				t.Error("no sentence for the coordinator")
+			}
+		})
+	}
+}
+
+func TestChooseContactReadsRanges(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, members, query, want string }{
+		{"lengths behind addresses", `"startAddress":"192.0.2.0/32","endAddress":"192.0.2.255/32"`, "192.0.2.9", "192.0.2.0/24"},
+		{"padded octets", `"startAddress":"192.000.002.008","endAddress":"192.000.002.015"`, "192.0.2.9", "192.0.2.8/29"},
+		{"not one prefix", `"startAddress":"192.0.2.1","endAddress":"192.0.2.10"`, "192.0.2.9", "192.0.2.1 - 192.0.2.10"},
+		{"the queried address only", `"startAddress":"192.0.2.9","endAddress":"192.0.2.9"`, "192.0.2.9", "192.0.2.9/32"},
+		{"the queried address only, with prefixes", `"startAddress":"192.0.2.9","endAddress":"192.0.2.9","cidr0_cidrs":[{"v4prefix":"192.0.2.0","length":26}]`, "192.0.2.9", "192.0.2.0/26"},
+		{"prefixes only", `"handle":"H","cidr0_cidrs":[{"v4prefix":"192.0.2.0","length":26},{"v4prefix":"192.0.2.64","length":"26"}]`, "192.0.2.9", "192.0.2.0/25"},
+		{"prefixes with a gap", `"handle":"H","cidr0_cidrs":[{"v4prefix":"192.0.2.0","length":26},{"v4prefix":"192.0.2.128","length":26}]`, "192.0.2.9", ""},
+		{"everything", `"startAddress":"0.0.0.0","endAddress":"255.255.255.255"`, "192.0.2.9", "192.0.2.9/32"},
+		{"backwards", `"startAddress":"192.0.2.255","endAddress":"192.0.2.0"`, "192.0.2.9", ""},
+		{"IPv6", `"startAddress":"2001:db8::","endAddress":"2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"`, "2001:db8::1", "2001:db8::/32"},
+		{"IPv6 to the very end", `"startAddress":"fff0::","endAddress":"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"`, "fff0::1", "fff0::/12"},
+		{"families mixed", `"startAddress":"192.0.2.0","endAddress":"2001:db8::"`, "192.0.2.9", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a, err := attribution.ParseAnswer([]byte(`{"objectClassName":"ip network",` + tt.members + `}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := attribution.ChooseContact(a, netip.MustParseAddr(tt.query), attribution.DefaultContactConfig())
+			if c.Network.Range != tt.want {
+				t.Errorf("got %q, want %q", c.Network.Range, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseAnswerRefuses(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat(`{"entities":[`, 40) + strings.Repeat(`]}`, 40)
+	many := `[` + strings.Repeat(`{},`, 10_001) + `{}]`
+	tests := []struct {
+		name, answer string
+		want         error
+	}{
+		{"HTML", "<html><body>Too many requests</body></html>", attribution.ErrNotRDAP},
+		{"nothing", "", attribution.ErrNotRDAP},
+		{"cut short", network("")[:40], attribution.ErrNotRDAP},
+		{"a list", "[]", attribution.ErrNotRDAP},
+		{"an error", `{"errorCode":404,"title":"Not Found"}`, attribution.ErrNotRDAP},
+		{"a domain", `{"objectClassName":"domain","handle":"H"}`, attribution.ErrNotRDAP},
+		{"40 MB", network(`,"x":"` + strings.Repeat("x", 40<<20) + `"`), attribution.ErrAnswerTooLarge},
+		{"nested deeply", network(`,"entities":[` + deep + `]`), attribution.ErrAnswerTooLarge},
+		{"too many entities", network(`,"entities":` + many), attribution.ErrAnswerTooLarge},
+		{"brackets", network(`,"x":` + strings.Repeat("[", 100_000)), attribution.ErrNotRDAP},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := attribution.ParseAnswer([]byte(tt.answer)); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestMailAddress(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		" <mailto:desk@example.net> ": "", "mailto:desk@example.net?subject=x": "desk@example.net", "<desk@example.net>": "desk@example.net",
+		"Desk@EXAMPLE.net": "Desk@EXAMPLE.net", "a@例え.example": "a@xn--r8jz45g.example", "a.b+c@example.net.": "a.b+c@example.net",
+		"a..b@example.net": "", "@example.net": "", "a@": "", "a@b@example.net": "", `"a b"@example.net`: "", "a b@example.net": "",
+		"a@192.0.2.1": "", "a@example": "", "あ@example.net": "", "a@ex_ample.net": "", "a@-x.example.net": "",
+		"a,b@example.net": "", strings.Repeat("a", 65) + "@example.net": "", "a\x00@example.net": "",
+	} {
+		got, reason := attribution.MailAddress(in)
+		if got != want || (reason == "") != (want != "") {
+			t.Errorf("%q: got %q (%s), want %q", in, got, reason, want)
+		}
+	}
+}
+
+func TestLookupResultKeys(t *testing.T) {
+	t.Parallel()
+	got, err := attribution.LookupFile(strings.NewReader(network("")), netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := got.WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"address":"192.0.2.5","network":{"range":"192.0.2.0/24","handle":"H","name":"EX","country":"","registry":"unknown"},"owner":"EX",` +
+		`"contact":{"email":"","provenance":"none","gate":"human","valid":null,"why":"The answer names no address to write to.","role":""},` +
+		`"alternatives":[],"rejected":[],"language":"en"}` + "\n"
+	if b.String() != want {
+		t.Errorf("got  %swant %s", b.String(), want)
+	}
+}
+
+func FuzzChooseContact(f *testing.F) {
+	f.Add([]byte(network(entities(entity("IRT-JPNIC-JP", `"abuse"`, "hostmaster@nic.ad.jp"), entity("B", `"abuse"`, `a@example.net {"pref":"1"}`)))))
+	f.Add([]byte(network(`,"remarks":[{"title":"remarks","description":["abuse: a@example.net","a@example.net is invalid"]}],"cidr0_cidrs":[{"v4prefix":"192.0.2.0","length":24}]`)))
+	f.Add([]byte(`{"startAddress":"0.0.0.0","endAddress":"255.255.255.255","entities":[{"entities":[{"vcardArray":["vcard",[["email",{},"text","x\r\ny@z.example"]]]}]}]}`))
+	addr := netip.MustParseAddr("192.0.2.5")
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		a, err := attribution.ParseAnswer(raw)
+		if err != nil {
+			return
+		}
+		c := attribution.ChooseContact(a, addr, attribution.DefaultContactConfig())
+		all := append([]attribution.ChosenContact{c.Contact}, c.Alternatives...)
+		for i, x := range all {
+			if x.Email == "" && i > 0 || strings.ContainsAny(x.Email+x.Name+x.Role+x.Why, "\r\n\x00") {
+				t.Errorf("bad contact %+v", x)
+			}
+			if again, reason := attribution.MailAddress(x.Email); x.Email != "" && again != x.Email {
+				t.Errorf("contact %q: %s", x.Email, reason)
+			}
+			if x.Valid != nil && !*x.Valid && x.Gate != casedb.GateHuman {
+				t.Errorf("invalid contact with gate %s", x.Gate)
+			}
+			if strings.EqualFold(x.Email, "hostmaster@nic.ad.jp") && !strings.EqualFold(a.Name, "JPNICNET") && !strings.EqualFold(a.Handle, "JPNICNET") {
+				t.Errorf("placeholder chosen")
+			}
+		}
+		if c.Network.First.IsValid() {
+			inside := 0
+			for i, p := range c.Network.Prefixes {
+				if p.Contains(addr) {
+					inside++
+				}
+				if i > 0 && c.Network.Prefixes[i-1].Overlaps(p) {
+					t.Errorf("prefixes overlap: %v", c.Network.Prefixes)
+				}
+			}
+			if inside != 1 {
+				t.Errorf("%d prefixes of %s hold the address", inside, c.Network.Range)
+			}
+		}
+		if _, err := json.Marshal(c.Result(addr)); err != nil || c.OwnerKey == "" || strings.ContainsAny(c.OwnerKey+c.OwnerName, "\r\n\x00") {
+			t.Errorf("owner %q %q: %v", c.OwnerKey, c.OwnerName, err)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package attribution
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"teiten/internal/casedb"
+	"teiten/internal/work"
+)
+
+const (
+	lookupBatch = 20
+	// lookupLease is how long a claimed row is ours: longer than a lookup takes.
+	lookupLease = 2 * time.Minute
+	// lookupTries is how often a registry that fails is asked for one address.
+	lookupTries = 8
+
+	firstLookupPause   = time.Minute
+	longestLookupPause = 12 * time.Hour
+
+	defaultCacheFor  = 7 * 24 * time.Hour
+	defaultUnknown   = 7 * 24 * time.Hour // after "not found"
+	defaultHopeless  = 24 * time.Hour     // after lookupTries, or an answer nobody can use
+	maxContactsKept  = 20
+	maxOwnerKeyBytes = 400
+)
+
+// OwnerWorker answers the due rows of owner_lookup: from a network that is
+// known already, so that one question answers a whole range, else by asking.
+type OwnerWorker struct {
+	DB     *casedb.DB
+	Lookup OwnerLookup
+	Config ContactConfig
+	Logger *slog.Logger     // nil: silence
+	Now    func() time.Time // nil: time.Now
+	// CacheFor is how long an answer holds. Zero means a week.
+	CacheFor time.Duration
+
+	// mu lets one batch run at a time, or two would ask about the same range.
+	mu sync.Mutex
+}
+
+// Do answers a batch of due rows and returns how many it dealt with. A row that
+// could not be answered is due again later; the error is the database's.
+func (w *OwnerWorker) Do(ctx context.Context) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n := range lookupBatch {
+		// One at a time: a row that a crash or a stop leaves behind waits for the lease.
+		rows, err := w.DB.ClaimLookups(ctx, 1, lookupLease, w.now())
+		if err != nil || len(rows) == 0 {
+			return n, err
+		}
+		if err := w.one(ctx, rows[0]); err != nil && !errors.Is(err, casedb.ErrStale) {
+			return n, err
+		}
+	}
+	return lookupBatch, nil
+}
+
+func (w *OwnerWorker) now() time.Time {
+	if w.Now != nil {
+		return w.Now()
+	}
+	return time.Now()
+}
+
+func (w *OwnerWorker) logger() *slog.Logger {
+	if w.Logger != nil {
+		return w.Logger
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// one answers a claimed row.
+func (w *OwnerWorker) one(ctx context.Context, row casedb.OwnerLookup) error {
+	known, err := w.DB.NetworkFor(ctx, row.Address.Addr, w.now())
+	switch {
+	case err == nil:
+		return w.DB.InTx(ctx, func(tx *casedb.Tx) error { return tx.FinishLookup(ctx, row, known.ID) })
+	case !errors.Is(err, casedb.ErrNotFound):
+		return err
+	}
+	answer, err := w.Lookup.Lookup(ctx, row.Address.Addr)
+	if err != nil {
+		if ctx.Err() != nil {
+			// A stop is no failure; the row is due again at once.
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			return errors.Join(ctx.Err(), w.DB.DeferLookup(release, row, "stopped", w.now()))
+		}
+		return w.settleFailure(ctx, row, err)
+	}
+	choice := ChooseContact(answer, row.Address.Addr, w.Config)
+	if !choice.Network.First.IsValid() {
+		w.logger().Warn("registry answered about other addresses", "source", row.Address, "err", choice.Contact.Why)
+		return w.DB.FailLookup(ctx, row, choice.Contact.Why, w.now().Add(defaultHopeless))
+	}
+	return w.store(ctx, row, answer, choice)
+}
+
+// settleFailure records why there is no answer and when to ask again.
+func (w *OwnerWorker) settleFailure(ctx context.Context, row casedb.OwnerLookup, err error) error {
+	now := w.now()
+	var e *LookupError
+	if !errors.As(err, &e) {
+		e = &LookupError{Kind: LookupTemporary, Asked: true, Err: err}
+	}
+	pause := max(e.RetryAfter, work.Backoff(row.Attempts-1, firstLookupPause, longestLookupPause))
+	switch {
+	case e.Kind == LookupNotFound:
+		return w.DB.FailLookup(ctx, row, e.Error(), now.Add(defaultUnknown))
+	case e.Kind == LookupThrottled && !e.Asked:
+		// Nobody was asked. A second more, so that rows that wait for one server do not all come at its first moment.
+		return w.DB.DeferLookup(ctx, row, e.Error(), now.Add(e.RetryAfter+work.Backoff(0, time.Second, time.Second)))
+	case !e.Retryable() || row.Attempts >= lookupTries:
+		w.logger().Warn("gave up looking up an owner", "source", row.Address, "attempt", row.Attempts, "err", e)
+		return w.DB.FailLookup(ctx, row, e.Error(), now.Add(max(pause, defaultHopeless)))
+	}
+	w.logger().Info("looking up an owner failed for now", "source", row.Address, "attempt", row.Attempts, "err", e)
+	return w.DB.RetryLookup(ctx, row, e.Error(), now.Add(pause))
+}
+
+// store writes owner, network and contacts and settles the row, all or nothing.
+func (w *OwnerWorker) store(ctx context.Context, row casedb.OwnerLookup, answer Answer, choice Choice) error {
+	now := w.now()
+	cacheFor := w.CacheFor
+	if cacheFor <= 0 {
+		cacheFor = defaultCacheFor
+	}
+	n := choice.Network
+	return w.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		owner, err := tx.PutOwner(ctx, casedb.Owner{Key: casedb.CleanLine(choice.OwnerKey, maxOwnerKeyBytes), Name: choice.OwnerName,
+			Country: n.Country, Language: choice.Language, CreatedAt: now})
+		if err != nil {
+			return err
+		}
+		network, superseded, err := tx.AddNetwork(ctx, casedb.Network{OwnerID: owner.ID, First: casedb.Addr{Addr: n.First},
+			Last: casedb.Addr{Addr: n.Last}, Handle: n.Handle, Name: n.Name, Country: n.Country, Registry: n.Registry,
+			Raw: answer.Raw, FetchedAt: now, ExpiresAt: now.Add(cacheFor)}, n.Prefixes, now)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutContacts(ctx, network, contactRows(choice), superseded, now); err != nil {
+			return err
+		}
+		return tx.FinishLookup(ctx, row, network.ID)
+	})
+}
+
+// contactRows are the choice and its alternatives as rows; none where there is
+// nobody to write to.
+func contactRows(choice Choice) []casedb.Contact {
+	var rows []casedb.Contact
+	for _, c := range append([]ChosenContact{choice.Contact}, choice.Alternatives...) {
+		if c.Email == "" || len(rows) == maxContactsKept {
+			continue
+		}
+		rows = append(rows, casedb.Contact{Email: c.Email, Name: c.Name, Role: c.Role, Provenance: c.Provenance, Gate: c.Gate,
+			Valid: c.Valid, Why: c.Why, Language: choice.Language, Rank: len(rows)})
+	}
+	return rows
+}

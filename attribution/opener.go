@@ -1,0 +1,272 @@
+package attribution
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// Why the opener wrote a message, in message.reason.
+const (
+	ReasonFirst      = "first"
+	ReasonNewSources = "new-sources"
+)
+
+// Why a message waits for a coordinator, in message.hold_reason.
+const (
+	HoldRule     = "rule holds"
+	HoldApproval = "contact needs approval"
+	HoldByHand   = "contact by hand only"
+	HoldInvalid  = "contact is invalid"
+	HoldCase     = "case waits for a coordinator"
+)
+
+const (
+	defaultMaxAge = 14 * 24 * time.Hour
+	// ignoredFor is how long an ignored case keeps its sources from opening
+	// another one.
+	ignoredFor = 30 * 24 * time.Hour
+	// repeatAfter is the time between two notifications of one case that go
+	// out on their own; what joins in between goes with the second.
+	repeatAfter = 24 * time.Hour
+
+	ownerBatch     = 100
+	candidateBatch = 500
+)
+
+// Opener opens and continues cases for infected sources of the constituency.
+type Opener struct {
+	DB         *casedb.DB
+	MailDomain string         // of our Message-IDs
+	Countries  []string       // constituency: ISO 3166 in capitals
+	Prefixes   []netip.Prefix // constituency, beside the countries
+	// MaxAge is how long ago a source may have been seen last. Zero means 14 days.
+	MaxAge time.Duration
+	Logger *slog.Logger     // nil: silence
+	Now    func() time.Time // nil: time.Now
+}
+
+// Do asks for the owners it misses and brings the sources of a batch of owners
+// into cases, each owner's in one transaction with the message. It returns how
+// many sources it brought.
+func (o *Opener) Do(ctx context.Context) (int, error) {
+	now := time.Now()
+	if o.Now != nil {
+		now = o.Now()
+	}
+	f := o.filter(now)
+	missing, err := o.DB.SourcesWithoutNetwork(ctx, f, candidateBatch, now)
+	if err != nil {
+		return 0, err
+	}
+	if len(missing) > 0 {
+		if err := o.DB.RequestLookups(ctx, missing, now); err != nil {
+			return 0, err
+		}
+	}
+	owners, err := o.DB.CandidateOwners(ctx, f, ownerBatch, now)
+	if err != nil {
+		return 0, err
+	}
+	modes, err := o.DB.PolicyModes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	var failures []error
+	for _, id := range owners {
+		n, err := o.owner(ctx, f, id, modes, now)
+		total += n
+		if err != nil {
+			if ctx.Err() != nil || casedb.IsUnavailable(err) {
+				return total, err
+			}
+			failures = append(failures, fmt.Errorf("cases of owner %d: %w", id, err)) // the others go on
+		}
+	}
+	return total, errors.Join(failures...)
+}
+
+func (o *Opener) filter(now time.Time) casedb.CandidateFilter {
+	maxAge := o.MaxAge
+	if maxAge <= 0 {
+		maxAge = defaultMaxAge
+	}
+	return casedb.CandidateFilter{Kind: casedb.KindInfected, Since: now.Add(-maxAge), Countries: o.Countries,
+		Prefixes: o.Prefixes, IgnoredSince: now.Add(-ignoredFor)}
+}
+
+// owner brings the candidates of one owner into its case. Everything it writes
+// is in one transaction.
+func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID int64, modes map[string]casedb.RuleMode, now time.Time) (joined int, err error) {
+	var number string
+	var opened bool
+	err = o.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		joined = 0
+		found, err := tx.LockCandidates(ctx, f, ownerID, candidateBatch, now)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		owner, err := tx.Owner(ctx, ownerID)
+		if err != nil {
+			return err
+		}
+		contacts, err := tx.UsableContacts(ctx, ownerID, now)
+		if err != nil {
+			return err
+		}
+		g := groupCandidates(found, modes)
+		n := casedb.NewCase{OwnerID: ownerID, Kind: f.Kind, Malware: g.malware, Language: owner.Language,
+			Sources: g.sources, Waiting: casedb.WaitingContact, Actor: "rule " + g.rule}
+		if len(contacts) > 0 {
+			n.ContactID, n.Language, n.Waiting = &contacts[0].ID, contacts[0].Language, casedb.WaitingNone
+		}
+		var c casedb.Case
+		c, opened, joined, err = tx.OpenOrJoinCase(ctx, n, now)
+		if err != nil || !opened && joined == 0 {
+			return err
+		}
+		number = c.Number
+		state, err := tx.NotificationState(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		contact, ok := contactOf(c, contacts)
+		plan := planMessage(c, opened, state, contact, ok, g.automatic, now)
+		return o.write(ctx, tx, &c, plan, contact, n.Actor, now)
+	})
+	if err == nil && joined > 0 && o.Logger != nil {
+		o.Logger.Info("brought sources into a case", "case", number, "owner", ownerID, "new", opened, "sources", joined)
+	}
+	return joined, err
+}
+
+// grouped are candidates as a case takes them.
+type grouped struct {
+	sources   []casedb.CaseSource
+	rule      string // the one that most of them were judged by
+	malware   string
+	automatic bool // every rule's notifications may go out on their own
+}
+
+func groupCandidates(found []casedb.Candidate, modes map[string]casedb.RuleMode) grouped {
+	g := grouped{automatic: true}
+	rules, malware := make(map[string]int), make(map[string]int)
+	for _, c := range found {
+		g.sources = append(g.sources, casedb.CaseSource{Source: c.Source, VerdictID: c.VerdictID})
+		rules[c.Rule]++
+		malware[c.Malware]++
+		g.automatic = g.automatic && modes[c.Rule] == casedb.RuleAutomatic
+	}
+	g.rule, g.malware = most(rules), most(malware)
+	return g
+}
+
+// most returns the key counted most; of several, the first in the alphabet.
+func most(counts map[string]int) string {
+	best := ""
+	for k, n := range counts {
+		if m := counts[best]; n > m || n == m && cmp.Less(k, best) {
+			best = k
+		}
+	}
+	return best
+}
+
+// contactOf is the contact that the case writes to: its own as long as that
+// can be used, else the owner's first.
+func contactOf(c casedb.Case, usable []casedb.Contact) (casedb.Contact, bool) {
+	if len(usable) == 0 {
+		return casedb.Contact{}, false
+	}
+	if c.ContactID != nil {
+		if i := slices.IndexFunc(usable, func(u casedb.Contact) bool { return u.ID == *c.ContactID }); i >= 0 {
+			return usable[i], true
+		}
+	}
+	return usable[0], true
+}
+
+// messagePlan is what the opener does about a case's notification.
+type messagePlan struct {
+	waitContact bool                // there is nobody to write to
+	state       casedb.MessageState // of the new message; empty: no message
+	reason      string
+	hold        string
+	at          time.Time // a queued message goes out then
+}
+
+// planMessage decides, as a pure function, whether new sources in a case need a
+// message and whether that may go out on its own.
+func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable, automatic bool, now time.Time) messagePlan {
+	switch {
+	case s.UnderWay:
+		return messagePlan{} // it is composed when it is sent and covers them
+	case !usable:
+		return messagePlan{waitContact: c.Waiting == casedb.WaitingNone}
+	case !opened && c.Waiting != casedb.WaitingNone && c.Waiting != casedb.WaitingContact && s.LastSent == nil:
+		return messagePlan{} // a coordinator decides what becomes of the case
+	}
+	p := messagePlan{state: casedb.MessageHeld, reason: ReasonFirst}
+	if s.LastSent != nil {
+		p.reason = ReasonNewSources
+	}
+	switch {
+	case contact.Valid != nil && !*contact.Valid:
+		p.hold = HoldInvalid
+	case contact.Gate == casedb.GateHuman:
+		p.hold = HoldByHand
+	case !contact.MayAutomatic():
+		p.hold = HoldApproval
+	case !automatic:
+		p.hold = HoldRule
+	case !opened && (c.Waiting != casedb.WaitingNone || c.State == casedb.CaseAnswered):
+		p.hold = HoldCase
+	default:
+		p.state, p.at = casedb.MessageQueued, now
+		if s.LastSent != nil && s.LastSent.Add(repeatAfter).After(now) {
+			p.at = s.LastSent.Add(repeatAfter)
+		}
+	}
+	return p
+}
+
+// write carries the plan out.
+func (o *Opener) write(ctx context.Context, tx *casedb.Tx, c *casedb.Case, p messagePlan, contact casedb.Contact, actor string, now time.Time) error {
+	if p.waitContact {
+		return tx.ChangeCase(ctx, c, casedb.CaseChange{Waiting: casedb.WaitFor(casedb.WaitingContact),
+			Event: casedb.CaseEvent{Kind: casedb.EventContact, Actor: actor}}, now)
+	}
+	if p.state == "" {
+		return nil
+	}
+	if c.ContactID == nil || *c.ContactID != contact.ID {
+		if err := tx.SetCaseContact(ctx, c, contact, actor, contact.Why, now); err != nil {
+			return err
+		}
+	}
+	m := casedb.Message{CaseID: &c.ID, ContactID: &contact.ID, Purpose: casedb.PurposeNotification, State: p.state,
+		Reason: p.reason, HoldReason: p.hold, Recipient: contact.Email, Language: contact.Language, CreatedAt: now}
+	m.HeaderID, m.Token = casedb.NewIdentity(o.MailDomain)
+	if p.state == casedb.MessageQueued {
+		m.NextAttemptAt = &p.at
+	}
+	if _, err := tx.InsertMessage(ctx, m, actor); err != nil {
+		return err
+	}
+	state, waiting := c.State, c.Waiting
+	switch {
+	case p.state == casedb.MessageQueued && c.State == casedb.CaseNew:
+		state = casedb.CaseOpen
+	case p.state == casedb.MessageHeld && (c.Waiting == casedb.WaitingNone || c.Waiting == casedb.WaitingContact):
+		waiting = casedb.WaitingApproval
+	}
+	return tx.MoveCase(ctx, c, state, waiting, now)
+}
