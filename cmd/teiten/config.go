@@ -39,17 +39,18 @@ type config struct {
 		Website string `toml:"website" help:"Page that explains the observation."`
 	} `toml:"organisation"`
 	Mail struct {
-		Domain         string `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
-		Transport      string `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
-		Smarthost      string `toml:"smarthost" help:"host:port of the smarthost."`
-		TLS            string `toml:"tls" help:"starttls, implicit, optional or none."`
-		CAFile         string `toml:"ca_file" help:"PEM file of certificate authorities to trust beside the system's."`
-		Username       string `toml:"username" help:"User name at the smarthost."`
-		Password       string `toml:"password" secret:"true" help:"Password at the smarthost."`
-		HELO           string `toml:"helo" help:"Name we greet with; empty: the mail domain."`
-		InboundListen  string `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
-		PerHour        int    `toml:"per_hour" help:"At most so many mails an hour in total."`
-		PerContactHour int    `toml:"per_contact_hour" help:"At most so many mails an hour to one address."`
+		Domain        string        `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
+		Transport     string        `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
+		Smarthost     string        `toml:"smarthost" help:"host:port of the smarthost."`
+		TLS           string        `toml:"tls" help:"starttls, implicit, optional or none."`
+		CAFile        string        `toml:"ca_file" help:"PEM file of certificate authorities to trust beside the system's."`
+		Username      string        `toml:"username" help:"User name at the smarthost."`
+		Password      string        `toml:"password" secret:"true" help:"Password at the smarthost."`
+		HELO          string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
+		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
+		PerHour       int           `toml:"per_hour" help:"At most so many mails an hour in total."`
+		PerContactDay int           `toml:"per_contact_day" help:"At most so many mails in 24 hours to one address."`
+		FirstRetry    time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
 	} `toml:"mail"`
 	RDAP struct {
 		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
@@ -89,7 +90,8 @@ func defaultConfig() *config {
 	c.Mail.TLS = "starttls"
 	c.Mail.InboundListen = "127.0.0.1:2525"
 	c.Mail.PerHour = 200
-	c.Mail.PerContactHour = 5
+	c.Mail.PerContactDay = 10
+	c.Mail.FirstRetry = 450 * time.Second
 	c.RDAP.Mode = "recorded"
 	c.Constituency.Countries = []string{"JP"}
 	c.Attribution.LookBack = 14 * 24 * time.Hour
@@ -313,8 +315,8 @@ func (c *config) check() error {
 	if c.Mail.Domain == "" || strings.ContainsAny(c.Mail.Domain, "@ <>\r\n") {
 		bad("mail.domain: %q is not a domain", c.Mail.Domain)
 	}
-	if c.Mail.PerHour < 0 || c.Mail.PerContactHour < 0 {
-		bad("mail.per_hour and mail.per_contact_hour must not be negative")
+	if c.Mail.PerHour < 1 || c.Mail.PerContactDay < 1 {
+		bad("mail.per_hour and mail.per_contact_day must be at least 1; the stop switch on the settings page stops all mail")
 	}
 	for _, p := range c.Constituency.Prefixes {
 		if _, err := netip.ParsePrefix(p); err != nil {
@@ -330,7 +332,7 @@ func (c *config) check() error {
 		bad("attribution.time_zone: %w", err)
 	}
 	for key, d := range map[string]time.Duration{"attribution.look_back": c.Attribution.LookBack,
-		"attribution.max_age": c.Attribution.MaxAge, "retention.observations": c.Retention.Observations} {
+		"attribution.max_age": c.Attribution.MaxAge, "retention.observations": c.Retention.Observations, "mail.first_retry": c.Mail.FirstRetry} {
 		if d <= 0 {
 			bad("%s must be positive", key)
 		}

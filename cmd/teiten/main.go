@@ -28,6 +28,7 @@ type commands struct {
 	Attribute attributeCmd `cmd:"" help:"Captures in, one verdict per source out. Needs no database."`
 	Lookup    lookupCmd    `cmd:"" help:"Say who owns an address and whom to write to."`
 	Import    importCmd    `cmd:"" help:"Captures into the case database, each exactly once."`
+	Inbound   inboundCmd   `cmd:"" help:"Say what mails that came back are. Needs no database."`
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
 	Sensor    sensorCmd    `cmd:"" help:"The sensors."`
 	User      userCmd      `cmd:"" help:"People who may log in."`
