@@ -49,18 +49,18 @@ check: format vet lint build race ## All that must hold before a push; what CI r
 
 .PHONY: format
 format:
-	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)) && \
+	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' $(PACKAGES))) && \
 	if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 
 .PHONY: vet
 vet:
-	go vet ./...
+	go vet $(PACKAGES)
 
 .PHONY: lint
 lint: bin/.tools ## Run staticcheck, errcheck and errorlint
-	bin/staticcheck ./...
-	bin/errcheck -ignoretests -exclude tools/errcheck.txt ./...
-	bin/go-errorlint -test=false ./...
+	@failed=; for lint in "staticcheck" "errcheck -ignoretests -exclude tools/errcheck.txt" "go-errorlint -test=false"; do \
+	  echo "bin/$$lint $(PACKAGES)"; bin/$$lint $(PACKAGES) || failed=yes; \
+	done; [ -z "$$failed" ]
 
 .PHONY: bench
 bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine
