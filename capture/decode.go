@@ -11,6 +11,7 @@ import (
 // else goes to general, which uses gopacket.
 type decoder struct {
 	skipped [numSkips]uint64
+	seed    uint64 // of the tally's index
 
 	// Layers reused by general.
 	ip4  layers.IPv4
@@ -27,22 +28,32 @@ func (d *decoder) decode(link uint32, b []byte, base uint32, p *packet) skip {
 		return why
 	}
 	ip := b[off:]
-	p.net = base + uint32(off)
+	start := base + uint32(off)
 	p.marks, p.bits, p.opt, p.optLen = 0, 0, 0, 0
 	p.seq, p.ack, p.win, p.flags = 0, 0, 0, 0
 	if ether == etherIPv4 {
-		if d.fast4(ip, p) {
-			return skipNone
+		if !d.fast4(ip, start, p) {
+			if why := d.general(ether, ip, start, p); why != skipNone {
+				return why
+			}
 		}
-	} else if d.fast6(ip, p) {
-		return skipNone
+	} else if !d.fast6(ip, start, p) {
+		if why := d.general(ether, ip, start, p); why != skipNone {
+			return why
+		}
 	}
-	return d.general(ether, ip, p)
+	p.net = uint16(p.pay - start)
+	p.key = noKey
+	if p.bits&bitV6 == 0 {
+		p.key = makeKey(p.src, p)
+	}
+	p.hash = hashKey(p.key, d.seed)
+	return skipNone
 }
 
 // fast4 parses a whole, unfragmented IPv4 packet of TCP, UDP or ICMP without
 // IP options. False means that p is unfinished and general must look.
-func (d *decoder) fast4(ip []byte, p *packet) bool {
+func (d *decoder) fast4(ip []byte, start uint32, p *packet) bool {
 	be := binary.BigEndian
 	if len(ip) < 28 || ip[0] != 0x45 {
 		return false
@@ -61,11 +72,11 @@ func (d *decoder) fast4(ip []byte, p *packet) bool {
 	if frag&0x4000 != 0 {
 		p.bits = bitDF
 	}
-	return fastTransport(ip[20:total], p.net+20, p)
+	return fastTransport(ip[20:total], start+20, p)
 }
 
 // fast6 does the same for IPv6 without extension headers.
-func (d *decoder) fast6(ip []byte, p *packet) bool {
+func (d *decoder) fast6(ip []byte, start uint32, p *packet) bool {
 	be := binary.BigEndian
 	if len(ip) < 48 || ip[0]>>4 != 6 {
 		return false
@@ -84,7 +95,7 @@ func (d *decoder) fast6(ip []byte, p *packet) bool {
 	p.src = hash16(ip[8:24])
 	p.dst = hash16(ip[24:40])
 	p.bits = bitV6
-	return fastTransport(ip[40:total], p.net+40, p)
+	return fastTransport(ip[40:total], start+40, p)
 }
 
 // fastTransport parses a transport header that is all there; t has at least
@@ -131,7 +142,7 @@ func fastTransport(t []byte, off uint32, p *packet) bool {
 // was captured of the data and dataLen how much there was on the wire.
 func finishTCP(p *packet, sport, dport uint16, header int, options, payload []byte, dataLen int) {
 	p.class = tcpClasses[p.flags]
-	p.payLen = uint16(min(len(payload), 0xffff))
+	p.payLen = uint8(min(len(payload), maxPayload))
 	p.optLen = uint8(len(options))
 	p.bits |= bitPorts
 	ts := -1
@@ -154,7 +165,7 @@ func finishTCP(p *packet, sport, dport uint16, header int, options, payload []by
 func finishUDP(p *packet, sport, dport uint16, length int, payload []byte) {
 	p.class = classUDP
 	p.port, p.peer = dport, sport
-	p.payLen = uint16(min(len(payload), 0xffff))
+	p.payLen = uint8(min(len(payload), maxPayload))
 	p.ack = hashPayload(payload)
 	p.bits |= bitPorts
 	markUDP(p, length, payload)
@@ -186,7 +197,7 @@ func icmpTable(m map[uint8]class) (t [256]class) {
 func finishICMP(p *packet, t []byte) {
 	kind := t[0]
 	body := t[min(8, len(t)):]
-	p.payLen = uint16(min(len(body), 0xffff))
+	p.payLen = uint8(min(len(body), maxPayload))
 	p.port, p.peer = uint16(kind)<<8|uint16(t[1]), 0
 	quotes := false
 	if p.proto == protoICMP {

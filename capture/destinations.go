@@ -165,6 +165,22 @@ func (d *destSets) growMedium(e *entry) {
 	e.dest[0], e.destN = i, destLarge
 }
 
+// fetch loads the place of a destination in a spilled set.
+func (d *destSets) fetch(e *entry, dst uint32) uint32 {
+	x := scatter(dst)
+	switch e.destN {
+	case destSmall:
+		return d.small.at(e.dest[0])[0]
+	case destMedium:
+		return d.medium.at(e.dest[0])[x%64]
+	case destLarge:
+		return d.large.at(e.dest[0])[x%512]
+	case sketchLarge:
+		return d.large.at(e.dest[0])[uint32(mix64(uint64(x)))&2047/4]
+	}
+	return 0
+}
+
 // full says whether the next value would need a page beyond the limit.
 func (s *slab[T]) full(limit int) bool {
 	return int(max(s.n, 1)>>pageShift) == len(s.pages) && len(s.pool.free) == 0 && s.pool.pages >= limit

@@ -48,6 +48,7 @@ const (
 	peerMany     = peersHeld + 1
 	printsHeld   = 4 // one in the entry, the others in its extension
 	keyV6        = 1 << 61
+	noKey        = 1 << 63 // never equal to a key
 	keySrcShift  = 29
 	keyProtShift = 21
 	keyPortShift = 5

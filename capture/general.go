@@ -13,7 +13,7 @@ const maxExtensions = 16
 // packets, IP options, extension headers, other protocols. gopacket does the
 // decoding wherever it succeeds; where it gives up on a transport header, what
 // is there is read without it. gopacket may panic on hostile input.
-func (d *decoder) general(ether uint16, ip []byte, p *packet) (why skip) {
+func (d *decoder) general(ether uint16, ip []byte, start uint32, p *packet) (why skip) {
 	defer func() {
 		if recover() != nil {
 			why = skipPanic
@@ -23,12 +23,12 @@ func (d *decoder) general(ether uint16, ip []byte, p *packet) (why skip) {
 	p.seq, p.ack, p.win, p.flags = 0, 0, 0, 0
 	p.port, p.peer, p.payLen, p.id = 0, 0, 0, 0
 	if ether == etherIPv4 {
-		return d.general4(ip, p)
+		return d.general4(ip, start, p)
 	}
-	return d.general6(ip, p)
+	return d.general6(ip, start, p)
 }
 
-func (d *decoder) general4(ip []byte, p *packet) skip {
+func (d *decoder) general4(ip []byte, start uint32, p *packet) skip {
 	be := binary.BigEndian
 	if len(ip) < 20 || ip[0]>>4 != 4 {
 		return skipIPHeader
@@ -63,13 +63,13 @@ func (d *decoder) general4(ip []byte, p *packet) skip {
 	if frag&0x4000 != 0 {
 		p.bits |= bitDF
 	}
-	d.transport(payload, p.net+uint32(header), frag&0x1fff, frag&0x2000 != 0, p)
+	d.transport(payload, start, start+uint32(header), frag&0x1fff, frag&0x2000 != 0, p)
 	return skipNone
 }
 
 // general6 walks the extension headers (RFC 8200, 4) up to the transport
 // header.
-func (d *decoder) general6(ip []byte, p *packet) skip {
+func (d *decoder) general6(ip []byte, start uint32, p *packet) skip {
 	be := binary.BigEndian
 	if len(ip) < 40 || ip[0]>>4 != 6 {
 		return skipIPHeader
@@ -107,14 +107,14 @@ func (d *decoder) general6(ip []byte, p *packet) skip {
 			if frag>>3 != 0 || extension(p.proto) {
 				// A later fragment, or a first one whose transport lies deeper
 				// than one should look.
-				fragment(ip[off+8:], p.net+uint32(off)+8, p)
+				fragment(ip[off+8:], start+uint32(off)+8, p)
 				return skipNone
 			}
-			d.transport(ip[off+8:], p.net+uint32(off)+8, 0, frag&1 != 0, p)
+			d.transport(ip[off+8:], start, start+uint32(off)+8, 0, frag&1 != 0, p)
 			return skipNone
 		default:
 			p.proto = next
-			d.transport(ip[off:], p.net+uint32(off), 0, false, p)
+			d.transport(ip[off:], start, start+uint32(off), 0, false, p)
 			return skipNone
 		}
 		if len(ip) < off+n {
@@ -136,13 +136,13 @@ func extension(proto uint8) bool {
 func fragment(payload []byte, off uint32, p *packet) {
 	p.class = classFragment
 	p.port, p.peer = 0, 0
-	p.pay, p.payLen = off, uint16(min(len(payload), 0xffff))
+	p.pay, p.payLen = off, uint8(min(len(payload), maxPayload))
 }
 
 // transport classifies the payload t of an IP packet, which lies at offset off
-// of the block. A later fragment has no transport header, and a first one
+// of the block, the IP header at start. A later fragment has no transport header, and a first one
 // (more) may end within it: both are fragments, without ports.
-func (d *decoder) transport(t []byte, off uint32, fragOffset uint16, more bool, p *packet) {
+func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more bool, p *packet) {
 	be := binary.BigEndian
 	if fragOffset != 0 {
 		fragment(t, off, p)
@@ -155,7 +155,7 @@ func (d *decoder) transport(t []byte, off uint32, fragOffset uint16, more bool, 
 			p.seq, p.ack, p.win = d.tcp.Seq, d.tcp.Ack, d.tcp.Window
 			p.flags = t[13]
 			p.pay = off + uint32(header)
-			finishTCP(p, uint16(d.tcp.SrcPort), uint16(d.tcp.DstPort), header, d.tcp.Contents[20:], d.tcp.Payload, dataLen(p, off, header))
+			finishTCP(p, uint16(d.tcp.SrcPort), uint16(d.tcp.DstPort), header, d.tcp.Contents[20:], d.tcp.Payload, dataLen(p, off-start, header))
 			return
 		}
 		header := 0
@@ -168,7 +168,7 @@ func (d *decoder) transport(t []byte, off uint32, fragOffset uint16, more bool, 
 		}
 		p.pay = off
 		if len(t) < 14 {
-			p.class, p.payLen = classTCPShort, uint16(len(t))
+			p.class, p.payLen = classTCPShort, uint8(len(t))
 			return
 		}
 		// The header is cut, or its length or options make no sense.
@@ -198,7 +198,7 @@ func (d *decoder) transport(t []byte, off uint32, fragOffset uint16, more bool, 
 		case more:
 			fragment(t, off, p)
 		default:
-			p.class, p.payLen = classUDPShort, uint16(len(t))
+			p.class, p.payLen = classUDPShort, uint8(len(t))
 		}
 	case p.proto == protoICMP && p.bits&bitV6 == 0, p.proto == protoICMPv6 && p.bits&bitV6 != 0:
 		p.pay = off + uint32(min(8, len(t)))
@@ -208,16 +208,16 @@ func (d *decoder) transport(t []byte, off uint32, fragOffset uint16, more bool, 
 		case more:
 			fragment(t, off, p)
 		default:
-			p.class, p.payLen = classICMPShort, uint16(len(t))
+			p.class, p.payLen = classICMPShort, uint8(len(t))
 			p.pay = off
 		}
 	default:
 		p.class = classOther
-		p.pay, p.payLen = off, uint16(min(len(t), 0xffff))
+		p.pay, p.payLen = off, uint8(min(len(t), maxPayload))
 	}
 }
 
 // dataLen is the number of payload bytes on the wire, captured or not.
-func dataLen(p *packet, off uint32, header int) int {
-	return int(p.ipLen) - int(off-p.net) - header
+func dataLen(p *packet, ipHeader uint32, header int) int {
+	return int(p.ipLen) - int(ipHeader) - header
 }

@@ -22,19 +22,21 @@ const (
 )
 
 type hiddenState struct {
-	masscan, mirai *[hiddenSets][hiddenWays]hiddenValue
+	masscan, mirai *[hiddenSets]hiddenSet
 	nmap           *[nmapSets][nmapWays]nmapSource
 	used           [3]bool
 }
 
-// hiddenValue is a value seen at one destination.
-type hiddenValue struct {
-	key     uint64 // destination and value
-	src     uint32 // the first source
-	n       uint32 // packets, 0 while unused
-	several bool   // more than one source
-	active  bool   // the mark has shown
-	pending [pendingKeys]pendingMark
+// hiddenSet holds values seen at destinations. Its first cache line is all that
+// most packets need.
+type hiddenSet struct {
+	keys [hiddenWays]uint64 // destination and value
+	n    [hiddenWays]uint32 // packets, 0 while unused
+	src  [hiddenWays]uint32 // the first source
+
+	several [hiddenWays]bool // more than one source
+	active  [hiddenWays]bool // the mark has shown
+	pending [hiddenWays][pendingKeys]pendingMark
 }
 
 type pendingMark struct {
@@ -79,18 +81,17 @@ func (w *window) observe(number uint32, e *entry, p *packet) {
 	h := &w.hidden
 	if p.bits&bitMasscanK != 0 {
 		if h.masscan == nil {
-			h.masscan = new([hiddenSets][hiddenWays]hiddenValue)
+			h.masscan = new([hiddenSets]hiddenSet)
 		}
 		h.used[0] = true
-		k := p.id ^ p.port ^ uint16(p.seq)
-		w.shared(h.masscan, uint64(p.dst)<<32|uint64(k), p.src, number, e, numMasscanK, masscanKNeed)
+		w.shared(h.masscan, masscanKey(p), p.src, number, e, numMasscanK, masscanKNeed)
 	}
 	if p.bits&bitMiraiK != 0 {
 		if h.mirai == nil {
-			h.mirai = new([hiddenSets][hiddenWays]hiddenValue)
+			h.mirai = new([hiddenSets]hiddenSet)
 		}
 		h.used[1] = true
-		w.shared(h.mirai, uint64(p.dst)<<32|uint64(p.seq), p.src, number, e, numMiraiK, miraiKNeed)
+		w.shared(h.mirai, miraiKey(p), p.src, number, e, numMiraiK, miraiKNeed)
 	}
 	if p.bits&bitNmap != 0 {
 		if h.nmap == nil {
@@ -101,49 +102,67 @@ func (w *window) observe(number uint32, e *entry, p *packet) {
 	}
 }
 
+func masscanKey(p *packet) uint64 {
+	return uint64(p.dst)<<32 | uint64(p.id^p.port^uint16(p.seq))
+}
+
+func miraiKey(p *packet) uint64 { return uint64(p.dst)<<32 | uint64(p.seq) }
+
+// fetch loads the set that a packet will need.
+func (h *hiddenState) fetch(p *packet) uint32 {
+	n := uint32(0)
+	if p.bits&bitMiraiK != 0 && h.mirai != nil {
+		n += h.mirai[mix64(miraiKey(p))%hiddenSets].n[0]
+	}
+	if p.bits&bitMasscanK != 0 && h.masscan != nil {
+		n += h.masscan[mix64(masscanKey(p))%hiddenSets].n[0]
+	}
+	return n
+}
+
 // shared counts a value at a destination; the mark shows when need packets of
 // at least two sources have it.
-func (w *window) shared(table *[hiddenSets][hiddenWays]hiddenValue, key uint64, src, number uint32, e *entry, m uint8, need uint32) {
-	set := &table[mix64(key)%hiddenSets]
-	var v *hiddenValue
-	for i := range set {
-		if set[i].n != 0 && set[i].key == key {
-			v = &set[i]
+func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number uint32, e *entry, m uint8, need uint32) {
+	v := &table[mix64(key)%hiddenSets]
+	way := -1
+	for i := range v.keys {
+		if v.keys[i] == key && v.n[i] != 0 {
+			way = i
 			break
 		}
 	}
-	if v == nil {
-		v = &set[0]
-		for i := range set {
-			if set[i].active {
-				continue
-			}
-			if v.active || set[i].n < v.n {
-				v = &set[i]
+	if way < 0 {
+		// A value that few packets have gives way; one whose mark shows does not.
+		for i := range v.n {
+			if (way < 0 || v.n[i] < v.n[way]) && !v.active[i] {
+				way = i
 			}
 		}
-		if v.active {
+		if way < 0 {
 			return
 		}
-		*v = hiddenValue{key: key, src: src}
+		v.keys[way], v.src[way], v.n[way] = key, src, 1
+		v.several[way] = false
+		v.pending[way] = [pendingKeys]pendingMark{{number, 1}}
+		return
 	}
-	v.n++
-	if v.active {
+	v.n[way]++
+	if v.active[way] {
 		w.mark(e, m, 1)
 		return
 	}
-	v.several = v.several || v.src != src
-	for i := range v.pending {
-		q := &v.pending[i]
+	v.several[way] = v.several[way] || v.src[way] != src
+	for i := range v.pending[way] {
+		q := &v.pending[way][i]
 		if q.n == 0 || q.entry == number {
 			q.entry = number
 			q.n++
 			break
 		}
 	}
-	if v.several && v.n >= need {
-		v.active = true
-		for _, q := range v.pending {
+	if v.several[way] && v.n[way] >= need {
+		v.active[way] = true
+		for _, q := range v.pending[way] {
 			if q.n != 0 {
 				w.mark(w.entries.at(q.entry), m, q.n)
 			}

@@ -4,24 +4,26 @@ import (
 	"teiten/internal/casedb"
 )
 
-// packet is one decoded packet on its way from the parser to the tally. It
-// holds no pointer: addresses of IPv6, options and payload stay in the block
-// that the offsets point into.
+// packet is one decoded packet on its way from the parser to the tally: a cache
+// line without pointers. Addresses of IPv6, options and payload stay in the
+// block that the offsets point into.
 type packet struct {
 	when     int64  // nanoseconds since 1970
+	key      uint64 // of the observation (see makeKey); for IPv6 noKey
+	hash     uint32 // of key
 	src, dst uint32 // IPv4 address, or a hash of the IPv6 address
 	seq      uint32 // TCP
 	ack      uint32 // TCP; for UDP the hash of the payload, 0 without one
 	ipLen    uint32 // IP length, headers included
-	net      uint32 // offset of the IP header in the block
 	pay      uint32 // offset of the transport payload in the block
 	opt      uint32 // hash of the TCP options, normalised; 0 without any
+	net      uint16 // how far before pay the IP header is
 	id       uint16 // IPv4 identification
 	port     uint16 // service port
 	peer     uint16 // port on the other side
 	win      uint16 // TCP window
-	payLen   uint16 // captured bytes at pay
 	marks    uint16 // one bit per mark of casedb.Marks
+	payLen   uint8  // captured bytes at pay, at most maxPayload
 	flags    uint8  // TCP
 	ttl      uint8
 	proto    uint8

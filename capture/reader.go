@@ -41,6 +41,7 @@ func NewReader(opt Options, sink func(*casedb.Batch) error) (*Reader, error) {
 		tally:  newTally(opt, sink),
 		inline: runtime.GOMAXPROCS(0) == 1,
 	}
+	r.parser.seed = r.tally.seed
 	n := blockCount
 	if r.inline {
 		n = 2
@@ -178,6 +179,7 @@ func (r *Reader) walk(ctx context.Context, in io.Reader, res *FileResult, give f
 // count fills in what parser and tally know about the file.
 func (r *Reader) count(res *FileResult) {
 	ps, t := &r.parser, r.tally
+	t.countSources()
 	res.Packets = ps.records
 	for why, n := range ps.skipped {
 		if n > 0 {

@@ -22,6 +22,8 @@ type sourceSet struct {
 
 	fileN    int // distinct in the current file, while keys is in use
 	all, one []uint8
+
+	fetched uint64 // keeps the look-ahead's loads from being optimised away
 }
 
 func sourceKey4(addr uint32) uint64 { return 1<<32 | uint64(addr) }
@@ -33,6 +35,22 @@ func (s *sourceSet) nextFile() {
 	s.file++
 	s.fileN = 0
 	clear(s.one)
+}
+
+// touchAll counts some sources.
+func (s *sourceSet) touchAll(keys []uint64) {
+	if s.all == nil && len(s.keys) > 0 {
+		mask := uint64(len(s.keys) - 1)
+		sum := uint64(0)
+		for _, key := range keys {
+			i := mix64(key) & mask
+			sum += s.keys[i] + uint64(s.files[i])
+		}
+		s.fetched += sum
+	}
+	for _, key := range keys {
+		s.touch(key)
+	}
 }
 
 // touch counts a source.

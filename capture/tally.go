@@ -23,6 +23,8 @@ const (
 	// lookahead is the number of packets whose entries are fetched together, so
 	// that their cache misses overlap.
 	lookahead = 32
+	// pendingSources is the number of sources that are counted together.
+	pendingSources = 64
 )
 
 // tally adds packets to the observations of the open windows, of which there
@@ -56,6 +58,9 @@ type tally struct {
 	sources sourceSet
 	epoch   uint16
 
+	pending  [pendingSources]uint64 // sources to be counted
+	pendingN int
+
 	// Results. fileX count the current file only.
 	observations, fileObservations uint64
 	batches, partials              uint64
@@ -64,8 +69,9 @@ type tally struct {
 	err                            error
 	failed                         atomic.Bool // err is set; for the other goroutine
 
-	out   batchWriter
-	touch uint32 // keeps the look-ahead's loads from being optimised away
+	out     batchWriter
+	fetched [lookahead]fetched
+	touch   uint32 // keeps the look-ahead's loads from being optimised away
 }
 
 func newTally(opt Options, sink func(*casedb.Batch) error) *tally {
@@ -91,37 +97,62 @@ func (t *tally) add(bl *block) {
 	packets := bl.packets[:bl.n]
 	for len(packets) > 0 && t.err == nil {
 		group := packets[:min(lookahead, len(packets))]
-		if t.cur != nil {
-			t.fetch(group)
-		}
-		for i := range group {
-			t.packet(bl, &group[i])
-		}
 		packets = packets[len(group):]
+		w := t.cur
+		if w == nil || len(w.index) == 0 {
+			for i := range group {
+				t.packet(bl, &group[i])
+			}
+			continue
+		}
+		t.fetch(w, group)
+		emitted := t.batches
+		for i := range group {
+			p := &group[i]
+			if e := t.fetched[i%lookahead].e; e != nil && e.key == p.key && w == t.cur && emitted == t.batches &&
+				p.when >= w.start && p.when < w.end && p.when < t.closeAt {
+				t.update(w, t.fetched[i%lookahead].n, e, bl, p)
+				continue
+			}
+			t.packet(bl, p)
+		}
 	}
 }
 
-// fetch touches the index and the entries that a group of packets will need.
-func (t *tally) fetch(group []packet) {
-	w := t.cur
-	if len(w.index) == 0 {
-		return
-	}
-	mask := uint64(len(w.index) - 1)
-	var slots [lookahead]uint64
+// fetched is an entry found ahead, if the index has it at its first place.
+type fetched struct {
+	e *entry
+	n uint32
+}
+
+// fetch touches what a group of packets will need: places of the index, entries,
+// destination sets, hidden state. Each step's loads depend on the step before,
+// but not on each other, so that their cache misses overlap.
+func (t *tally) fetch(w *window, group []packet) {
+	mask := uint32(len(w.index) - 1)
 	for i := range group {
-		slots[i%lookahead] = w.index[hashKey(makeKey(group[i].src, &group[i]), t.seed)&mask]
+		t.fetched[i%lookahead].n = uint32(w.index[group[i].hash&mask])
 	}
 	sum := uint32(0)
-	for _, s := range slots {
-		if n := uint32(s); n != 0 {
-			e := w.entries.at(n)
-			sum += e.packets + e.firstDst
+	for i := range group {
+		f := &t.fetched[i%lookahead]
+		if f.e = nil; f.n != 0 {
+			f.e = w.entries.at(f.n)
+			sum += f.e.packets + f.e.firstDst
+		}
+		if group[i].bits&bitsHidden != 0 {
+			sum += w.hidden.fetch(&group[i])
+		}
+	}
+	for i := range group {
+		if e := t.fetched[i%lookahead].e; e != nil && e.destN > inlineDests {
+			sum += w.dests.fetch(e, group[i].dst)
 		}
 	}
 	t.touch += sum
 }
 
+// packet tallies a packet whose entry was not found ahead.
 func (t *tally) packet(bl *block, p *packet) {
 	w := t.cur
 	if w == nil || p.when < w.start || p.when >= w.end || p.when >= t.closeAt {
@@ -129,24 +160,23 @@ func (t *tally) packet(bl *block, p *packet) {
 			return
 		}
 	}
-	var key uint64
-	if p.bits&bitV6 == 0 {
-		key = makeKey(p.src, p)
-	} else {
-		key = makeKey(w.addrs.number(bl.buf[p.net+8:p.net+24]), p) | keyV6
+	key, hash := p.key, p.hash
+	if p.bits&bitV6 != 0 {
+		net := p.pay - uint32(p.net)
+		key = makeKey(w.addrs.number(bl.buf[net+8:net+24]), p) | keyV6
+		hash = hashKey(key, t.seed)
 	}
-	h := hashKey(key, t.seed)
 	if len(w.index) == 0 {
 		w.grow()
 	}
-	mask := uint64(len(w.index) - 1)
-	i := h & mask
+	mask := uint32(len(w.index) - 1)
+	i := hash & mask
 	for {
 		slot := w.index[i]
 		if slot == 0 {
 			break
 		}
-		if slot>>32 == h&0xffffffff {
+		if uint32(slot>>32) == hash {
 			n := uint32(slot)
 			if e := w.entries.at(n); e.key == key {
 				t.update(w, n, e, bl, p)
@@ -155,7 +185,7 @@ func (t *tally) packet(bl *block, p *packet) {
 		}
 		i = (i + 1) & mask
 	}
-	t.insert(w, key, h, i, bl, p)
+	t.insert(w, key, hash, i, bl, p)
 }
 
 // update adds a packet to an observation that has some.
@@ -235,7 +265,7 @@ func (e *entry) addPeer(port uint16) {
 }
 
 // insert makes the observation of a key at the free place i of the index.
-func (t *tally) insert(w *window, key, h, i uint64, bl *block, p *packet) {
+func (t *tally) insert(w *window, key uint64, hash, i uint32, bl *block, p *packet) {
 	if t.keys >= t.opt.KeyLimit {
 		if t.other != nil && t.other.entries.len() > w.entries.len() {
 			t.part(t.other)
@@ -247,14 +277,14 @@ func (t *tally) insert(w *window, key, h, i uint64, bl *block, p *packet) {
 	}
 	if (w.entries.len()+1)*4 > len(w.index)*3 {
 		w.grow()
-		mask := uint64(len(w.index) - 1)
-		for i = h & mask; w.index[i] != 0; {
+		mask := uint32(len(w.index) - 1)
+		for i = hash & mask; w.index[i] != 0; {
 			i = (i + 1) & mask
 		}
 	}
 	w.packets++
 	number := w.entries.add()
-	w.index[i] = h<<32 | uint64(number)
+	w.index[i] = uint64(hash)<<32 | uint64(number)
 	t.keys++
 	e := w.entries.at(number)
 	*e = entry{
@@ -296,10 +326,20 @@ func (t *tally) seen(w *window, e *entry) {
 	t.fileObservations++
 	src := keySource(e.key)
 	if e.key&keyV6 != 0 {
-		t.sources.touch(sourceKey6(w.addrs.all[src][:]))
+		t.pending[t.pendingN] = sourceKey6(w.addrs.all[src][:])
 	} else {
-		t.sources.touch(sourceKey4(src))
+		t.pending[t.pendingN] = sourceKey4(src)
 	}
+	if t.pendingN++; t.pendingN == pendingSources {
+		t.countSources()
+	}
+}
+
+// countSources counts the pending sources, many at once so that their cache
+// misses overlap.
+func (t *tally) countSources() {
+	t.sources.touchAll(t.pending[:t.pendingN])
+	t.pendingN = 0
 }
 
 // combination makes sure that a packet's options can be named; false if there
@@ -322,10 +362,11 @@ func (t *tally) combination(bl *block, p *packet) bool {
 func (w *window) keep(bl *block, p *packet) (blob uint32, optLen, payLen uint8) {
 	var dst []byte
 	if p.bits&bitV6 != 0 {
-		dst = bl.buf[p.net+24 : p.net+40]
+		net := p.pay - uint32(p.net)
+		dst = bl.buf[net+24 : net+40]
 	}
 	opt := bl.buf[p.pay-uint32(p.optLen) : p.pay]
-	pay := bl.buf[p.pay : p.pay+uint32(min(p.payLen, maxPayload))]
+	pay := bl.buf[p.pay : p.pay+uint32(p.payLen)]
 	blob = w.blobs.store(dst, opt, pay)
 	if blob == 0 {
 		return 0, 0, 0

@@ -31,7 +31,7 @@ func (w *window) reset(seed uint64) {
 	if n := w.entries.len(); n*8 < len(w.index) {
 		mask := uint64(len(w.index) - 1)
 		for i := uint32(1); i <= uint32(n); i++ {
-			for k := hashKey(w.entries.at(i).key, seed) & mask; w.index[k] != 0; k = (k + 1) & mask {
+			for k := uint64(hashKey(w.entries.at(i).key, seed)) & mask; w.index[k] != 0; k = (k + 1) & mask {
 				w.index[k] = 0
 			}
 		}
@@ -53,10 +53,10 @@ const minIndex = 1024
 // hashKey scatters a key over the index. The seed differs from run to run, so
 // that nobody can send packets whose keys collide; it decides where an entry is
 // found and nothing about the results.
-func hashKey(key, seed uint64) uint64 { return mix64(mix64(key^seed) + seed) }
+func hashKey(key, seed uint64) uint32 { return uint32(mix64(mix64(key^seed) + seed)) }
 
-// grow doubles the index. An index entry has the upper 32 bits of the hash, so
-// no key is read again; the index never has more than 2^25 places.
+// grow doubles the index. An index entry has the hash, so no key is read again;
+// the index never has more than 2^25 places.
 func (w *window) grow() {
 	size := max(minIndex, 2*len(w.index))
 	index := make([]uint64, size)
