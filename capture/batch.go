@@ -84,7 +84,7 @@ func (b *batchWriter) fill(number uint32) {
 
 	o.Marks = o.Marks[:0]
 	for m := range uint8(numMarks) {
-		if n := w.marked(e, m); n > 0 {
+		if n := w.marked(e, m); n > 0 && !(m == numMiraiK && w.hidden.noMirai(e.firstDst)) {
 			o.Marks = append(o.Marks, casedb.MarkCount{Mark: casedb.Marks[m], Packets: uint64(n)})
 		}
 	}

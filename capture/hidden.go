@@ -25,7 +25,16 @@ type hiddenState struct {
 	masscan, mirai *[hiddenSets]hiddenSet
 	nmap           *[nmapSets][nmapWays]nmapSource
 	used           [3]bool
+	// mirais is the sequence number shared at a destination; miraiNone if there
+	// are several, which is a flood with few sequence numbers and no Mirai, whose
+	// one number is the destination.
+	mirais map[uint32]int64
 }
+
+const (
+	miraiNone = -1
+	maxMirais = 1 << 14 // destinations in mirais
+)
 
 // hiddenSet holds values seen at destinations. Its first cache line is all that
 // most packets need.
@@ -59,6 +68,7 @@ type nmapAnchor struct {
 }
 
 func (h *hiddenState) reset() {
+	clear(h.mirais)
 	for i, used := range h.used {
 		if !used {
 			continue
@@ -162,12 +172,34 @@ func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number ui
 	}
 	if v.several[way] && v.n[way] >= need {
 		v.active[way] = true
+		if m == numMiraiK {
+			w.hidden.sharedSeq(uint32(key>>32), uint32(key))
+		}
 		for _, q := range v.pending[way] {
 			if q.n != 0 {
 				w.mark(w.entries.at(q.entry), m, q.n)
 			}
 		}
 	}
+}
+
+// sharedSeq notes a sequence number that several sources sent to dst.
+func (h *hiddenState) sharedSeq(dst, seq uint32) {
+	if h.mirais == nil {
+		h.mirais = make(map[uint32]int64)
+	}
+	switch was, ok := h.mirais[dst]; {
+	case ok && was != int64(seq):
+		h.mirais[dst] = miraiNone
+	case !ok && len(h.mirais) < maxMirais:
+		h.mirais[dst] = int64(seq)
+	}
+}
+
+// noMirai says whether the Mirai mark of packets to dst does not hold.
+func (h *hiddenState) noMirai(dst uint32) bool {
+	seq, ok := h.mirais[dst]
+	return !ok || seq == miraiNone
 }
 
 // nmap compares a SYN with the source's earlier ones. The sequence numbers of

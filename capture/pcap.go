@@ -102,8 +102,10 @@ func (w *pcapWalker) walk(ps *parser, bl *block, n int) (int, error) {
 		if end > len(buf) {
 			break
 		}
-		// A fraction of a second or more is carried over.
-		when := int64(sec)*1e9 + int64(frac)*w.unit
+		when := int64(sec) * 1e9
+		if fraction := int64(frac) * w.unit; fraction < 1e9 {
+			when += fraction // one that is no fraction of a second is left out
+		}
 		ps.record(bl, w.link, when, buf[start:end], start)
 		off = end
 	}

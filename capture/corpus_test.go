@@ -1,0 +1,256 @@
+package capture_test
+
+import (
+	"context"
+	"encoding/csv"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"teiten/capture"
+	"teiten/internal/casedb"
+)
+
+// corpus returns the folder of real captures and skips the test without it.
+func corpus(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("TEITEN_CORPUS")
+	if dir == "" {
+		root, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+				break
+			}
+			up := filepath.Dir(root)
+			if up == root {
+				t.Fatal("no go.mod above the working directory")
+			}
+			root = up
+		}
+		dir = filepath.Join(root, "..", "shared", "data")
+	}
+	dir = filepath.Join(dir, "pcaps")
+	if _, err := os.Stat(filepath.Join(dir, "SOURCES.tsv")); err != nil {
+		t.Skipf("no corpus of real captures at %s (set TEITEN_CORPUS)", dir)
+	}
+	return dir
+}
+
+type corpusFile struct {
+	name    string
+	packets uint64
+}
+
+func corpusFiles(t testing.TB) (dir string, files []corpusFile) {
+	dir = corpus(t)
+	f, err := os.Open(filepath.Join(dir, "SOURCES.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comma, r.LazyQuotes, r.FieldsPerRecord = '\t', true, -1
+	for line := 0; ; line++ {
+		row, err := r.Read()
+		if err == io.EOF {
+			return dir, files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == 0 {
+			continue
+		}
+		n, err := strconv.ParseUint(row[5], 10, 64)
+		if err != nil {
+			t.Fatalf("line %d: %v", line+1, err)
+		}
+		files = append(files, corpusFile{row[0], n})
+	}
+}
+
+// tallied is what the observations of a capture add up to.
+type tallied struct {
+	result  capture.FileResult
+	obs     []casedb.Observation
+	marks   map[casedb.Mark]uint64
+	classes map[casedb.Class]uint64
+	packets uint64
+}
+
+func tallyFile(t testing.TB, path string, opt capture.Options) tallied {
+	t.Helper()
+	in, err := capture.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	return tallyReader(t, in, filepath.Base(path), opt)
+}
+
+func tallyReader(t testing.TB, in io.Reader, name string, opt capture.Options) tallied {
+	t.Helper()
+	got := tallied{marks: make(map[casedb.Mark]uint64), classes: make(map[casedb.Class]uint64)}
+	var err error
+	got.result, err = capture.Read(context.Background(), in, name, opt, func(b *casedb.Batch) error {
+		sum, keys := uint64(0), 0
+		for o := range b.Observations {
+			if o.Packets == 0 || len(o.Samples) == 0 || o.First.After(o.Last) || o.Destinations == 0 {
+				t.Errorf("%s: incomplete observation %+v", name, *o)
+			}
+			got.obs = append(got.obs, cloneObservation(o))
+			got.classes[o.Class] += o.Packets
+			for _, m := range o.Marks {
+				got.marks[m.Mark] += m.Packets
+			}
+			sum += o.Packets
+			keys++
+		}
+		if sum != b.Packets || keys != b.Keys {
+			t.Errorf("%s: batch of %d packets and %d keys yields %d and %d", name, b.Packets, b.Keys, sum, keys)
+		}
+		got.packets += sum
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	skipped := uint64(0)
+	for _, n := range got.result.Skipped {
+		skipped += n
+	}
+	if got.packets+skipped != got.result.Packets {
+		t.Errorf("%s: %d packets in observations and %d skipped, %d read", name, got.packets, skipped, got.result.Packets)
+	}
+	return got
+}
+
+func cloneObservation(o *casedb.Observation) casedb.Observation {
+	c := *o
+	c.Marks = append([]casedb.MarkCount(nil), o.Marks...)
+	c.Fingerprints = append([]casedb.Fingerprint(nil), o.Fingerprints...)
+	c.Samples = append([]casedb.Sample(nil), o.Samples...)
+	for i := range c.Samples {
+		c.Samples[i].Options = append([]byte(nil), c.Samples[i].Options...)
+		c.Samples[i].Payload = append([]byte(nil), c.Samples[i].Payload...)
+		if q := c.Samples[i].Quoted; q != nil {
+			p := *q
+			c.Samples[i].Quoted = &p
+		}
+	}
+	return c
+}
+
+func TestCorpusPacketCounts(t *testing.T) {
+	t.Parallel()
+	dir, files := corpusFiles(t)
+	if len(files) < 70 {
+		t.Errorf("only %d files", len(files))
+	}
+	for _, f := range files {
+		got := tallyFile(t, filepath.Join(dir, f.name), capture.Options{})
+		if got.result.Packets != f.packets {
+			t.Errorf("%s: %d packets, want %d", f.name, got.result.Packets, f.packets)
+		}
+		if want := f.name == "mal_truncated_midrecord.pcap"; got.result.Truncated != want {
+			t.Errorf("%s: truncated %v, want %v (%s)", f.name, got.result.Truncated, want, got.result.Warning)
+		}
+	}
+}
+
+func TestCorpusMarks(t *testing.T) {
+	t.Parallel()
+	dir := corpus(t)
+	for _, tt := range []struct {
+		file string
+		want map[casedb.Mark]uint64 // exact, marks not named are 0
+	}{
+		{"zmap_tcp80_10k.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 10000}},
+		{"mal_truncated_midrecord.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 3935}},
+		{"masscan104_tcp_0-1000_vlan.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 1001}},
+		{"nmap780_80_vanilla_connect.pcap", nil},
+		{"nmap_synscan_classic.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 1994, casedb.MarkZMap: 1}},
+		{"nmap_TCP_CONNECT_SCAN_2008.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 1}},
+		{"mirai_botnet_seq_eq_dst.pcap", map[casedb.Mark]uint64{casedb.MarkMirai: 11}},
+		{"slammer_1packet_2004.pcap", map[casedb.Mark]uint64{casedb.MarkSlammer: 1}},
+		{"eternalblue_win7_445.pcap", map[casedb.Mark]uint64{casedb.MarkWorm445: 47}},
+		{"real_mixed_ibr_plus_synack.pcapng", map[casedb.Mark]uint64{casedb.MarkZMap: 2, casedb.MarkMasscanK: 35, casedb.MarkMiraiK: 3, casedb.MarkWorm445: 15}},
+		{"real_synflood_spoofed_37k.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 1}},
+		{"lab_zmap211_tcp23.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256}},
+		{"lab_zmap211_icmp.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256}},
+		{"lab_zmap211_udp53_dnsA.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256, casedb.MarkSamePayload: 255}},
+		{"lab_zmapHEAD_tcp443_default.pcap", map[casedb.Mark]uint64{casedb.MarkZMapOptions: 256}},
+		{"lab_zmapHEAD_synackscan.pcap", nil},
+		{"lab_masscan132_tcp.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 2048}},
+		{"lab_masscanHEAD_ping_tcp.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 256}},
+		{"lab_nmap793_sS.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 4096}},
+		{"lab_nmap793_ping_sn.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 12}},
+		{"lab_nmap793_ipv6_sS.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 768}},
+		{"lab_unicornscan_tcp_1port.pcap", map[casedb.Mark]uint64{casedb.MarkUnicornscan: 256}},
+		{"lab_hping3_syn_sweep.pcap", map[casedb.Mark]uint64{casedb.MarkHping: 100}},
+		{"lab_mixed_tools.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256, casedb.MarkMasscan: 512, casedb.MarkNmap: 256}},
+		{"lab_reflection_dnsANY_spoofed_victim.pcap", map[casedb.Mark]uint64{casedb.MarkReflectQuery: 240, casedb.MarkSamePayload: 239}},
+		{"lab_backscatter_synflood80.pcap", nil},
+		{"mal_syn_with_payload.pcap", map[casedb.Mark]uint64{casedb.MarkSYNPayload: 1}},
+	} {
+		got := tallyFile(t, filepath.Join(dir, tt.file), capture.Options{Window: 24 * 3600e9})
+		for _, m := range casedb.Marks {
+			if got.marks[m] != tt.want[m] {
+				t.Errorf("%s: %s %d, want %d", tt.file, m, got.marks[m], tt.want[m])
+			}
+		}
+	}
+}
+
+func TestCorpusClasses(t *testing.T) {
+	t.Parallel()
+	dir := corpus(t)
+	for _, tt := range []struct {
+		file string
+		want map[casedb.Class]uint64
+		keys int
+	}{
+		// 63 combinations of six flags.
+		{"fmt_all_tcp_flags_oneway.pcap", map[casedb.Class]uint64{casedb.ClassSYN: 1, casedb.ClassSYNACK: 1, casedb.ClassRST: 2,
+			casedb.ClassACK: 2, casedb.ClassFIN: 3, casedb.ClassNull: 1, casedb.ClassXmas: 1, casedb.ClassTCPOther: 52}, 9},
+		{"lab_backscatter_synflood80.pcap", map[casedb.Class]uint64{casedb.ClassSYNACK: 1125}, 1},
+		{"lab_backscatter_icmp_unreach_udp53.pcap", map[casedb.Class]uint64{casedb.ClassICMPUnreach: 373}, 1},
+		{"mal_frag_tcp_syn.pcap", map[casedb.Class]uint64{casedb.ClassFragment: 3}, 1},
+		{"mal_fragmented_garbage.pcap", map[casedb.Class]uint64{casedb.ClassFragment: 1252}, 1},
+		{"nmap_FIN_SCAN_2008.pcap", map[casedb.Class]uint64{casedb.ClassFIN: 1000, casedb.ClassRST: 1000}, 2000},
+		{"nmap_XMAS_SCAN_2008.pcap", map[casedb.Class]uint64{casedb.ClassXmas: 1000, casedb.ClassRST: 1000}, 2000},
+		{"v6_rsmurf_icmp6.pcap", map[casedb.Class]uint64{casedb.ClassICMPEcho: 1000}, 1},
+		{"fmt_vntag.pcap", map[casedb.Class]uint64{casedb.ClassOther: 3}, 1},
+		{"fmt_raw_ip_syn.pcap", map[casedb.Class]uint64{casedb.ClassSYN: 20}, 20},
+	} {
+		got := tallyFile(t, filepath.Join(dir, tt.file), capture.Options{})
+		for c, n := range got.classes {
+			if tt.want[c] != n {
+				t.Errorf("%s: %s %d, want %d", tt.file, c, n, tt.want[c])
+			}
+		}
+		for c, n := range tt.want {
+			if got.classes[c] != n {
+				t.Errorf("%s: %s %d, want %d", tt.file, c, got.classes[c], n)
+			}
+		}
+		if len(got.obs) != tt.keys {
+			t.Errorf("%s: %d observations, want %d", tt.file, len(got.obs), tt.keys)
+		}
+		if strings.HasPrefix(tt.file, "lab_backscatter_icmp") {
+			o := got.obs[0]
+			if o.Port != 53 || o.Samples[0].Quoted == nil || o.Samples[0].Quoted.DestPort != 53 || o.Samples[0].Quoted.Proto != 17 {
+				t.Errorf("%s: port %d, quoted %+v; want the attacked port 53/UDP", tt.file, o.Port, o.Samples[0].Quoted)
+			}
+			if o.Destinations != 373 || !o.DestinationsExact {
+				t.Errorf("%s: %d destinations (exact %v), want 373", tt.file, o.Destinations, o.DestinationsExact)
+			}
+		}
+	}
+}
