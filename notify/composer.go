@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/template"
 	"time"
+	"unicode/utf8"
 
 	"teiten/internal/casedb"
 )
@@ -169,6 +170,15 @@ type us struct {
 	Email string
 	Phone string
 	URL   string
+}
+
+// Spaced is our name as it stands before Japanese text: Latin letters are set
+// off by a blank.
+func (u us) Spaced() string {
+	if u.We != "" && u.We[len(u.We)-1] < utf8.RuneSelf {
+		return u.We + " "
+	}
+	return u.We
 }
 
 func (c *Composer) us(language string) us {

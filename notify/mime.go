@@ -22,13 +22,13 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 	if err := checkAddress(d.To); err != nil {
 		return nil, fmt.Errorf("recipient: %w", err)
 	}
-	h, err := c.headers(d, m, number, now)
-	if err != nil {
-		return nil, err
-	}
+	var h mail.Header
 	var b bytes.Buffer
 	if d.CSVName == "" {
 		textHeaders(&h.Header, m.Language)
+		if err := c.headers(&h, d, m, number, now); err != nil {
+			return nil, err
+		}
 		w, err := message.CreateWriter(&b, h.Header)
 		if err != nil {
 			return nil, fmt.Errorf("write mail: %w", err)
@@ -41,6 +41,9 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 	// The boundary is part of the bytes that every attempt repeats.
 	sum := sha256.Sum256([]byte("boundary|" + m.Token))
 	h.SetContentType("multipart/mixed", map[string]string{"boundary": "=_" + hex.EncodeToString(sum[:15])})
+	if err := c.headers(&h, d, m, number, now); err != nil {
+		return nil, err
+	}
 	w, err := message.CreateWriter(&b, h.Header)
 	if err != nil {
 		return nil, fmt.Errorf("write mail: %w", err)
@@ -72,25 +75,23 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 	return b.Bytes(), nil
 }
 
-// headers makes the mail's headers. Whatever comes from outside goes through
-// functions that encode it; what must be plain is checked.
-func (c *Composer) headers(d Draft, m casedb.Message, number string, now time.Time) (mail.Header, error) {
-	var h mail.Header
-	h.SetDate(now.UTC().Truncate(time.Second))
-	from := &mail.Address{Name: casedb.CleanLine(c.config.organisation(m.Language), 200), Address: d.From}
-	h.SetAddressList("From", []*mail.Address{from})
-	h.SetAddressList("To", []*mail.Address{{Address: d.To}})
-	h.Set("Subject", encodeSubject(d.Subject))
+// headers makes the mail's headers, last line first: that is how the library
+// stacks them. Whatever comes from outside goes through functions that encode
+// it; what must be plain is checked.
+func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number string, now time.Time) error {
+	if m.HeaderID == "" {
+		return fmt.Errorf("message %d has no Message-ID", m.ID)
+	}
 	for _, id := range []string{m.HeaderID, m.InReplyTo} {
 		if id != "" && !plainID(id) {
-			return h, fmt.Errorf("Message-ID %q is none", id)
+			return fmt.Errorf("Message-ID %q is none", id)
 		}
 	}
-	if m.HeaderID == "" {
-		return h, fmt.Errorf("message %d has no Message-ID", m.ID)
+	h.Set("MIME-Version", "1.0")
+	// RFC 3834, 5. A coordinator's own words are not automatic.
+	if m.Purpose != casedb.PurposeAnswer {
+		h.Set("Auto-Submitted", "auto-generated")
 	}
-	h.SetMessageID(m.HeaderID)
-	h.SetAddressList("Reply-To", []*mail.Address{{Address: c.tokens.Make(TokenReply, number, m.ID)}})
 	var references []string
 	if number != "" {
 		references = append(references, rootID(number, c.config.Domain))
@@ -102,12 +103,14 @@ func (c *Composer) headers(d Draft, m casedb.Message, number string, now time.Ti
 		h.SetMsgIDList("References", references)
 		h.SetMsgIDList("In-Reply-To", references[len(references)-1:])
 	}
-	// RFC 3834, 5. A coordinator's own words are not automatic.
-	if m.Purpose != casedb.PurposeAnswer {
-		h.Set("Auto-Submitted", "auto-generated")
-	}
-	h.Set("MIME-Version", "1.0")
-	return h, nil
+	h.SetMessageID(m.HeaderID)
+	h.Set("Subject", encodeSubject(d.Subject))
+	h.SetAddressList("Reply-To", []*mail.Address{{Address: c.tokens.Make(TokenReply, number, m.ID)}})
+	h.SetAddressList("To", []*mail.Address{{Address: d.To}})
+	from := &mail.Address{Name: casedb.CleanLine(c.config.organisation(m.Language), 200), Address: d.From}
+	h.SetAddressList("From", []*mail.Address{from})
+	h.SetDate(now.UTC().Truncate(time.Second))
+	return nil
 }
 
 // encodeSubject keeps the tag readable in the raw header (filters look for it

@@ -15,6 +15,7 @@ import (
 
 	"github.com/emersion/go-message/charset"
 	"github.com/jhillyerd/enmime/v2"
+	"github.com/jhillyerd/enmime/v2/mediatype"
 	"golang.org/x/net/html"
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/transform"
@@ -81,6 +82,9 @@ func parseMail(raw []byte) *parsed {
 	if strings.TrimSpace(p.text) == "" {
 		p.text = htmlText
 	}
+	if p.text == "" && !p.hasStatus && !p.hasReturned && len(p.attachments) == 0 && strings.HasPrefix(p.contentType, "multipart/") {
+		p.mend(raw)
+	}
 	p.text = casedb.Clean(strings.ReplaceAll(p.text, "\r\n", "\n"), maxText)
 	switch p.reportType {
 	case "delivery-status":
@@ -92,6 +96,33 @@ func parseMail(raw []byte) *parsed {
 	}
 	return p
 }
+
+// realBoundary finds the boundary that a body uses, in front of a part's
+// header.
+var realBoundary = regexp.MustCompile(`(?m)^--([^\s"][^\r\n"]{0,100}?)[ \t]*\r?\n(?:Content-|\r?\n)`)
+
+// mend reads a multipart mail whose header names another boundary than its
+// body uses, or whose body has none.
+func (p *parsed) mend(raw []byte) {
+	body := bodyOf(raw)
+	if m := realBoundary.FindSubmatch(body); m != nil {
+		again := append([]byte("Content-Type: multipart/mixed; boundary=\""+string(m[1])+"\"\r\n\r\n"), body...)
+		if root := readParts(again); root != nil {
+			var htmlText string
+			p.walk(root, 0, new(int), &htmlText)
+			if p.text == "" {
+				p.text = htmlText
+			}
+			return
+		}
+	}
+	p.text = toUTF8(body, "")
+	if statusField.Match(body) {
+		p.status, p.hasStatus = body, true
+	}
+}
+
+var statusField = regexp.MustCompile(`(?im)^(final-recipient|action|diagnostic-code):`)
 
 // mboxLine is the separator line of the mbox format, which some relays leave in
 // front of the header.
@@ -117,12 +148,22 @@ func readParts(raw []byte) (root *enmime.Part) {
 		return nil
 	}
 	parser := enmime.NewParser(enmime.RawContent(true), enmime.MultipartWOBoundaryAsSinglePart(true), enmime.SkipMalformedParts(true),
-		enmime.MaxStoredPartErrors(1), enmime.StripMediaTypeInvalidCharacters(true))
+		enmime.MaxStoredPartErrors(1), enmime.StripMediaTypeInvalidCharacters(true),
+		enmime.SetCustomParseMediaType(lenientMediaType))
 	root, err := parser.ReadParts(bytes.NewReader(raw))
 	if err != nil {
 		return nil
 	}
 	return root
+}
+
+// lenientMediaType takes what cannot be read for text.
+func lenientMediaType(ctype string) (string, map[string]string, []string, error) {
+	kind, params, invalid, err := mediatype.Parse(ctype)
+	if err != nil || kind == "" {
+		kind, params = "text/plain", map[string]string{}
+	}
+	return kind, params, invalid, nil
 }
 
 var boundaryPattern = regexp.MustCompile(`(?i)boundary\*?[0-9*]*\s*=`)

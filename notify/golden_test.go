@@ -1,0 +1,220 @@
+package notify_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jhillyerd/enmime/v2"
+
+	"teiten/internal/casedb"
+	"teiten/notify"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; run with -update and review. Got:\n%s", file, got)
+	}
+}
+
+// TestLetters keeps every letter in both languages as a golden file: the mail
+// as it goes out, and its text decoded for reviewers.
+func TestLetters(t *testing.T) {
+	t.Parallel()
+	for _, malware := range []string{casedb.MalwareMS17010, casedb.MalwareMirai, casedb.MalwareSlammer, ""} {
+		for _, language := range []string{"ja", "en"} {
+			name := "notification-" + malware + "." + language
+			if malware == "" {
+				name = "notification-generic." + language
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				s := ispCase
+				s.malware, s.language = malware, language
+				if language == "en" {
+					s.owner, s.country, s.email = "Example Datacenter", "NL", "abuse@dc.example"
+				}
+				c := w.openCase(s)
+				m := w.message(c, s, casedb.MessageHeld)
+				d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				golden(t, name+".eml", d.Raw)
+				golden(t, name+".txt", []byte(d.Subject+"\n\n"+d.Body))
+				if malware == casedb.MalwareMS17010 {
+					golden(t, "evidence."+language+".csv", d.CSV)
+				}
+				checkMail(t, d)
+			})
+		}
+	}
+}
+
+// checkMail reads a mail of ours as a stranger's program would.
+func checkMail(t *testing.T, d notify.Draft) {
+	t.Helper()
+	e, err := enmime.ReadEnvelope(bytes.NewReader(d.Raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Errors) > 0 {
+		t.Errorf("the mail has errors: %v", e.Errors)
+	}
+	if got := strings.ReplaceAll(e.Text, "\r\n", "\n"); strings.TrimSpace(got) != strings.TrimSpace(d.Body) {
+		t.Errorf("text %q, want %q", got, d.Body)
+	}
+	if e.GetHeader("Subject") != d.Subject {
+		t.Errorf("subject %q, want %q", e.GetHeader("Subject"), d.Subject)
+	}
+	for _, name := range []string{"Date", "From", "To", "Message-Id", "References", "In-Reply-To", "Reply-To", "Auto-Submitted", "Mime-Version"} {
+		if len(e.GetHeaderValues(name)) != 1 {
+			t.Errorf("%d headers %s, want 1", len(e.GetHeaderValues(name)), name)
+		}
+	}
+	if len(e.Attachments) != 1 || !bytes.Equal(e.Attachments[0].Content, d.CSV) {
+		t.Fatal("the evidence is not attached as it is")
+	}
+	rows, err := csv.NewReader(bytes.NewReader(d.CSV)).ReadAll()
+	if err != nil || len(rows) < 2 {
+		t.Fatalf("evidence %v, %v", rows, err)
+	}
+	for line := range strings.SplitSeq(string(d.Raw), "\r\n") {
+		if len(line) > 200 || strings.ContainsAny(line, "\r\n") {
+			t.Errorf("line %q", line)
+		}
+	}
+}
+
+func TestLettersAboutRegistrationsAndAnswers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.openCase(ispCase)
+	for _, language := range []string{"ja", "en"} {
+		r := notify.Registration{Organisation: "Example Research Institute", Prefixes: []string{"203.0.113.0/28", "2001:db8:5::/48"},
+			Link: "https://teiten.example/register/confirm?token=abc", Valid: 48 * time.Hour, Reason: "An example of a reason."}
+		s, b, err := w.composer.Confirmation(language, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "confirmation."+language+".txt", []byte(s+"\n\n"+b))
+		for _, r.Accepted = range []bool{true, false} {
+			s, b, err := w.composer.Decision(language, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, fmt.Sprintf("decision-%v.%s.txt", r.Accepted, language), []byte(s+"\n\n"+b))
+		}
+		var m casedb.Message
+		w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
+			m, err = tx.AnswerCase(ctx, c.ID, w.getCase(c.ID).Version, nil, "An answer.\r\n\r\n.\r\n回答です。", domain, "coordinator", epoch)
+			return err
+		})
+		m.Language = language
+		m.HeaderID, m.Token, m.ID = "tt.answer@"+domain, "answer", 7
+		d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "answer."+language+".eml", d.Raw)
+		if bytes.Contains(d.Raw, []byte("Auto-Submitted")) {
+			t.Error("a person's words are called automatic")
+		}
+	}
+	// A registration's mail has no case: it goes out with a token all the same.
+	var id int64
+	w.scan(`insert into registration (organisation, purpose, email, language, prefixes, state, confirm_digest, confirm_until, created_at)
+		values ('x', 'y', 'r@research.example', 'en', '{}', 'unconfirmed', '\x00', $1, $1) returning id`, &id, epoch)
+	m := casedb.Message{RegistrationID: &id, Purpose: casedb.PurposeConfirmation, State: casedb.MessageQueued, NextAttemptAt: &epoch2,
+		Recipient: "r@research.example", Language: "en", Subject: "Please confirm", Body: "link", CreatedAt: epoch}
+	m.HeaderID, m.Token = casedb.NewIdentity(domain)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
+		m, err = tx.InsertMessage(ctx, m, "teiten")
+		return err
+	})
+	server := startServer(t, &testServer{})
+	w.do(w.sender(server.transport()).Do)
+	if m = w.getMessage(m.ID); m.State != casedb.MessageSent {
+		t.Errorf("confirmation is %s: %s", m.State, m.LastError)
+	}
+}
+
+var epoch2 = epoch
+
+func TestLongTableIsCut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := ispCase
+	s.sources = nil
+	for i := range 130 {
+		s.sources = append(s.sources, fmt.Sprintf("192.0.2.%d", i+1))
+	}
+	c := w.openCase(s)
+	d, err := w.composer.Preview(t.Context(), w.db, w.message(c, s, casedb.MessageHeld), epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(d.Body, "445/TCP   "); n != 100 {
+		t.Errorf("%d lines, want 100", n)
+	}
+	if !strings.Contains(d.Body, "このほか 30 行") {
+		t.Error("the letter does not say how many lines it leaves out")
+	}
+	if n := bytes.Count(d.CSV, []byte("\r\n")); n != 1+2*130 {
+		t.Errorf("%d lines of CSV", n)
+	}
+}
+
+// TestHostileOwnersMakeNoHeaders puts line ends wherever foreign text goes.
+func TestHostileOwnersMakeNoHeaders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := ispCase
+	s.owner = "Evil\r\nBcc: everybody@example.org\r\n\r\n=cmd|' /C calc'!A0"
+	c := w.openCase(s)
+	w.exec(`update verdict set rule = '=HYPERLINK("x")'`)
+	m := w.message(c, s, casedb.MessageHeld)
+	m.Edited, m.Subject, m.Body = true, "Hello\r\nBcc: everybody@example.org", "text\n.\nmore"
+	d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := enmime.ReadEnvelope(bytes.NewReader(d.Raw))
+	if err != nil || e.GetHeader("Bcc") != "" {
+		t.Errorf("Bcc %q, %v", e.GetHeader("Bcc"), err)
+	}
+	if !strings.HasPrefix(d.Subject, "["+c.Number+"] Hello") {
+		t.Errorf("subject %q", d.Subject)
+	}
+	if !bytes.Contains(d.CSV, []byte(`'=HYPERLINK`)) {
+		t.Error("a cell begins with a formula")
+	}
+	m.Recipient = "a@b.example>\r\nRCPT TO:<c@d.example"
+	if _, err := w.composer.Preview(t.Context(), w.db, m, epoch); err == nil {
+		t.Error("a recipient with a line end was taken")
+	}
+}
