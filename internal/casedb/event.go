@@ -94,4 +94,5 @@ const (
 	lockOpenCase int32 = 0x7e17e901 + iota
 	lockSend
 	lockPartition
+	lockScanners
 )

@@ -1,0 +1,284 @@
+package casedb
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// Judgement is a source's verdict with the country of its address.
+type Judgement struct {
+	Verdict Verdict
+	Country string // two letters, empty if unknown
+}
+
+// judgementRow is a Judgement as it is sent to PostgreSQL.
+type judgementRow struct {
+	Source       string    `json:"source"`
+	Country      string    `json:"country"`
+	Kind         Kind      `json:"kind"`
+	Tool         string    `json:"tool"`
+	Malware      string    `json:"malware"`
+	Acknowledged string    `json:"acknowledged"`
+	Attention    string    `json:"attention"`
+	Confidence   float64   `json:"confidence"`
+	Rule         string    `json:"rule"`
+	Ruleset      string    `json:"ruleset"`
+	Ports        []string  `json:"ports"`
+	Evidence     *Evidence `json:"evidence"`
+	First        time.Time `json:"first_at"`
+	Last         time.Time `json:"last_at"`
+}
+
+// judgementColumns are the rows of a parameter $1 in JSON, in order of
+// address, so that two transactions lock in the same order.
+const judgementColumns = `json_to_recordset($1::json) as j (source inet, country text, kind text, tool text, malware text,
+	acknowledged text, attention text, confidence double precision, rule text, ruleset text, ports text[], evidence jsonb,
+	first_at timestamptz, last_at timestamptz)`
+
+// sameJudgement says that verdict v and judgement j do not differ in what
+// makes a new verdict.
+const sameJudgement = `(v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.rule, v.ruleset, v.confidence)
+	= (j.kind, j.tool, j.malware, j.acknowledged, j.attention, j.rule, j.ruleset, j.confidence)`
+
+// saveChunk is the number of judgements sent at once.
+const saveChunk = 2000
+
+// SaveVerdicts writes what the judge found of sources, which must be in order
+// of address and each there once. A source's verdict is superseded where the
+// new one differs in kind, tool, malware, acknowledgement, attention, rule,
+// rule set or confidence; otherwise only the time up to which it held moves.
+// Live cases whose sources turn out to be acknowledged are dealt with.
+//
+// version is the allowlist's, as ScannersVersion gave it before the sources
+// were judged; ErrStale if it has changed since, and nothing is written. It
+// returns the number of new verdicts.
+func (t *Tx) SaveVerdicts(ctx context.Context, list []Judgement, version int64, now time.Time) (changed int, err error) {
+	// Who changes the allowlist takes the lock alone: either it waits until we
+	// have committed and then sees our sources, or we see its new version.
+	if _, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock_shared($1, 0)`, lockScanners); err != nil {
+		return 0, fail("lock allowlist", err)
+	}
+	current, err := t.ScannersVersion(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if current != version {
+		return 0, fmt.Errorf("save verdicts: allowlist: %w", ErrStale)
+	}
+	for len(list) > 0 {
+		n := min(len(list), saveChunk)
+		k, err := t.saveVerdicts(ctx, list[:n], now)
+		if err != nil {
+			return changed, err
+		}
+		changed += k
+		list = list[n:]
+	}
+	return changed, nil
+}
+
+func (t *Tx) saveVerdicts(ctx context.Context, list []Judgement, now time.Time) (changed int, err error) {
+	rows := make([]judgementRow, len(list))
+	for i := range list {
+		v := &list[i].Verdict
+		rows[i] = judgementRow{
+			Source: v.Source.Unmap().WithZone("").String(), Country: list[i].Country, Kind: v.Kind, Tool: v.Tool, Malware: v.Malware,
+			Acknowledged: CleanLine(v.Acknowledged, 200), Attention: v.Attention, Confidence: v.Confidence, Rule: v.Rule,
+			Ruleset: v.Ruleset, Ports: v.Ports, Evidence: &v.Evidence.V, First: v.First.UTC(), Last: v.Last.UTC(),
+		}
+		if rows[i].Ports == nil {
+			rows[i].Ports = []string{}
+		}
+	}
+	text, err := JSON[[]judgementRow]{rows}.Value()
+	if err != nil {
+		return 0, err
+	}
+	if _, err = t.q.ExecContext(ctx, `insert into source as s (address, first_at, last_at, country, judged_at)
+		select j.source, j.first_at, j.last_at, j.country, $2 from `+judgementColumns+`
+		on conflict (address) do update set first_at = least(s.first_at, excluded.first_at),
+			last_at = greatest(s.last_at, excluded.last_at), country = excluded.country, judged_at = excluded.judged_at`,
+		text, now); err != nil {
+		return 0, fail("save sources", err)
+	}
+	if _, err = t.q.ExecContext(ctx, `update verdict v set superseded_at = $2 from `+judgementColumns+`
+		where v.source = j.source and v.superseded_at is null and not `+sameJudgement, text, now); err != nil {
+		return 0, fail("supersede verdicts", err)
+	}
+	if _, err = t.q.ExecContext(ctx, `update verdict v set last_at = j.last_at from `+judgementColumns+`
+		where v.source = j.source and v.superseded_at is null and j.last_at > v.last_at`, text); err != nil {
+		return 0, fail("extend verdicts", err)
+	}
+	var fresh []struct {
+		Source       Addr   `db:"source"`
+		Acknowledged string `db:"acknowledged"`
+	}
+	if err = t.q.SelectContext(ctx, &fresh, `insert into verdict (source, kind, tool, malware, acknowledged, attention, confidence,
+			rule, ruleset, ports, evidence, first_at, last_at, created_at)
+		select j.source, j.kind, j.tool, j.malware, j.acknowledged, j.attention, j.confidence, j.rule, j.ruleset, j.ports,
+			j.evidence, j.first_at, j.last_at, $2
+		from `+judgementColumns+` where not exists (
+			select 1 from verdict v where v.source = j.source and v.superseded_at is null)
+		returning source, acknowledged`, text, now); err != nil {
+		return 0, fail("insert verdicts", err)
+	}
+	var acknowledged pq.StringArray
+	for _, f := range fresh {
+		if f.Acknowledged != "" {
+			acknowledged = append(acknowledged, f.Source.String())
+		}
+	}
+	return len(fresh), t.acknowledgeCases(ctx, acknowledged, now)
+}
+
+// acknowledgeCases writes an event into the live cases of sources that turned
+// out to be acknowledged scanners. A case that holds no other source is
+// ignored, its waiting messages canceled, unless its owner was told already or
+// a source shows a contradiction: then a coordinator must look.
+func (t *Tx) acknowledgeCases(ctx context.Context, sources pq.StringArray, now time.Time) error {
+	if len(sources) == 0 {
+		return nil
+	}
+	var found []struct {
+		CaseID       int64  `db:"case_id"`
+		Source       Addr   `db:"source"`
+		Acknowledged string `db:"acknowledged"`
+	}
+	err := t.q.SelectContext(ctx, &found, `select cs.case_id, cs.source, v.acknowledged from case_source cs
+		join cases c on c.id = cs.case_id join verdict v on v.source = cs.source and v.superseded_at is null
+		where cs.source = any($1::inet[]) and c.state not in ('closed','ignored') order by cs.case_id, cs.source`, sources)
+	if err != nil {
+		return fail("find cases of acknowledged sources", err)
+	}
+	for i := 0; i < len(found); {
+		c, err := t.LockCase(ctx, found[i].CaseID)
+		if err != nil {
+			return err
+		}
+		organisation := found[i].Acknowledged
+		for ; i < len(found) && found[i].CaseID == c.ID; i++ {
+			if err := t.AddEvent(ctx, CaseEvent{CaseID: c.ID, At: now, Kind: EventAcknowledged, Actor: ActorSystem,
+				Text: found[i].Source.String() + ": " + found[i].Acknowledged}); err != nil {
+				return err
+			}
+		}
+		if !c.State.Live() {
+			continue // ended while we waited for it
+		}
+		if err := t.settleAcknowledged(ctx, &c, organisation, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tx) settleAcknowledged(ctx context.Context, c *Case, organisation string, now time.Time) error {
+	var others, contradictions int
+	if err := t.q.QueryRowxContext(ctx, `select count(*) filter (where coalesce(v.acknowledged, '') = ''),
+			count(*) filter (where v.attention <> '')
+		from case_source cs left join verdict v on v.source = cs.source and v.superseded_at is null
+		where cs.case_id = $1`, c.ID).Scan(&others, &contradictions); err != nil {
+		return fail("count sources of case", err)
+	}
+	switch {
+	case others > 0:
+		return t.touchCase(ctx, c, now)
+	case contradictions == 0 && (c.State == CaseNew || c.State == CaseOpen):
+		return t.IgnoreCase(ctx, c, ActorSystem, "acknowledged scanner: "+organisation, now)
+	}
+	return t.ChangeCase(ctx, c, CaseChange{Waiting: WaitFor(WaitingAttention),
+		Event: CaseEvent{Kind: EventAcknowledged, Actor: ActorSystem, Text: organisation}}, now)
+}
+
+// markSourcesDue makes the sources inside the prefixes due to be judged again.
+func (t *Tx) markSourcesDue(ctx context.Context, prefixes []string) error {
+	// A range, for the primary key; inet orders by address before length.
+	_, err := t.q.ExecContext(ctx, `update source s set judged_at = null
+		from (select distinct p from unnest($1::cidr[]) as p) d
+		where s.address >= network(d.p)::inet
+			and s.address <= set_masklen(broadcast(d.p)::inet, case family(d.p) when 4 then 32 else 128 end)
+			and s.judged_at is not null`, pq.StringArray(prefixes))
+	return fail("mark sources due", err)
+}
+
+// SourcesDue returns at most limit sources that are to be judged again because
+// the allowlist has changed for them, in order of address. The index
+// source_due finds them.
+func (q *Queries) SourcesDue(ctx context.Context, limit int) ([]netip.Addr, error) {
+	var rows []Addr
+	if err := q.q.SelectContext(ctx, &rows, `select address from source where judged_at is null order by address limit $1`,
+		limit); err != nil {
+		return nil, fail("find sources due", err)
+	}
+	list := make([]netip.Addr, len(rows))
+	for i, a := range rows {
+		list[i] = a.Addr
+	}
+	return list, nil
+}
+
+// OldestLast returns the time of the last packet of that source whose is
+// oldest; zero without sources.
+func (q *Queries) OldestLast(ctx context.Context, list []netip.Addr) (time.Time, error) {
+	var t *time.Time
+	err := q.q.GetContext(ctx, &t, `select min(last_at) from source where address = any($1::inet[])`, addrTexts(list))
+	if err != nil || t == nil {
+		return time.Time{}, fail("oldest last packet", err)
+	}
+	return t.UTC(), nil
+}
+
+// SettleSources records that the sources were looked at, though there was
+// nothing left of them to judge.
+func (q *Queries) SettleSources(ctx context.Context, list []netip.Addr, now time.Time) error {
+	_, err := q.q.ExecContext(ctx, `update source set judged_at = $2 where address = any($1::inet[]) and judged_at is null`,
+		addrTexts(list), now)
+	return fail("settle sources", err)
+}
+
+// ObservationsOf is ObservationsOfSources for sources that are named.
+func (d *DB) ObservationsOf(ctx context.Context, sources []netip.Addr, since time.Time,
+	yield func(sensor string, o *Observation) error) error {
+	if len(sources) == 0 {
+		return nil
+	}
+	return d.InTx(ctx, func(t *Tx) error {
+		scanner, err := t.newObservationScanner(ctx)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		rows, err := t.tx.QueryContext(ctx, `select `+observationRow+` from unnest($1::inet[]) as w (source)
+			join observation o on o.source = w.source
+			where o.window_start >= $2 order by o.source, o.window_start, o.batch_id`, addrTexts(sources), since.UTC())
+		if err != nil {
+			return fail("observations of addresses", err)
+		}
+		defer rows.Close()
+		var o Observation
+		for rows.Next() {
+			sensor, err := scanner.scan(rows, &o)
+			if err == nil {
+				err = yield(sensor, &o)
+			}
+			if err != nil {
+				cancel()
+				return err
+			}
+		}
+		return fail("observations of addresses", rows.Err())
+	})
+}
+
+func addrTexts(list []netip.Addr) pq.StringArray {
+	texts := make(pq.StringArray, len(list))
+	for i, a := range list {
+		texts[i] = a.Unmap().WithZone("").String()
+	}
+	return texts
+}
