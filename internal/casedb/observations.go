@@ -3,7 +3,6 @@ package casedb
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"time"
@@ -27,7 +26,7 @@ type observationScanner struct {
 	packets, bytes                   int64
 
 	lastSource string // the text that the observation's Source was parsed from
-	counts     map[Mark]uint64
+	arena      []byte // options and payloads of the samples
 	classes    map[string]Class
 }
 
@@ -38,7 +37,6 @@ func (q *Queries) newObservationScanner(ctx context.Context) (*observationScanne
 	}
 	s := &observationScanner{
 		sensors: make(map[int64]string, len(sensors)),
-		counts:  make(map[Mark]uint64),
 		classes: make(map[string]Class),
 	}
 	for _, n := range sensors {
@@ -82,27 +80,20 @@ func (s *observationScanner) scan(rows *sql.Rows, o *Observation) (sensor string
 }
 
 // decode reads the JSON columns.
-func (s *observationScanner) decode(o *Observation) error {
-	o.Marks, o.Fingerprints, o.Samples = o.Marks[:0], o.Fingerprints[:0], o.Samples[:0]
+func (s *observationScanner) decode(o *Observation) (err error) {
+	o.Marks, o.Fingerprints, o.Samples, s.arena = o.Marks[:0], o.Fingerprints[:0], o.Samples[:0], s.arena[:0]
 	if len(s.marks) > 0 {
-		clear(s.counts)
-		if err := json.Unmarshal(s.marks, &s.counts); err != nil {
+		if o.Marks, err = decodeMarks(s.marks, o.Marks); err != nil {
 			return fmt.Errorf("marks: %w", err)
-		}
-		for _, m := range Marks {
-			if n, ok := s.counts[m]; ok {
-				o.Marks = append(o.Marks, MarkCount{Mark: m, Packets: n})
-			}
 		}
 	}
 	if len(s.fingerprints) > 0 {
-		if err := json.Unmarshal(s.fingerprints, &o.Fingerprints); err != nil {
+		if o.Fingerprints, err = decodeFingerprints(s.fingerprints, o.Fingerprints); err != nil {
 			return fmt.Errorf("fingerprints: %w", err)
 		}
 	}
 	if len(s.samples) > 0 {
-		clear(o.Samples[:cap(o.Samples)]) // the decoder leaves what a key does not name
-		if err := json.Unmarshal(s.samples, &o.Samples); err != nil {
+		if o.Samples, s.arena, err = decodeSamples(s.samples, o.Samples, s.arena); err != nil {
 			return fmt.Errorf("samples: %w", err)
 		}
 		for i := range o.Samples {
@@ -123,6 +114,13 @@ func parseAddr(s string) (netip.Addr, error) {
 // one source follow each other, the oldest first, so that one profile can be
 // made at a time. The observation is used again after yield returns. An error
 // of yield ends it and comes back.
+//
+// The plan, on a day of 1.2 million observations of 200,000 sources: wanted by
+// a parallel scan of the batches' partitions only; then, for the sources of
+// one window, a nested loop over the partitions' index on source and a sort of
+// what it finds, and for those of the whole day a merge join that reads the
+// index in order, sorting within each source only. Without statistics (just
+// after an import) a sequential scan and an external sort, in the same time.
 func (d *DB) ObservationsOfSources(ctx context.Context, batchIDs []int64, since time.Time,
 	yield func(sensor string, o *Observation) error) error {
 	if len(batchIDs) == 0 {
@@ -139,7 +137,8 @@ func (d *DB) ObservationsOfSources(ctx context.Context, batchIDs []int64, since 
 			pq.Int64Array(batchIDs)); err != nil {
 			return fail("windows of batches", err)
 		}
-		if _, err := t.q.ExecContext(ctx, `set local work_mem = '64MB'`); err != nil {
+		// The sort is the costly part, and compiling the plan gains nothing.
+		if _, err := t.q.ExecContext(ctx, `set local work_mem = '64MB'; set local jit = off`); err != nil {
 			return fail("set work_mem", err)
 		}
 		// Ending early must end the query too, else the driver reads it to its
@@ -214,7 +213,7 @@ func (q *Queries) SourceObservations(ctx context.Context, source Addr, before *O
 	var list []StoredObservation
 	for rows.Next() {
 		var o StoredObservation
-		o.Source = source.Unmap()
+		scanner.arena = nil // the samples are kept
 		if o.Sensor, err = scanner.scan(rows.Rows, &o.Observation); err != nil {
 			return nil, err
 		}
