@@ -1,9 +1,14 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,7 +38,9 @@ func NewCluster(t testing.TB) *Cluster {
 	}
 	config := throwawayConfig(dir)
 	config.Database = localpg.DefaultDatabase
+	// What is committed must survive the server's death, but not the machine's.
 	config.Throwaway = false
+	config.Settings["fsync"] = "off"
 	config.KeepDown = true
 	c := &Cluster{t: t, config: config}
 	t.Cleanup(func() {
@@ -93,18 +100,69 @@ func (c *Cluster) Kill() {
 	}
 }
 
+// kill ends the server and all its processes: one that serves a connection would otherwise answer for a moment
+// after the server's death.
 func kill(c *localpg.Cluster) error {
 	pid := c.PID()
 	if pid == 0 {
-		return fmt.Errorf("the server is down already")
+		return errors.New("the server is down already")
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	// Stopped, it has no further children while we look for those it has.
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("kill the test server: %w", err)
 	}
-	for deadline := time.Now().Add(patience); c.PID() == pid; time.Sleep(time.Millisecond) {
+	children, err := childrenOf(pid)
+	if err != nil {
+		return fmt.Errorf("kill the test server: %w", err)
+	}
+	for _, p := range append([]int{pid}, children...) {
+		if err := syscall.Kill(p, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill the test server: %w", err)
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for c.PID() == pid || slices.ContainsFunc(children, isAlive) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the test server %d survives SIGKILL", pid)
 		}
+		time.Sleep(time.Millisecond)
 	}
 	return nil
+}
+
+// processStatus returns a process's state and parent.
+func processStatus(pid int) (state string, parent int, err error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return "", 0, err
+	}
+	// The name in brackets may hold anything; the fields follow its last bracket.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 2 {
+		return "", 0, fmt.Errorf("process %d: unknown status %q", pid, text)
+	}
+	parent, err = strconv.Atoi(fields[1])
+	return fields[0], parent, err
+}
+
+func childrenOf(pid int) (children []int, err error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if _, parent, err := processStatus(child); err == nil && parent == pid {
+			children = append(children, child)
+		}
+	}
+	return children, nil
+}
+
+func isAlive(pid int) bool {
+	state, _, err := processStatus(pid)
+	return err == nil && state != "Z" && state != "X"
 }
