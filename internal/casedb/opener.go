@@ -30,11 +30,12 @@ type Candidate struct {
 }
 
 // candidateFrom finds the sources through the index verdict_kind: judged to be
-// of the kind, without a contradiction, seen lately, in a known and current
+// of the kind, without a contradiction and on more than a weak sign, seen lately, in a known and current
 // network of the constituency, and in no case that speaks for them. A closed
 // case speaks until the source is seen again.
 const candidateFrom = ` from verdict v join source s on s.address = v.source join network n on n.id = s.network_id
 	where v.superseded_at is null and v.kind = $1 and v.attention = '' and v.last_at >= $2
+	and v.acknowledged = '' and not coalesce((v.evidence->>'weak')::boolean, false)
 	and n.superseded_at is null and n.expires_at > $3
 	and (n.country = any($4::text[]) or v.source <<= any($5::inet[]))
 	and not exists (select 1 from case_source cs join cases c on c.id = cs.case_id where cs.source = v.source
@@ -74,6 +75,7 @@ func (q *Queries) SourcesWithoutNetwork(ctx context.Context, f CandidateFilter, 
 	var rows []Addr
 	err := q.q.SelectContext(ctx, &rows, `select v.source from verdict v join source s on s.address = v.source
 		where v.superseded_at is null and v.kind = $1 and v.attention = '' and v.last_at >= $2
+		and v.acknowledged = '' and not coalesce((v.evidence->>'weak')::boolean, false)
 		and (s.country !~ '^[A-Z]{2}$' or s.country = 'ZZ' or s.country = any($4::text[]) or v.source <<= any($5::inet[]))
 		and not exists (select 1 from network n where n.id = s.network_id and n.superseded_at is null and n.expires_at > $3)
 		and not exists (select 1 from owner_lookup l where l.address = v.source and (l.state = 'due'
