@@ -51,16 +51,16 @@ func (d *decoder) decode(link uint32, b []byte, base uint32, p *packet) skip {
 	return skipNone
 }
 
-// fast4 parses a whole, unfragmented IPv4 packet of TCP, UDP or ICMP without
-// IP options. False means that p is unfinished and general must look.
+// fast4 parses a whole, unfragmented IPv4 packet of TCP, UDP or ICMP. False means that p is unfinished and general must look.
 func (d *decoder) fast4(ip []byte, start uint32, p *packet) bool {
 	be := binary.BigEndian
-	if len(ip) < 28 || ip[0] != 0x45 {
+	if len(ip) < 28 || ip[0]>>4 != 4 {
 		return false
 	}
+	header := int(ip[0]&15) * 4
 	total := int(be.Uint16(ip[2:]))
 	frag := be.Uint16(ip[6:])
-	if total > len(ip) || total < 28 || frag&0x3fff != 0 {
+	if total > len(ip) || header < 20 || total < header+8 || frag&0x3fff != 0 {
 		return false
 	}
 	p.ipLen = uint32(total)
@@ -72,7 +72,7 @@ func (d *decoder) fast4(ip []byte, start uint32, p *packet) bool {
 	if frag&0x4000 != 0 {
 		p.bits = bitDF
 	}
-	return fastTransport(ip[20:total], start+20, p)
+	return fastTransport(ip[header:total], start+uint32(header), p)
 }
 
 // fast6 does the same for IPv6 without extension headers.

@@ -150,7 +150,7 @@ func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more
 	}
 	switch {
 	case p.proto == protoTCP:
-		if d.tcp.DecodeFromBytes(t, gopacket.NilDecodeFeedback) == nil {
+		if len(t) >= 20 && d.tcp.DecodeFromBytes(t, gopacket.NilDecodeFeedback) == nil {
 			header := len(d.tcp.Contents)
 			p.seq, p.ack, p.win = d.tcp.Seq, d.tcp.Ack, d.tcp.Window
 			p.flags = t[13]
@@ -176,16 +176,19 @@ func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more
 		if len(t) >= 16 {
 			p.win = be.Uint16(t[14:])
 		}
-		var options []byte
-		end := min(20, len(t))
+		var options, payload []byte
+		end, sent := min(20, len(t)), 0
 		if header > 20 && len(t) > 20 {
 			end = min(header, len(t))
 			options = t[20:end]
 		}
+		if header >= 20 && header <= len(t) {
+			payload, sent = t[header:], dataLen(p, off-start, header)
+		}
 		p.pay = off + uint32(end)
-		finishTCP(p, be.Uint16(t), be.Uint16(t[2:]), header, options, nil, 0)
+		finishTCP(p, be.Uint16(t), be.Uint16(t[2:]), header, options, payload, sent)
 	case p.proto == protoUDP:
-		if d.udp.DecodeFromBytes(t, gopacket.NilDecodeFeedback) == nil {
+		if len(t) >= 8 && d.udp.DecodeFromBytes(t, gopacket.NilDecodeFeedback) == nil {
 			p.pay = off + 8
 			finishUDP(p, uint16(d.udp.SrcPort), uint16(d.udp.DstPort), int(d.udp.Length), d.udp.Payload)
 			return
