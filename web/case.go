@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"time"
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
@@ -33,6 +34,10 @@ type casePage struct {
 	Answers    []casedb.Inbound // mails by people that can be answered, newest first
 	Form       form
 	Live       bool
+	// Alternatives are the contacts the case does not write to.
+	Alternatives []casedb.Contact
+	// OtherMails are the messages of the case beside Letter.
+	OtherMails []casedb.Message
 	CanSend    bool // a new notification may be written
 }
 
@@ -49,7 +54,7 @@ type letter struct {
 // sourceRow is a source of a case with its verdict in words.
 type sourceRow struct {
 	casedb.CaseSourceRow
-	Words string
+	Words words
 }
 
 // form is what a user typed into a form that could not be carried out. The
@@ -109,9 +114,17 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 			data.Answers = append(data.Answers, in)
 		}
 	}
-	s.loadLetter(ctx, &data)
+	s.loadLetter(ctx, &data, v.now)
+	for _, k := range data.Contacts {
+		if data.Contact == nil || k.ID != data.Contact.ID {
+			data.Alternatives = append(data.Alternatives, k)
+		}
+	}
 	data.CanSend = data.Live && data.Contact != nil && data.Contact.Email != "" && data.Contact.RetiredAt == nil
 	for _, m := range data.Messages {
+		if data.Letter == nil || data.Letter.ID != m.ID {
+			data.OtherMails = append(data.OtherMails, m)
+		}
 		if m.Purpose == casedb.PurposeNotification && (m.State == casedb.MessageHeld || m.State == casedb.MessageQueued) {
 			data.CanSend = false
 		}
@@ -133,14 +146,14 @@ func (s *Server) loadSources(ctx context.Context, r *http.Request, p *locale.Pri
 		data.NextRows = path + "?sources=" + url.QueryEscape(rows[sourcesSize-1].Source.String()) + "#sources"
 	}
 	for _, row := range rows {
-		data.SourceRows = append(data.SourceRows, sourceRow{CaseSourceRow: row, Words: explainVerdict(p, row.Verdict)})
+		data.SourceRows = append(data.SourceRows, sourceRow{CaseSourceRow: row, Words: verdictWords(p, &row.Verdict)})
 	}
 	return nil
 }
 
 // loadLetter finds the notification that matters now: the one under way, else
 // the newest that was not canceled, with its text.
-func (s *Server) loadLetter(ctx context.Context, data *casePage) {
+func (s *Server) loadLetter(ctx context.Context, data *casePage, now time.Time) {
 	var chosen *casedb.Message
 	for i := range data.Messages {
 		m := &data.Messages[i]
@@ -160,13 +173,13 @@ func (s *Server) loadLetter(ctx context.Context, data *casePage) {
 	}
 	l := &letter{Message: *chosen, Mail: Mail{To: chosen.Recipient, Subject: chosen.Subject, Body: chosen.Body}}
 	l.MayEdit = (l.State == casedb.MessageHeld || l.State == casedb.MessageQueued) && l.Message.Attempts == 0
-	if s.cfg.Compose != nil && (l.State == casedb.MessageHeld || l.State == casedb.MessageQueued || l.Mail.Body == "") {
-		mail, err := s.cfg.Compose(ctx, *chosen)
+	if s.cfg.Composer != nil {
+		mail, err := s.compose(ctx, chosen.ID, now)
 		if err != nil {
 			l.Failed = true
 			s.log.ErrorContext(ctx, "mail cannot be composed", "case", data.Case.Number, "message", chosen.ID, "err", err)
 		} else {
-			l.Mail, l.Composed = mail, true
+			l.Mail, l.Composed = mail, l.MayEdit
 		}
 	}
 	for _, a := range data.CasePage.Attempts {
@@ -175,6 +188,20 @@ func (s *Server) loadLetter(ctx context.Context, data *casePage) {
 		}
 	}
 	data.Letter = l
+}
+
+// compose gives the mail of a message: as it would go out now, or as it went
+// out.
+func (s *Server) compose(ctx context.Context, id int64, now time.Time) (Mail, error) {
+	m, err := s.db.Message(ctx, id)
+	if err != nil {
+		return Mail{}, err
+	}
+	draft, err := s.cfg.Composer.Preview(ctx, s.db, m, now)
+	if err != nil {
+		return Mail{}, err
+	}
+	return draftMail(draft), nil
 }
 
 // caseForm is what every change of a case begins with: its number and the

@@ -30,7 +30,7 @@ const (
 	chartWidth  = 900
 	chartHeight = 190
 	chartLeft   = 54
-	chartRight  = 12
+	chartRight  = 46
 	chartTop    = 26
 	chartBottom = 26
 )
@@ -117,32 +117,53 @@ func (c Chart) SVG(p *locale.Printer) template.HTML {
 			num(x(h.At)), num(min(y(h.Packets), y(0)-1)), num(bar), num(max(y(0)-y(h.Packets), 1)),
 			esc(p.Time(h.At)), numberText(h.Packets))
 	}
+	free := 0.0 // where the next sign has room
 	for _, m := range c.Marks {
-		c.mark(&b, p, m, min(max(x(m.At), chartLeft), float64(chartWidth-chartRight)))
+		at := min(max(x(m.At), chartLeft), float64(chartWidth-chartRight))
+		sign := max(at-6, free)
+		free = sign + 15
+		c.mark(&b, p, m, at, sign)
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
 }
 
-// mark draws a moment: a line with a sign on top, and its words as title. Sign
-// and line differ by kind, not colour alone.
-func (c Chart) mark(b *strings.Builder, p *locale.Printer, m casedb.PageMark, at float64) {
-	class, sign, dash := "mark", "●", ""
-	switch m.Kind {
-	case casedb.EventSent:
-		class, sign = "mark mark-sent", "✉"
-	case casedb.EventReply, casedb.EventAutoReply:
-		class, sign, dash = "mark mark-reply", "↩", ` stroke-dasharray="4 2"`
-	case casedb.EventBounce:
-		class, sign, dash = "mark mark-bounce", "✕", ` stroke-dasharray="2 2"`
-	case casedb.EventOpened:
-		class, sign, dash = "mark mark-opened", "○", ` stroke-dasharray="1 3"`
-	case casedb.EventClosed:
-		class, sign, dash = "mark mark-closed", "■", ` stroke-dasharray="6 2"`
+// markSign is how a kind of moment is drawn: sign and line differ by kind, not
+// by colour alone. The sign fills a square of 12 by 12.
+type markSign struct{ class, path, dash string }
+
+func signOf(kind casedb.EventKind) markSign {
+	switch kind {
+	case casedb.EventSent: // an envelope
+		return markSign{"mark mark-sent", "M0 2h12v8.5H0zM0 2l6 5 6-5", ""}
+	case casedb.EventReply, casedb.EventAutoReply: // an arrow back
+		return markSign{"mark mark-reply", "M5 1L1 5l4 4M1 5h7a3 3 0 0 1 3 3v3", "4 2"}
+	case casedb.EventBounce: // a cross
+		return markSign{"mark mark-bounce", "M1.5 1.5l9 9M10.5 1.5l-9 9", "2 2"}
+	case casedb.EventClosed: // a square
+		return markSign{"mark mark-closed", "M2 2h8v8H2z", "6 2"}
 	}
-	fmt.Fprintf(b, `<g class="%s" stroke="#b3541e" fill="#b3541e"><title>%s: %s</title><line%s x1="%s" x2="%s" y1="%d" y2="%d"/><text stroke="none" text-anchor="middle" x="%s" y="%d" font-size="14">%s</text></g>`,
-		class, template.HTMLEscapeString(p.Time(m.At)), template.HTMLEscapeString(p.T("event."+string(m.Kind))), dash,
-		num(at), num(at), chartTop-6, chartHeight-chartBottom, num(at), chartTop-11, sign)
+	return markSign{"mark mark-opened", "M6 1.5a4.5 4.5 0 1 0 .01 0z", "1 3"}
+}
+
+// signHTML draws a sign for the legend.
+func signHTML(kind casedb.EventKind) template.HTML {
+	sign := signOf(kind)
+	return template.HTML(`<svg class="chart-sign" width="12" height="12" viewBox="0 0 12 12" aria-hidden="true"><path class="` + sign.class +
+		`" fill="none" stroke="#b3541e" stroke-width="1.5" d="` + sign.path + `"/></svg>`)
+}
+
+// mark draws a moment: a line at its place, and its sign on top, from x on,
+// with its words as title.
+func (c Chart) mark(b *strings.Builder, p *locale.Printer, m casedb.PageMark, at, sign float64) {
+	s := signOf(m.Kind)
+	dash := ""
+	if s.dash != "" {
+		dash = ` stroke-dasharray="` + s.dash + `"`
+	}
+	fmt.Fprintf(b, `<g class="%s" stroke="#b3541e" stroke-width="1.5" fill="none"><title>%s: %s</title><line%s x1="%s" x2="%s" y1="%d" y2="%d"/><path transform="translate(%s 4)" d="%s"/></g>`,
+		s.class, template.HTMLEscapeString(p.Time(m.At)), template.HTMLEscapeString(p.T("event."+string(m.Kind))), dash,
+		num(at), num(at), chartTop-6, chartHeight-chartBottom, num(sign), s.path)
 }
 
 // num writes a coordinate.

@@ -4,17 +4,27 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 	"teiten/internal/locale"
 )
 
-// shortVerdict says what a verdict says in one sentence.
-func shortVerdict(p *locale.Printer, v casedb.Verdict) string {
+// words is a verdict as a person would say it.
+type words struct {
+	Short string // what the source is, and how many packets say so
+	Long  string // why, in a paragraph
+}
+
+func verdictWords(p *locale.Printer, v *casedb.Verdict) words {
+	return words{Short: shortVerdict(p, v), Long: explain.Verdict(v, p.Lang())}
+}
+
+// shortVerdict says what a verdict says in one line.
+func shortVerdict(p *locale.Printer, v *casedb.Verdict) string {
 	text := kindName(p, v.Kind, v.Malware, v.Tool)
 	if v.Acknowledged != "" {
 		text += " – " + p.T("verdict.acknowledged", v.Acknowledged)
 	}
-	e := v.Evidence.V
-	if e.Of > 0 {
+	if e := v.Evidence.V; e.Of > 0 {
 		text += ": " + p.T("verdict.hits", numberText(e.Hits), numberText(e.Of))
 	}
 	if len(v.Ports) > 0 {

@@ -3,44 +3,90 @@ package web
 import (
 	"fmt"
 	"html/template"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 	"teiten/internal/locale"
 )
 
 // functions are what templates of one language can call.
 func functions(p *locale.Printer, a *assets) template.FuncMap {
 	return template.FuncMap{
-		"t":      p.T,
-		"n":      p.N,
-		"asset":  a.url,
-		"time":   func(t any) template.HTML { return timeHTML(p, t) },
-		"count":  countText,
-		"number": numberText,
-		"dict":   dict,
-		"pair":   func(a, b any) []any { return []any{a, b} },
-		"str":    func(v any) string { return fmt.Sprint(v) },
-		"join":   func(v []string, sep string) string { return strings.Join(v, sep) },
-		"pct":    func(f float64) string { return strconv.Itoa(int(f*100+0.5)) + "%" },
-		"path":   url.PathEscape,
-		"bytes":  bytesText,
-		"lines":  func(s string) int { return min(30, max(6, strings.Count(s, "\n")+2)) },
-		"other": func(key, value string) string {
-			// A text for a value from the database that may be newer than this program.
-			if value == "" {
-				return ""
-			}
-			if p.Has(key + "." + value) {
-				return p.T(key + "." + value)
-			}
-			return value
-		},
-		"kindname": func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
+		"t":         p.T,
+		"n":         p.N,
+		"asset":     a.url,
+		"time":      func(t any) template.HTML { return timeHTML(p, t) },
+		"count":     countText,
+		"number":    numberText,
+		"dict":      dict,
+		"str":       text,
+		"int":       func(n uint64) int { return int(min(n, math.MaxInt32)) },
+		"port":      portName,
+		"sign":      func(kind string) template.HTML { return signHTML(casedb.EventKind(kind)) },
+		"pct":       func(f float64) string { return strconv.Itoa(int(f*100+0.5)) + "%" },
+		"path":      url.PathEscape,
+		"bytes":     bytesText,
+		"lines":     func(s string) int { return min(30, max(6, strings.Count(s, "\n")+2)) },
+		"other":     func(key, value string) string { return otherText(p, key, value) },
+		"actor":     func(actor string) string { return actorText(p, actor) },
+		"ruletitle": func(rule string) string { return explain.RuleTitle(rule, p.Lang()) },
+		"attention": func(code string) string { return explain.Attention(code, p.Lang()) },
+		"kindname":  func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
 	}
+}
+
+// otherText is the catalogue's line for a value that need not have one: a
+// reason or a name that other parts of the program may add to.
+func otherText(p *locale.Printer, key, value string) string {
+	if p.Has(key + "." + value) {
+		return p.T(key + "." + value)
+	}
+	// "reason: details" has a line for the reason.
+	if first, rest, ok := strings.Cut(value, ": "); ok && p.Has(key+"."+first) {
+		return p.T(key+"."+first) + ": " + rest
+	}
+	return value
+}
+
+// actorText names who or what caused an event.
+func actorText(p *locale.Printer, actor string) string {
+	if rule, ok := strings.CutPrefix(actor, "rule "); ok {
+		return p.T("actor.rule", explain.RuleTitle(rule, p.Lang()))
+	}
+	return actor
+}
+
+// text writes a value; what a pointer points to.
+func text(v any) string {
+	if b, ok := v.(*bool); ok && b != nil {
+		return strconv.FormatBool(*b)
+	}
+	return fmt.Sprint(v)
+}
+
+// portName writes the port of an observation as people do: 445/TCP.
+func portName(proto uint8, port uint16, class casedb.Class) string {
+	switch proto {
+	case 6:
+		return fmt.Sprintf("%d/TCP", port)
+	case 17:
+		return fmt.Sprintf("%d/UDP", port)
+	case 1, 58:
+		name := "ICMP"
+		if proto == 58 {
+			name = "ICMPv6"
+		}
+		if class == casedb.ClassICMPUnreach {
+			return fmt.Sprintf("%d (%s)", port, name)
+		}
+		return fmt.Sprintf("%s %d/%d", name, port>>8, port&255)
+	}
+	return fmt.Sprintf("IP %d", proto)
 }
 
 // timeHTML shows a time in the language's zone, with UTC as its title; nothing

@@ -13,7 +13,9 @@ import (
 type limits struct {
 	loginAddress *limiter // tries to log in from one address
 	loginAccount *limiter // tries to log in to one account
-	register     *limiter // registrations and confirmations from one address
+	register     *limiter // registrations from one address
+	registerMail *limiter // registrations with one mail address
+	confirm      *limiter // confirmations from one address
 	registerAll  *rate.Limiter
 }
 
@@ -22,6 +24,8 @@ func newLimits() *limits {
 		loginAddress: newLimiter(rate.Every(10*time.Second), 20),
 		loginAccount: newLimiter(rate.Every(15*time.Second), 20),
 		register:     newLimiter(rate.Every(time.Minute), 10),
+		registerMail: newLimiter(rate.Every(time.Hour), 3),
+		confirm:      newLimiter(rate.Every(2*time.Second), 60),
 		registerAll:  rate.NewLimiter(rate.Every(2*time.Second), 60),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jhillyerd/enmime/v2"
 
 	"teiten/internal/casedb"
+	"teiten/notify"
 )
 
 // The bounds of what a mail page shows.
@@ -20,6 +21,33 @@ const (
 	maxAttachmentText = 20_000
 	maxAttachments    = 20
 )
+
+// Mail is a message as its reader will see it.
+type Mail struct {
+	From        string
+	To          string
+	Subject     string
+	Body        string
+	Attachments []Attachment
+}
+
+// Attachment is a part of a mail beside its text.
+type Attachment struct {
+	Name      string
+	Type      string
+	SizeBytes int
+	Text      string // its beginning, for text parts
+}
+
+// draftMail is a composed mail as a page shows it.
+func draftMail(d notify.Draft) Mail {
+	m := Mail{From: d.From, To: d.To, Subject: d.Subject, Body: d.Body}
+	if d.CSVName != "" {
+		m.Attachments = []Attachment{{Name: d.CSVName, Type: "text/csv", SizeBytes: len(d.CSV),
+			Text: casedb.Clean(string(d.CSV[:min(len(d.CSV), maxAttachmentText)]), maxAttachmentText)}}
+	}
+	return m
+}
 
 // readMail gives the parts of a raw mail that a page shows: some headers, the
 // plain text and the beginning of text attachments. HTML is never shown.

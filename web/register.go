@@ -59,6 +59,9 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request, v *visit) erro
 		data.Form.Error = "invalid.form"
 		return s.render(w, r, v, http.StatusUnprocessableEntity, "register", data)
 	}
+	if !s.limits.registerMail.allow(strings.ToLower(reg.Email), v.now) {
+		return errBusy
+	}
 	for _, p := range prefixes {
 		reg.Prefixes = append(reg.Prefixes, p.String())
 	}

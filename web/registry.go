@@ -3,43 +3,262 @@ package web
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
+	"time"
 
 	"teiten/internal/casedb"
+	"teiten/notify"
 )
 
-var errNotThere = errors.New("registrations are not there")
-
+// createRegistration writes the request and the mail with its link in one
+// transaction.
 func (s *Server) createRegistration(ctx context.Context, reg casedb.Registration, token string) error {
-	return errNotThere
+	subject, body, err := s.cfg.Composer.Confirmation(reg.Language, notify.Registration{Organisation: reg.Organisation,
+		Prefixes: reg.Prefixes, Link: s.cfg.BaseURL + confirmPath + token, Valid: confirmWithin})
+	if err != nil {
+		return err
+	}
+	return s.db.InTx(ctx, func(tx *casedb.Tx) error {
+		created, err := tx.CreateRegistration(ctx, reg)
+		if err != nil {
+			return err
+		}
+		return s.mailResearcher(ctx, tx, created, casedb.PurposeConfirmation, subject, body, "teiten", reg.CreatedAt)
+	})
 }
 
+// mailResearcher writes a mail about a registration, due at once.
+func (s *Server) mailResearcher(ctx context.Context, tx *casedb.Tx, reg casedb.Registration, purpose casedb.Purpose,
+	subject, body, by string, now time.Time) error {
+	m := casedb.Message{RegistrationID: &reg.ID, Purpose: purpose, State: casedb.MessageQueued, Reason: string(purpose),
+		Recipient: reg.Email, Language: reg.Language, Subject: subject, Body: body, NextAttemptAt: &now, CreatedAt: now}
+	m.HeaderID, m.Token = casedb.NewIdentity(s.cfg.MailDomain)
+	_, err := tx.InsertMessage(ctx, m, by)
+	return err
+}
+
+// confirmData finds the request that a mailed link belongs to.
 func (s *Server) confirmData(r *http.Request, v *visit) (confirmPage, error) {
-	token := r.PathValue("token")
-	data := confirmPage{Token: token, Dead: true}
-	if !tokenPattern.MatchString(token) {
+	data := confirmPage{Token: r.PathValue("token"), Dead: true}
+	if s.cfg.Registration.Closed || !tokenPattern.MatchString(data.Token) {
 		return data, nil
 	}
-	sum := sha256.Sum256([]byte(token))
-	_ = sum
+	if !s.limits.confirm.allow(addressKey(s.clientAddr(r)), v.now) {
+		return data, errBusy
+	}
+	sum := sha256.Sum256([]byte(data.Token))
+	reg, err := s.db.RegistrationByDigest(r.Context(), sum[:])
+	if errors.Is(err, casedb.ErrNotFound) {
+		return data, nil
+	}
+	if err != nil {
+		return data, err
+	}
+	data.Registration = reg
+	data.Done = reg.State != casedb.RegistrationUnconfirmed
+	data.Dead = !data.Done && !v.now.Before(reg.ConfirmUntil)
 	return data, nil
 }
 
-func (s *Server) confirm(w http.ResponseWriter, r *http.Request, v *visit) error { return errNotThere }
+// confirm takes the press of the button: the mail address works, so the
+// request goes to the coordinators.
+func (s *Server) confirm(w http.ResponseWriter, r *http.Request, v *visit) error {
+	data, err := s.confirmData(r, v)
+	if err != nil {
+		return err
+	}
+	if data.Dead {
+		return s.render(w, r, v, http.StatusNotFound, "confirm", data)
+	}
+	sum := sha256.Sum256([]byte(data.Token))
+	if _, err := s.db.ConfirmRegistration(r.Context(), sum[:], v.now); err != nil && !errors.Is(err, casedb.ErrState) {
+		return err
+	}
+	return s.redirect(w, r, confirmPath+data.Token, "")
+}
+
+// scannersPage is the data of views public and scanners.
+type scannersPage struct {
+	Scanners []casedb.Scanner
+	Next     string
+}
+
+func (s *Server) scannerList(r *http.Request, f casedb.ScannerFilter, path string) (scannersPage, error) {
+	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
+	list, more, err := s.db.ListScanners(r.Context(), f, max(after, 0), pageSize)
+	data := scannersPage{Scanners: list}
+	if more && len(list) > 0 {
+		data.Next = path + "?after=" + strconv.FormatInt(list[len(list)-1].ID, 10)
+	}
+	return data, err
+}
+
+// publicScanners shows everybody who registered as an acknowledged scanner.
 func (s *Server) publicScanners(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return errNotThere
+	data, err := s.scannerList(r, casedb.ScannerFilter{List: casedb.ListRegistration, At: v.now}, "/public/scanners")
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, v, http.StatusOK, "public", data)
 }
+
+// publicScanner is an entry of /public/scanners.json.
+type publicScanner struct {
+	Organisation string     `json:"organisation"`
+	Prefix       string     `json:"prefix"`
+	Purpose      string     `json:"purpose"`
+	URL          string     `json:"url,omitempty"`
+	ValidFrom    *time.Time `json:"valid_from,omitempty"`
+	ValidTo      *time.Time `json:"valid_to,omitempty"`
+}
+
+// maxPublic bounds how many entries are published at once.
+const maxPublic = 10_000
+
+// publicScannersJSON is publicScanners for programs: {"scanners": [...]}.
 func (s *Server) publicScannersJSON(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return errNotThere
+	list, more, err := s.db.ListScanners(r.Context(), casedb.ScannerFilter{List: casedb.ListRegistration, At: v.now}, 0, maxPublic)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Scanners  []publicScanner `json:"scanners"`
+		Truncated bool            `json:"truncated,omitempty"`
+	}{Scanners: make([]publicScanner, 0, len(list)), Truncated: more}
+	for _, e := range list {
+		out.Scanners = append(out.Scanners, publicScanner{Organisation: e.Organisation, Prefix: e.Prefix.String(), Purpose: e.Purpose,
+			URL: e.URL, ValidFrom: utc(e.ValidFrom), ValidTo: utc(e.ValidTo)})
+	}
+	b, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	_, _ = w.Write(append(b, '\n')) // a reader who went away is no error
+	return nil
 }
-func (s *Server) scanners(w http.ResponseWriter, r *http.Request, v *visit) error { return errNotThere }
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+// scanners shows the whole allowlist.
+func (s *Server) scanners(w http.ResponseWriter, r *http.Request, v *visit) error {
+	data, err := s.scannerList(r, casedb.ScannerFilter{}, "/scanners")
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, v, http.StatusOK, "scanners", data)
+}
+
+// registrationsPage is the data of view registrations.
+type registrationsPage struct {
+	State  casedb.RegistrationState
+	States []casedb.RegistrationState
+	Rows   []casedb.Registration
+	Next   string
+}
+
+// registrationPage is the data of view registration.
+type registrationPage struct {
+	Registration casedb.Registration
+	Form         form
+}
+
+// registrations lists the requests in a state, those that wait for a decision
+// unless asked otherwise.
 func (s *Server) registrations(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return errNotThere
+	q := r.URL.Query()
+	data := registrationsPage{State: casedb.RegistrationPending, States: []casedb.RegistrationState{casedb.RegistrationPending,
+		casedb.RegistrationUnconfirmed, casedb.RegistrationAccepted, casedb.RegistrationRejected}}
+	for _, state := range data.States {
+		if q.Get("state") == string(state) {
+			data.State = state
+		}
+	}
+	after, _ := strconv.ParseInt(q.Get("after"), 10, 64)
+	rows, more, err := s.db.ListRegistrations(r.Context(), data.State, max(after, 0), pageSize)
+	if err != nil {
+		return err
+	}
+	data.Rows = rows
+	if more && len(rows) > 0 {
+		data.Next = "/registrations?state=" + string(data.State) + "&after=" + strconv.FormatInt(rows[len(rows)-1].ID, 10)
+	}
+	return s.render(w, r, v, http.StatusOK, "registrations", data)
 }
+
+// registration shows one request.
 func (s *Server) registration(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return errNotThere
+	return s.renderRegistration(w, r, v, http.StatusOK, form{})
 }
+
+func (s *Server) renderRegistration(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return casedb.ErrNotFound
+	}
+	reg, err := s.db.Registration(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, v, status, "registration", registrationPage{Registration: reg, Form: f})
+}
+
+// decideRegistration accepts or rejects a request and mails the researcher.
 func (s *Server) decideRegistration(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return errNotThere
+	ctx := r.Context()
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return casedb.ErrNotFound
+	}
+	accept := r.PostForm.Get("decision") == "accept"
+	if !accept && r.PostForm.Get("decision") != "reject" {
+		return errForm
+	}
+	f := form{Name: "decide", Values: r.PostForm}
+	reason := strings.TrimSpace(caseArgs{values: r.PostForm}.text("reason", maxReason))
+	if reason == "" {
+		f.Error = "invalid.reason"
+		return s.renderRegistration(w, r, v, http.StatusUnprocessableEntity, f)
+	}
+	err = s.db.InTx(ctx, func(tx *casedb.Tx) error {
+		decide := tx.RejectRegistration
+		if accept {
+			decide = tx.AcceptRegistration
+		}
+		reg, err := decide(ctx, id, v.user.Name, reason, v.now)
+		if err != nil || s.cfg.Composer == nil {
+			return err
+		}
+		subject, body, err := s.cfg.Composer.Decision(reg.Language, notify.Registration{Organisation: reg.Organisation,
+			Prefixes: reg.Prefixes, Accepted: accept, Reason: reason})
+		if err != nil {
+			return err
+		}
+		return s.mailResearcher(ctx, tx, reg, casedb.PurposeDecision, subject, body, v.user.Name, v.now)
+	})
+	if key, status, ok := refused(err); ok {
+		f.Error = key
+		return s.renderRegistration(w, r, v, status, f)
+	}
+	if err != nil {
+		return err
+	}
+	s.wake()
+	done := "done.rejected"
+	if accept {
+		done = "done.accepted"
+	}
+	s.log.InfoContext(ctx, "registration decided", "accepted", accept, "user", v.user.Name)
+	return s.redirect(w, r, "/registrations/"+strconv.FormatInt(id, 10), v.p.T(done))
 }

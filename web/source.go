@@ -26,7 +26,7 @@ type sourcePage struct {
 // verdictRow is a verdict with its words.
 type verdictRow struct {
 	casedb.Verdict
-	Words string
+	Words words
 }
 
 // source shows one source: what it was judged, what it sent, who owns it.
@@ -43,7 +43,7 @@ func (s *Server) source(w http.ResponseWriter, r *http.Request, v *visit) error 
 	}
 	data := sourcePage{SourcePage: loaded}
 	for _, verdict := range loaded.Verdicts {
-		data.Verdicts = append(data.Verdicts, verdictRow{Verdict: verdict, Words: explainVerdict(v.p, verdict)})
+		data.Verdicts = append(data.Verdicts, verdictRow{Verdict: verdict, Words: verdictWords(v.p, &verdict)})
 	}
 	place := parseObservationKey(r.URL.Query().Get("before"))
 	data.Observations, err = s.db.SourceObservations(ctx, casedb.Addr{Addr: a}, place, pageSize+1)

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
-	"teiten/internal/locale"
 )
 
 // sourcesPage is the data of view sources.
@@ -95,10 +94,4 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *visit) error
 		data.Next = listURL("/sources", data.Query, "after", cursorText(last.Last, last.ID))
 	}
 	return s.render(w, r, v, http.StatusOK, "sources", data)
-}
-
-// explainVerdict says in one or two sentences what a verdict says and rests
-// on.
-func explainVerdict(p *locale.Printer, v casedb.Verdict) string {
-	return shortVerdict(p, v)
 }

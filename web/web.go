@@ -25,6 +25,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/notify"
 )
 
 // Config is what the desk needs. DB is required; the rest has usable zero
@@ -55,31 +56,14 @@ type Config struct {
 	// Notify is called after a decision that gives the mail workers something
 	// to do. It must not block; nil: they find it on their own.
 	Notify func()
-	// Compose gives the mail of a message as it would go out now; nil: the
-	// stored subject and body are shown.
-	Compose func(ctx context.Context, m casedb.Message) (Mail, error)
+	// Composer makes mails as they go out, for previews and for researchers; nil:
+	// stored texts are shown, and nobody can register.
+	Composer *notify.Composer
 	// Ready reports what else /readyz should know besides the database; nil:
 	// nothing.
 	Ready func(ctx context.Context) error
 	// Registry is served at /metrics; nil: there is no such page.
 	Registry prometheus.Gatherer
-}
-
-// Mail is a message as its reader will see it.
-type Mail struct {
-	From        string
-	To          string
-	Subject     string
-	Body        string
-	Attachments []Attachment
-}
-
-// Attachment is a part of a mail beside its text.
-type Attachment struct {
-	Name      string
-	Type      string
-	SizeBytes int
-	Text      string // its beginning, for text parts
 }
 
 // Server is the desk.
@@ -114,6 +98,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.Registration = cfg.Registration.withDefaults()
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
+	if cfg.Composer == nil || cfg.BaseURL == "" {
+		// Without either there is no link to mail.
+		cfg.Registration.Closed = true
+	}
 	secure := false
 	if cfg.BaseURL != "" {
 		u, err := url.Parse(cfg.BaseURL)

@@ -23,7 +23,7 @@ type CaseFilter struct {
 }
 
 // Queue reports whether the list is in the order of waiting.
-func (f *CaseFilter) Queue() bool { return f.OnlyWaiting || f.Waiting != WaitingNone }
+func (f CaseFilter) Queue() bool { return f.OnlyWaiting || f.Waiting != WaitingNone }
 
 // CaseCursor is a place in a list of cases: behind the case with the id, whose
 // time (waiting since, or last change) is At. The zero cursor is the start.
