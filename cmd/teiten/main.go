@@ -24,6 +24,7 @@ const (
 
 // commands is the command line; each field is a command in a file of its own.
 type commands struct {
+	Serve     serveCmd     `cmd:"" help:"Run everything: web, workers, incoming mail."`
 	Stats     statsCmd     `cmd:"" help:"Captures in, one row per observation out. Needs no database."`
 	Attribute attributeCmd `cmd:"" help:"Captures in, one verdict per source out. Needs no database."`
 	Lookup    lookupCmd    `cmd:"" help:"Say who owns an address and whom to write to."`

@@ -35,6 +35,11 @@ func WriteSample(w io.Writer, start time.Time, seed uint64) error {
 	s.scanners()
 	s.victims()
 	s.noise()
+	return s.save(w)
+}
+
+// save writes the frames in order of time.
+func (s *sample) save(w io.Writer) error {
 	slices.SortStableFunc(s.frames, func(a, b frame) int { return a.at.Compare(b.at) })
 	bw := bufio.NewWriterSize(w, 1<<16)
 	p, err := newPcapWriter(bw)
@@ -177,4 +182,22 @@ func (s *sample) noise() {
 				l4: tcpSegment(s.port(), port, s.rng.Uint32(), 0, flagSYN, 29200, mssOnly, nil)})
 		}
 	}
+}
+
+// WriteOutbreak writes a capture of one day in which hosts (at most 254)
+// addresses of 192.0.2.0/24, from .1 on, show the traits of the 445/TCP worm:
+// a case for each owner they have. Every host sends twelve SYN.
+func WriteOutbreak(w io.Writer, start time.Time, hosts int, seed uint64) error {
+	s := &sample{rng: rand.New(rand.NewPCG(seed, 0x07b)), start: start.UTC()}
+	for h := range min(hosts, 254) {
+		for range 6 {
+			at, dst, sport, seq := s.at(0, 23.9), s.dark(), s.port(), s.rng.Uint32()
+			for try := range 2 {
+				s.add(frame{at: at.Add(time.Duration(try) * 3 * time.Second), src: v4(192, 0, 2, byte(h+1)), dst: dst, ttl: 112, df: true,
+					id: uint16(s.rng.Uint32()), proto: protoTCP,
+					l4: tcpSegment(sport, 445, seq, 0, flagSYN, 8192, windowsSYN, nil)})
+			}
+		}
+	}
+	return s.save(w)
 }

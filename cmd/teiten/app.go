@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"teiten/attribution"
+	"teiten/internal/casedb"
+	"teiten/internal/localpg"
+	"teiten/internal/synth"
+	"teiten/internal/work"
+	"teiten/notify"
+)
+
+// stopWithin bounds a clean stop.
+const stopWithin = 10 * time.Second
+
+// app is the running program: everything is connected here and nowhere else.
+type app struct {
+	cfg      *config
+	log      *slog.Logger
+	db       *casedb.DB
+	registry *prometheus.Registry
+
+	webAddr, inboundAddr, mailboxAddr string
+
+	loops   []work.Loop
+	mailers chan struct{} // wakes the sender
+	fatal   chan error    // a server that ended on its own
+	undo    []func()      // clean-up, run in reverse
+}
+
+// startApp opens the database and starts every part. stop must be called in
+// any case.
+func startApp(ctx context.Context, cfg *config, log *slog.Logger) (*app, error) {
+	a := &app{cfg: cfg, log: log, mailers: make(chan struct{}, 1), fatal: make(chan error, 4)}
+	db, closeDB, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return a, err
+	}
+	a.db = db
+	a.undo = append(a.undo, func() {
+		if err := closeDB(); err != nil {
+			log.Warn("cannot close the database cleanly", "err", err)
+		}
+	})
+	a.registry = newRegistry(db, log)
+	for _, start := range []func(context.Context) error{a.startAttribution, a.startMail, a.startTasks, a.startLoops} {
+		if err := start(ctx); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// wait returns when ctx is done, or with the error of a server that ended.
+func (a *app) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.fatal:
+		return err
+	}
+}
+
+// stop ends everything in the reverse order of its start.
+func (a *app) stop() {
+	for i := len(a.undo) - 1; i >= 0; i-- {
+		a.undo[i]()
+	}
+	a.undo = nil
+}
+
+// listen opens address. A port that somebody else uses is replaced by a free
+// one where the operator has not asked for that very port.
+func (a *app) listen(key, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil && a.cfg.origin[key] == "default" {
+		host, _, _ := net.SplitHostPort(address)
+		if free, e := net.Listen("tcp", net.JoinHostPort(host, "0")); e == nil {
+			a.log.Warn("port is in use, took another", "setting", key, "wanted", address, "address", free.Addr().String())
+			return free, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return l, nil
+}
+
+// serveHTTP serves h on l until stop.
+func (a *app) serveHTTP(name string, l net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.fatal <- fmt.Errorf("%s server: %w", name, err)
+		}
+	}()
+	a.undo = append(a.undo, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if s.Shutdown(ctx) != nil {
+			s.Close()
+		}
+		<-done
+	})
+}
+
+func (a *app) loop(name string, every time.Duration, wake <-chan struct{}, do func(context.Context) (int, error)) {
+	a.loops = append(a.loops, work.Loop{Name: name, Every: every, Wake: wake, Do: do, Logger: a.log})
+}
+
+// startAttribution sets up judging, owners and the opening of cases.
+func (a *app) startAttribution(context.Context) error {
+	zone, err := time.LoadLocation(a.cfg.Attribution.TimeZone)
+	if err != nil {
+		return err
+	}
+	lookup, err := a.ownerLookup()
+	if err != nil {
+		return err
+	}
+	prefixes := make([]netip.Prefix, 0, len(a.cfg.Constituency.Prefixes))
+	for _, s := range a.cfg.Constituency.Prefixes {
+		prefixes = append(prefixes, netip.MustParsePrefix(s)) // checked with the configuration
+	}
+	judge := &attribution.Judge{DB: a.db, Options: attribution.Options{Location: zone}, LookBack: a.cfg.Attribution.LookBack,
+		Logger: a.log}
+	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: attribution.DefaultContactConfig(), Logger: a.log}
+	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
+		Prefixes: prefixes, MaxAge: a.cfg.Attribution.MaxAge, Logger: a.log}
+	// Each stage wakes the next when it has done something.
+	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)
+	a.loop("judge", 2*time.Second, nil, andWake(judge.Do, toOwners, toOpener))
+	a.loop("lookup", 3*time.Second, toOwners, andWake(owners.Do, toOpener))
+	a.loop("open", 3*time.Second, toOpener, andWake(opener.Do, a.mailers))
+	return nil
+}
+
+// andWake wakes others after work was done.
+func andWake(do func(context.Context) (int, error), others ...chan struct{}) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		n, err := do(ctx)
+		if n > 0 {
+			for _, c := range others {
+				wake(c)
+			}
+		}
+		return n, err
+	}
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// ownerLookup returns the RDAP client of the configured mode; recorded answers
+// are served by a local server, so that the real client runs.
+func (a *app) ownerLookup() (attribution.OwnerLookup, error) {
+	cfg := attribution.RDAPConfig{UserAgent: "teiten (" + a.cfg.rdapContact() + ")"}
+	switch a.cfg.RDAP.Mode {
+	case "url":
+		cfg.BaseURL = a.cfg.RDAP.URL
+	case "recorded":
+		h, err := synth.RDAPHandler(synth.RDAPAnswers())
+		if err != nil {
+			return nil, err
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("recorded RDAP answers: %w", err)
+		}
+		a.serveHTTP("recorded RDAP", l, h)
+		cfg.BaseURL = "http://" + l.Addr().String() + "/"
+		cfg.Every = 10 * time.Millisecond // nobody to be polite to
+	}
+	return attribution.NewRDAPClient(cfg)
+}
+
+func (c *config) rdapContact() string {
+	if c.RDAP.Contact != "" {
+		return c.RDAP.Contact
+	}
+	return c.Organisation.Email
+}
+
+// startMail sets up composing, sending, the built-in mailbox and incoming mail,
+// and the web UI that shows them.
+func (a *app) startMail(ctx context.Context) error {
+	key, err := a.db.Secret(ctx, "envelope", time.Now())
+	if err != nil {
+		return err
+	}
+	o := a.cfg.Organisation
+	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
+		Phone: o.Phone, URL: o.Website, Domain: a.cfg.Mail.Domain}, key)
+	if err != nil {
+		return err
+	}
+	metrics, err := notify.NewMetrics(a.registry)
+	if err != nil {
+		return err
+	}
+	toInbound := make(chan struct{}, 1)
+	if err := a.startInbound(composer, toInbound); err != nil {
+		return err
+	}
+	transport, err := a.transport()
+	if err != nil {
+		return err
+	}
+	sender := &notify.Sender{DB: a.db, Composer: composer, Transport: transport, Logger: a.log, Metrics: metrics,
+		FirstRetry: a.cfg.Mail.FirstRetry,
+		Limits:     casedb.SendLimits{PerHour: a.cfg.Mail.PerHour, PerRecipientDay: a.cfg.Mail.PerContactDay}}
+	a.loop("send", 3*time.Second, a.mailers, sender.Do)
+	inbound := &notify.InboundWorker{DB: a.db, Tokens: composer.Tokens(), Logger: a.log, Metrics: metrics}
+	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))
+	return a.startWeb(composer)
+}
+
+func (a *app) startLoops(context.Context) error {
+	metrics := work.NewMetrics(a.registry)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for _, l := range a.loops {
+		l.Metrics = metrics
+		wg.Go(func() { l.Run(ctx) })
+	}
+	a.undo = append(a.undo, func() {
+		cancel()
+		wg.Wait()
+	})
+	return nil
+}
+
+// defaultFolder is where files live beside the database.
+func (c *config) defaultFolder(name string) (string, error) {
+	dir := c.Database.Dir
+	if dir == "" {
+		var err error
+		if dir, err = localpg.DefaultDataDir(); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(filepath.Dir(dir), name), nil
+}

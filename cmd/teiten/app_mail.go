@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"teiten/notify"
+)
+
+// mailServer is what the inbound server and the mailbox have in common.
+type mailServer interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+}
+
+// serveMail serves s on l until stop.
+func (a *app) serveMail(name string, l net.Listener, s mailServer) {
+	a.log.Info("mail server listens", "server", name, "address", l.Addr().String())
+	done := make(chan struct{})
+	stopping := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := s.Serve(l)
+		select {
+		case <-stopping:
+		default:
+			a.fatal <- fmt.Errorf("%s server ended: %w", name, err)
+		}
+	}()
+	a.undo = append(a.undo, func() {
+		close(stopping)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			a.log.Debug("mail server did not stop in time", "server", name, "err", err)
+		}
+		<-done
+	})
+}
+
+// startInbound starts the server for answers and bounces, if one is wanted.
+func (a *app) startInbound(composer *notify.Composer, wakeInbound chan<- struct{}) error {
+	if a.cfg.Mail.InboundListen == "" {
+		return nil
+	}
+	l, err := a.listen("mail.inbound_listen", a.cfg.Mail.InboundListen)
+	if err != nil {
+		return err
+	}
+	a.inboundAddr = l.Addr().String()
+	var accept []string
+	if local, domain, ok := strings.Cut(a.cfg.Organisation.Email, "@"); ok && strings.EqualFold(domain, a.cfg.Mail.Domain) {
+		accept = append(accept, local)
+	}
+	a.serveMail("inbound mail", l, notify.NewInboundServer(a.db, notify.InboundConfig{Tokens: composer.Tokens(), Accept: accept,
+		Logger: a.log, Wake: wakeInbound}))
+	return nil
+}
+
+// transport returns the way mail leaves. The built-in mailbox is a real SMTP
+// server on loopback, so that the real client runs.
+func (a *app) transport() (*notify.SMTPTransport, error) {
+	m := a.cfg.Mail
+	helo := m.HELO
+	if helo == "" {
+		helo = m.Domain
+	}
+	if m.Transport == "mailbox" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("built-in mailbox: %w", err)
+		}
+		a.serveMail("mailbox", l, notify.NewMailboxServer(a.db, nil, a.log))
+		return &notify.SMTPTransport{Address: l.Addr().String(), TLS: notify.TLSNone, LocalName: helo}, nil
+	}
+	var cas *x509.CertPool
+	if m.CAFile != "" {
+		var err error
+		if cas, err = notify.ReadCAs(m.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	return &notify.SMTPTransport{Address: m.Smarthost, TLS: notify.TLSMode(m.TLS), CAs: cas, Username: m.Username,
+		Password: m.Password, LocalName: helo}, nil
+}

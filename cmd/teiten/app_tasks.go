@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// startTasks sets up the housekeeping that one process at a time does.
+func (a *app) startTasks(ctx context.Context) error {
+	tasks := []struct {
+		name  string
+		every time.Duration
+		do    func(ctx context.Context, now time.Time) error
+	}{
+		{"retention", 24 * time.Hour, func(ctx context.Context, now time.Time) error {
+			n, err := a.db.DropObservationsBefore(ctx, now.Add(-a.cfg.Retention.Observations))
+			if n > 0 {
+				a.log.Info("dropped old observations", "days", n)
+			}
+			return err
+		}},
+		{"sessions", time.Hour, func(ctx context.Context, now time.Time) error {
+			const batch = 1000
+			for {
+				if n, err := a.db.ExpireSessions(ctx, now, batch); n < batch || err != nil {
+					return err
+				}
+			}
+		}},
+	}
+	for _, t := range tasks {
+		if err := a.db.EnsureTask(ctx, t.name, time.Now()); err != nil {
+			return err
+		}
+		a.loop(t.name, time.Minute, nil, func(ctx context.Context) (int, error) {
+			now := time.Now()
+			claim, claimed, err := a.db.ClaimTask(ctx, t.name, now, 30*time.Minute)
+			if err != nil || !claimed {
+				return 0, err
+			}
+			if err := t.do(ctx, now); err != nil {
+				return 0, errors.Join(err, ignoreStale(a.db.FailTask(ctx, claim, err.Error(), now.Add(10*time.Minute))))
+			}
+			return 0, ignoreStale(a.db.FinishTask(ctx, claim, now.Add(t.every), time.Now()))
+		})
+	}
+	return nil
+}
+
+// ignoreStale forgives a claim that somebody else has taken over.
+func ignoreStale(err error) error {
+	if errors.Is(err, casedb.ErrStale) {
+		return nil
+	}
+	return err
+}

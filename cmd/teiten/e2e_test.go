@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"teiten/internal/pgtest"
+	"teiten/internal/synth"
+)
+
+var (
+	inboundLine = regexp.MustCompile(`mail server listens.*server="inbound mail" address=(\S+)`)
+	caseNumber  = regexp.MustCompile(`TT-\d{4}-\d{6}`)
+)
+
+// TestTheWholeLine plays one case to its end with the real program: a capture
+// file goes in, a coordinator approves over HTTP, a mail server with STARTTLS
+// gets the letter, a reply and a bounce come back over SMTP, and the pages are
+// read in a browser in both languages.
+func TestTheWholeLine(t *testing.T) {
+	t.Parallel()
+	mx := newSink(t)
+	capture := filepath.Join(t.TempDir(), "two-days.pcap")
+	f, err := os.Create(capture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := synth.WriteSample(f, time.Now().UTC().Truncate(time.Hour).Add(-synth.SampleSpan), 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, "--capture", capture, "--sensor", "tokyo-1", "--set", "database.url="+pgtest.New(t),
+		"--set", "web.listen=127.0.0.1:0", "--set", "mail.inbound_listen=127.0.0.1:0", "--set", "mail.transport=smtp",
+		"--set", "mail.smarthost="+mx.addr, "--set", "mail.ca_file="+mx.caFile, "--set", "mail.tls=starttls")
+	m := inboundLine.FindStringSubmatch(s.log.String())
+	if m == nil {
+		t.Fatalf("no line says where mail comes in:\n%s", s.log)
+	}
+	inbound := m[1]
+	desk := s.login()
+
+	// The capture has become cases that wait: two with somebody to write to,
+	// one without.
+	var queue string
+	eventually(t, "three cases wait", func() bool {
+		queue = desk.get("/cases")
+		return len(links(t, queue, "/cases/TT-")) >= 3
+	})
+	number := ""
+	for _, link := range links(t, queue, "/cases/TT-") {
+		if page := desk.get(link); strings.Contains(page, "abuse@isp.example") {
+			number = caseNumber.FindString(link)
+		}
+	}
+	if number == "" {
+		t.Fatal("no case writes to the provider")
+	}
+	page := desk.get("/cases/" + number)
+	for _, want := range []string{"192.0.2.10", "192.0.2.15", "Example Internet Service"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the case page does not show %s", want)
+		}
+	}
+	if len(mx.got()) != 0 {
+		t.Fatal("a mail went out before anybody approved it")
+	}
+
+	// Approve; the letter arrives, once, encrypted, without the sensor's address.
+	desk.submit(page, "/approve", nil)
+	eventually(t, "the letter arrives", func() bool { return len(mx.got()) == 1 })
+	letter := mx.got()[0]
+	if !letter.tls {
+		t.Error("the letter came unencrypted")
+	}
+	if strings.Contains(string(letter.raw), "198.51.100.") {
+		t.Error("the letter names a sensor's address")
+	}
+	if got := letter.msg.Header.Get("Auto-Submitted"); got != "auto-generated" {
+		t.Errorf("Auto-Submitted: %q", got)
+	}
+	eventually(t, "the case is notified", func() bool { return s.state(number) == "notified" })
+
+	// The owner answers; the case is in the queue again, with the text.
+	reply := fmt.Sprintf("From: Hanako <noc@isp.example>\nTo: %s\nSubject: Re: your report [Ticket#2026111]\nMessage-ID: <1@isp.example>\n"+
+		"In-Reply-To: %s\nDate: %s\n\nWe have reinstalled the machine at 192.0.2.10.\n",
+		letter.msg.Header.Get("Reply-To"), letter.msg.Header.Get("Message-ID"), time.Now().Format(time.RFC1123Z))
+	replyTo := strings.Trim(letter.msg.Header.Get("Reply-To"), "<>")
+	if i := strings.LastIndexByte(replyTo, '<'); i >= 0 {
+		replyTo = replyTo[i+1:]
+	}
+	if err := sendMail(t.Context(), inbound, "noc@isp.example", replyTo, reply); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the case is answered", func() bool { return s.state(number) == "answered" })
+	if page = desk.get("/cases/" + number); !strings.Contains(page, "We have reinstalled the machine") {
+		t.Error("the page does not show the reply")
+	}
+
+	// The letter bounces after all: the address is suppressed, the case waits.
+	bounce := fmt.Sprintf("From: MAILER-DAEMON@mx.isp.example\nTo: %[1]s\nSubject: Undelivered Mail Returned to Sender\n"+
+		"Date: %[2]s\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"+
+		"--b\nContent-Type: text/plain\n\nNo such user.\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.isp.example\n\n"+
+		"Final-Recipient: rfc822; %[3]s\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n\n--b--\n",
+		letter.from, time.Now().Format(time.RFC1123Z), letter.to)
+	if err := sendMail(t.Context(), inbound, "", letter.from, bounce); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the case waits because of the bounce", func() bool { return s.detail(number).Waiting == "bounce" })
+
+	readInBrowser(t, s, number)
+
+	// Close it; a clean stop takes less than ten seconds.
+	desk.submit(desk.get("/cases/"+number), "/close", map[string]string{"reason": "cleaned"})
+	if got := s.state(number); got != "closed" {
+		t.Errorf("state %q, want closed", got)
+	}
+	if n := len(mx.got()); n != 1 {
+		t.Errorf("%d mails went out, want 1", n)
+	}
+	begin := time.Now()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.done:
+		if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("ended with %d", code)
+		}
+	case <-time.After(15 * time.Second):
+		t.Error("still running 15 s after SIGTERM")
+	}
+	t.Logf("stopped after %s", time.Since(begin).Round(time.Millisecond))
+}
+
+// detail asks `teiten case show` about a case, with the server's database.
+func (s *served) detail(number string) (d caseDetail) {
+	s.t.Helper()
+	args := []string{"case", "show", number, "--format", "json"}
+	for i, a := range s.cmd.Args {
+		if strings.HasPrefix(a, "database.url=") {
+			args = append(args, "--set", s.cmd.Args[i])
+		}
+	}
+	out, err := teiten(args...).Output()
+	if err != nil {
+		s.t.Fatalf("case show: %v", err)
+	}
+	if err := json.Unmarshal(out, &d); err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+func (s *served) state(number string) string { return s.detail(number).State }
+
+// browse opens a headless browser, or skips the test where there is none.
+func browse(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no Chromium here: `make test` as root installs it")
+	}
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// readInBrowser logs in with a browser and reads the case in both languages.
+func readInBrowser(t *testing.T, s *served, number string) {
+	t.Helper()
+	ctx := browse(t)
+	err := chromedp.Do(ctx,
+		chromedp.Navigate(s.url+"/login?lang=ja"),
+		chromedp.SendKeys(`input[name="name"]`, s.user),
+		chromedp.SendKeys(`input[name="password"]`, s.password),
+		chromedp.Click(`main form button[type="submit"], main form button:not([type])`),
+		chromedp.WaitVisible(`a[href^="/cases/TT-"]`),
+	)
+	if err != nil {
+		t.Fatalf("log in with a browser: %v", err)
+	}
+	for lang, words := range map[string][]string{
+		"ja": {"回答", "不達", "We have reinstalled the machine", "abuse@isp.example", "192.0.2.10"},
+		"en": {"repl", "bounce", "We have reinstalled the machine", "abuse@isp.example", "192.0.2.10"},
+	} {
+		if err := chromedp.Do(ctx, chromedp.Navigate(s.url+"/cases/"+number+"?lang="+lang), chromedp.WaitVisible("main")); err != nil {
+			t.Fatalf("open the case in a browser: %v", err)
+		}
+		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector("main").innerText`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range words {
+			if !strings.Contains(strings.ToLower(text), strings.ToLower(w)) {
+				t.Errorf("%s: the page does not say %q", lang, w)
+			}
+		}
+		if got, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.documentElement.lang`)); err != nil || got != lang {
+			t.Errorf("language of the page: %q %v, want %q", got, err, lang)
+		}
+		charts, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.querySelectorAll("main svg").length`))
+		if err != nil || charts == 0 {
+			t.Errorf("%s: no chart on the page (%v)", lang, err)
+		}
+	}
+}
