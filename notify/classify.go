@@ -89,7 +89,7 @@ func classify(p *parsed, sender string) classification {
 	case p.hasStatus:
 		return classifyStatus(c, p)
 	}
-	above, _ := splitReturned(p.text)
+	above := explanation(p.text)
 	s := bounceSigns(p, above, sender)
 	if s.delay && s.machine {
 		c.class = casedb.InboundDelay
@@ -189,6 +189,17 @@ func bounceSigns(p *parsed, above, sender string) signs {
 	return s
 }
 
+// maxExplanation is how much of a mail's beginning is searched for what it is
+// about. What machines have to say fits in far less.
+const maxExplanation = 12_000
+
+// explanation is the beginning of what a mail says before the mail that it
+// returns.
+func explanation(text string) string {
+	above, _ := splitReturned(text[:min(len(text), 2*maxExplanation)])
+	return above[:min(len(above), maxExplanation)]
+}
+
 // unquoted leaves out the lines that a mail quotes.
 func unquoted(text string) string {
 	if !strings.Contains(text, ">") {
@@ -246,7 +257,7 @@ func isFeedback(p *parsed) bool {
 	if feedbackSubject.MatchString(p.subject) && p.hasReturned {
 		return true
 	}
-	return p.hasReturned && feedbackText.MatchString(p.text)
+	return p.hasReturned && feedbackText.MatchString(explanation(p.text))
 }
 
 var (
@@ -284,7 +295,7 @@ func isAutomatic(p *parsed, sender string) bool {
 	local, _, _ := cutAddress(strings.ToLower(p.from))
 	machine := strings.HasPrefix(local, "no-reply") || strings.HasPrefix(local, "noreply") || strings.HasPrefix(local, "do-not-reply") || strings.HasPrefix(local, "donotreply") ||
 		strings.Contains(strings.ToLower(h.Get("X-Mailer")+h.Get("User-Agent")), "vacation")
-	own := unquoted(p.text)
+	own := unquoted(explanation(p.text))
 	return machine || autoText.MatchString(own[:min(len(own), 2000)])
 }
 
@@ -314,7 +325,7 @@ func remoteTicket(p *parsed) string {
 	if t := firstTicket(ticketSubject, p.subject); t != "" {
 		return t
 	}
-	own := unquoted(p.text)
+	own := unquoted(explanation(p.text))
 	return firstTicket(ticketText, own[:min(len(own), 3000)])
 }
 

@@ -116,7 +116,8 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 // encodeSubject keeps the tag readable in the raw header (filters look for it
 // there) and encodes the rest (RFC 2047). Nothing of it can end the line.
 func encodeSubject(s string) string {
-	s = casedb.CleanLine(s, 500)
+	// What looks encoded already would be decoded by the reader.
+	s = strings.ReplaceAll(casedb.CleanLine(s, 500), "=?", "= ?")
 	tag := ""
 	if loc := tagPattern.FindStringIndex(s); loc != nil && loc[0] == 0 {
 		tag, s = s[:loc[1]]+" ", strings.TrimSpace(s[loc[1]:])

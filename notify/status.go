@@ -65,7 +65,7 @@ func recipientField(h textproto.MIMEHeader, name string) string {
 // classifyStatus classifies a mail with a delivery status part.
 func classifyStatus(c classification, p *parsed) classification {
 	all := readStatus(p.status)
-	above, _ := splitReturned(p.text)
+	above := explanation(p.text)
 	// The first failed recipient says what the mail is; then the first delayed.
 	rank := map[string]int{"failed": 3, "failure": 3, "fail": 3, "error": 3, "delayed": 2, "": 1}
 	var best *recipientStatus
