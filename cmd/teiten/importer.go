@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -123,7 +126,11 @@ func (i *importer) file(ctx context.Context, name string) (importResult, error) 
 		return r, nil
 	}
 	defer f.Close()
-	digest, size, err := digestFile(ctx, f)
+	key, err := i.digestKey(ctx)
+	if err != nil {
+		return r, err
+	}
+	digest, size, err := digestFile(ctx, f, key)
 	if err != nil {
 		r.Err = fmt.Errorf("%s: %w", name, err)
 		return r, ctx.Err()
@@ -156,6 +163,15 @@ func (i *importer) file(ctx context.Context, name string) (importResult, error) 
 	return r, i.retry(ctx, "finish import", func() error {
 		return i.db.FinishImport(ctx, row.ID, r.Packets, r.Skipped, r.Truncated, i.opt.Now())
 	})
+}
+
+// digestKey returns the key of digestFile.
+func (i *importer) digestKey(ctx context.Context) (key []byte, err error) {
+	err = i.retry(ctx, "get digest key", func() (err error) {
+		key, err = i.db.Secret(ctx, digestKey, i.opt.Now())
+		return err
+	})
+	return key, err
 }
 
 // read tallies a stream and writes its batches.
@@ -362,31 +378,49 @@ func openCapture(name string) (*os.File, error) {
 // digestBlock is the part of a file that is hashed at once.
 const digestBlock = 1 << 20
 
-// digestFile returns what names a file's content, and its size: SHA-256 over
-// the SHA-256 of each MiB, which all cores can compute together. A known file
-// takes no longer than that.
-func digestFile(ctx context.Context, f *os.File) (digest []byte, size int64, err error) {
+// digestKey names the secret under which files are recognised.
+const digestKey = "import-digest"
+
+// digestFile returns what names a file's content in this database, and its
+// size: SHA-256 over the GMAC (NIST SP 800-38D) of each MiB under the
+// database's secret key. Recognising a known file takes no longer than this,
+// and GMAC is seven times as fast as SHA-256. It finds two contents equal that
+// are not with a chance below 2^-110, unless somebody who knows the key has
+// made them so; the tags, which could betray the key, go nowhere.
+func digestFile(ctx context.Context, f *os.File, key []byte) (digest []byte, size int64, err error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, 0, err
+	}
+	mac, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, 0, err
+	}
 	st, err := f.Stat()
 	if err != nil {
 		return nil, 0, err
 	}
 	size = st.Size()
 	blocks := int((size + digestBlock - 1) / digestBlock)
-	sums := make([]byte, blocks*sha256.Size)
-	if err := eachBlock(ctx, blocks, func(n int, buf []byte) error {
+	tags := make([]byte, 8+blocks*mac.Overhead())
+	binary.BigEndian.PutUint64(tags, uint64(size))
+	err = eachBlock(ctx, blocks, func(n int, buf []byte) error {
 		off := int64(n) * digestBlock
 		part := buf[:min(digestBlock, size-off)]
 		if _, err := f.ReadAt(part, off); err != nil {
 			return fmt.Errorf("read at %d: %w", off, err)
 		}
-		sum := sha256.Sum256(part)
-		copy(sums[n*sha256.Size:], sum[:])
+		nonce := make([]byte, mac.NonceSize())
+		binary.BigEndian.PutUint64(nonce, uint64(n))
+		at := 8 + n*mac.Overhead()
+		mac.Seal(tags[at:at], nonce, nil, part)
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, 0, err
 	}
-	all := sha256.Sum256(sums)
-	return all[:], size, nil
+	sum := sha256.Sum256(tags)
+	return sum[:], size, nil
 }
 
 // eachBlock calls do for the numbers below n, on all cores, each with a buffer

@@ -10,7 +10,7 @@ import (
 type Import struct {
 	ID            int64                   `db:"id"`
 	SensorID      int64                   `db:"sensor_id"`
-	Digest        []byte                  `db:"digest"` // of the file's bytes, 32 bytes
+	Digest        []byte                  `db:"digest"` // names the content, 32 bytes
 	Name          string                  `db:"name"`
 	SizeBytes     int64                   `db:"size_bytes"`
 	WindowSeconds int                     `db:"window_seconds"`
@@ -31,7 +31,7 @@ const importColumns = `id, sensor_id, digest, name, size_bytes, window_seconds, 
 // NewImport is what BeginImport records.
 type NewImport struct {
 	Sensor    string
-	Digest    []byte // of the file's bytes, 32 bytes
+	Digest    []byte // names the content, 32 bytes
 	Name      string
 	SizeBytes int64
 	Window    time.Duration
