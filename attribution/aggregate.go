@@ -87,6 +87,10 @@ func (s *Profiles) finish() {
 	}
 	s.done = true
 	s.aggs = nil
+	for n := range s.count {
+		p := s.at(n)
+		p.company, p.member = 0, aggregateNone
+	}
 	s.keepCompany()
 	s.floods()
 	s.victims()
@@ -197,7 +201,6 @@ func (s *Profiles) floods() {
 	}
 	for n := range s.count {
 		p := s.at(n)
-		p.member = aggregateNone
 		if k, ok := p.floodMember(); ok {
 			p.member = found[k]
 			if p.member == aggregateNone { // the hour before or after belongs to the same flood
@@ -259,27 +262,31 @@ func (s *Profiles) victims() {
 	s.aggs = append(s.aggs, list[:min(len(list), max(0, maxAggregates-len(s.aggs)))]...)
 }
 
-// keepCompany counts, for each of our addresses, the sources that sent it
-// worm-like SYNs and reached no other.
+// keepCompany counts the sources that sent worm-like SYNs, if all that was
+// seen went to one address of ours: where several are watched, a worm would
+// reach two.
 func (s *Profiles) keepCompany() {
-	byDest := map[uint64]uint32{}
-	each := func(f func(p *Profile, e *entry)) {
-		for n := range s.count {
-			p := s.at(n)
-			if e := p.entry445(); e != nil && e.reach() < 2 && 2*e.mark(markWorm445) >= e.packets {
-				f(p, e)
+	var dest uint64
+	var worms uint32
+	for n := range s.count {
+		p := s.at(n)
+		for i := range p.entryCount() {
+			e := p.entry(i)
+			if e.has(flagBroadcast) {
+				continue
+			}
+			if dest == 0 {
+				dest = e.dest
+			}
+			if e.reach() > 1 || e.dest != dest {
+				return
 			}
 		}
-	}
-	each(func(_ *Profile, e *entry) {
-		if e.mark(markWorm445) >= 2 {
-			byDest[e.dest]++
-		} else if _, ok := byDest[e.dest]; !ok {
-			byDest[e.dest] = 0
+		if e := p.entry445(); e != nil && e.mark(markWorm445) >= 2 && 2*e.mark(markWorm445) >= e.packets {
+			worms++
 		}
-	})
-	if len(byDest) != 1 {
-		return // several addresses are watched: a worm would reach two
 	}
-	each(func(p *Profile, e *entry) { p.company = byDest[e.dest] })
+	for n := range s.count {
+		s.at(n).company = worms
+	}
 }
