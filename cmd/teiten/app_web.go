@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"runtime/debug"
-	"time"
 
 	"teiten/attribution"
-	"teiten/internal/casedb"
 	"teiten/notify"
 	"teiten/web"
 )
@@ -35,10 +32,9 @@ func (a *app) startWeb(composer *notify.Composer) error {
 		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
 		Contact:      a.cfg.Organisation.Email, BaseURL: base, MailDomain: a.cfg.Mail.Domain, Version: version,
 		Mailbox: a.cfg.Mail.Transport == "mailbox", Rules: rules, Registry: a.registry,
-		Notify: func() { wake(a.mailers) },
-		Compose: func(ctx context.Context, m casedb.Message) (web.Mail, error) {
-			return previewMail(ctx, a.db, composer, m)
-		},
+		// In the default world every address is a documentation address.
+		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},
+		Notify:       func() { wake(a.mailers) }, Composer: composer,
 	})
 	if err != nil {
 		l.Close()
@@ -46,17 +42,4 @@ func (a *app) startWeb(composer *notify.Composer) error {
 	}
 	a.serveHTTP("web", l, server)
 	return nil
-}
-
-// previewMail shows a message as it would go out now.
-func previewMail(ctx context.Context, db *casedb.DB, composer *notify.Composer, m casedb.Message) (web.Mail, error) {
-	d, err := composer.Preview(ctx, db, m, time.Now())
-	if err != nil {
-		return web.Mail{}, err
-	}
-	mail := web.Mail{From: d.From, To: d.To, Subject: d.Subject, Body: d.Body}
-	if len(d.CSV) > 0 {
-		mail.Attachments = []web.Attachment{{Name: d.CSVName, Type: "text/csv", SizeBytes: len(d.CSV), Text: string(d.CSV)}}
-	}
-	return mail, nil
 }
