@@ -99,7 +99,11 @@ func compareIPv6(p *packet, frame []byte, ip *layers.IPv6, rest []gopacket.Layer
 	}
 	for i, l := range rest {
 		switch l := l.(type) {
-		case *layers.IPv6HopByHop, *layers.IPv6Routing, *layers.IPv6Destination:
+		case *layers.IPv6HopByHop:
+			if int(start)+40+int(ip.Length) < len(frame) {
+				return nil // gopacket takes what follows the packet as part of it
+			}
+		case *layers.IPv6Routing, *layers.IPv6Destination:
 		case *layers.IPv6Fragment:
 			if l.FragmentOffset != 0 && (p.class != classFragment || p.port != 0) {
 				return fmt.Errorf("a later fragment is %s with port %d", classNames[p.class], p.port)

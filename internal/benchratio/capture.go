@@ -1,0 +1,103 @@
+package main
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+)
+
+// stats compares `teiten stats --summary` with tcpdump copying the same file to
+// nowhere, on all processors and on one, and checks growth and memory.
+func (b *bench) stats() error {
+	tcpdump, err := exec.LookPath("tcpdump")
+	if err != nil {
+		b.skip("no tcpdump to compare with")
+		return nil
+	}
+	var walls []float64
+	for _, c := range []captureFile{b.small, b.large} {
+		ours := program{name: b.teiten, args: []string{"stats", "--summary", c.path}}
+		one := ours
+		one.env = []string{"GOMAXPROCS=1"}
+		costs, err := b.alternate(ours, program{name: tcpdump, args: []string{"-r", c.path, "-w", "/dev/null"}}, one)
+		if err != nil {
+			return err
+		}
+		n := c.truth.Packets
+		fmt.Fprintf(b.out, "  %d packets: teiten %s; on one processor %s; tcpdump %s\n", n, costs[0], costs[2], costs[1])
+		b.report(fmt.Sprintf("%d packets, wall / tcpdump -r -w /dev/null", n), ratio(costs[0], costs[1]), 1.0)
+		b.report(fmt.Sprintf("%d packets, GOMAXPROCS=1, wall / tcpdump", n), ratio(costs[2], costs[1]), 1.6)
+		limit := float64(64<<20 + 250*c.truth.PeakKeys)
+		b.report(fmt.Sprintf("%d packets, %d keys at most: memory / (64 MiB + 250 B x keys)", n, c.truth.PeakKeys), float64(costs[0].rssBytes)/limit, 1.0)
+		walls = append(walls, costs[0].wall.Seconds())
+	}
+	b.report("wall of ten times the packets", walls[1]/walls[0], 11)
+	return nil
+}
+
+// gzip compares reading a compressed capture with zcat decompressing it.
+func (b *bench) gzip() error {
+	zcat, err := exec.LookPath("zcat")
+	if err != nil {
+		b.skip("no zcat to compare with")
+		return nil
+	}
+	for _, c := range []captureFile{b.small, b.large} {
+		path := c.path + ".gz"
+		if err := compress(path, c.path); err != nil {
+			return err
+		}
+		costs, err := b.alternate(
+			program{name: b.teiten, args: []string{"stats", "--summary", path}},
+			program{name: zcat, args: []string{path}})
+		if err != nil {
+			return err
+		}
+		b.report(fmt.Sprintf("%d packets, gzip, wall / zcat", c.truth.Packets), ratio(costs[0], costs[1]), 1.2)
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attribute compares verdicts with bare statistics.
+func (b *bench) attribute() error {
+	for _, c := range []captureFile{b.small, b.large} {
+		costs, err := b.alternate(
+			program{name: b.teiten, args: []string{"attribute", c.path}},
+			program{name: b.teiten, args: []string{"stats", "--summary", c.path}})
+		if err != nil {
+			return err
+		}
+		b.report(fmt.Sprintf("%d packets, attribute / stats", c.truth.Packets), ratio(costs[0], costs[1]), 1.3)
+	}
+	return nil
+}
+
+func ratio(a, b cost) float64 { return a.wall.Seconds() / b.wall.Seconds() }
+
+// compress writes a gzip copy of a file.
+func compress(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	w, err := gzip.NewWriterLevel(out, gzip.DefaultCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, in); err != nil {
+		return err
+	}
+	return w.Close()
+}
