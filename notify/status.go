@@ -110,6 +110,15 @@ func classifyStatus(c classification, p *parsed) classification {
 
 // judge fills in recipient and status from a bounce that has no status part.
 func (c *classification) judge(p *parsed, above string) {
+	if reportAction.MatchString(above) {
+		for _, r := range readStatus([]byte(above)) {
+			if r.recipient != "" && (r.action == "failed" || r.action == "failure") {
+				c.recipient = r.recipient
+				c.take(judgeWords(r.status, r.diagnostic+"\n"+above))
+				return
+			}
+		}
+	}
 	c.recipient = findRecipient(p, above)
 	c.take(judgeWords("", p.subject+"\n"+above))
 }

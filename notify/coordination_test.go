@@ -1,0 +1,199 @@
+package notify_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"teiten/internal/casedb"
+	"teiten/notify"
+)
+
+// TestCoordinatorsWork goes through what a coordinator can do with a message.
+func TestCoordinatorsWork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := ispCase
+	s.gate = casedb.GateApprove
+	c := w.openCase(s)
+	m := w.message(c, s, casedb.MessageHeld)
+	const by = "coordinator"
+	fails := func(want error, f func(ctx context.Context, tx *casedb.Tx) error) {
+		t.Helper()
+		err := w.db.InTx(t.Context(), func(tx *casedb.Tx) error { return f(t.Context(), tx) })
+		if !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.EditMessage(ctx, m.ID, m.Version, "My subject", "My words\r\nsecond line", by, epoch)
+	})
+	fails(casedb.ErrStale, func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.ApproveMessage(ctx, m.ID, m.Version, by, epoch)
+	})
+	m = w.getMessage(m.ID)
+	d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
+	if err != nil || d.Subject != "["+c.Number+"] My subject" || d.Body != "My words\nsecond line\n" || len(d.CSV) == 0 {
+		t.Errorf("preview %q %q %v", d.Subject, d.Body, err)
+	}
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.ApproveMessage(ctx, m.ID, m.Version, by, epoch)
+	})
+	if c = w.getCase(c.ID); c.State != casedb.CaseOpen || c.Waiting != casedb.WaitingNone {
+		t.Errorf("after the approval the case is %s waiting %q", c.State, c.Waiting)
+	}
+	var approved string
+	w.scan(`select approved_by from contact where id = $1 and approved_at is not null`, &approved, *c.ContactID)
+	if approved != by {
+		t.Errorf("contact approved by %q", approved)
+	}
+	m = w.getMessage(m.ID)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.HoldMessage(ctx, m.ID, m.Version, by, "wait for the phone call", epoch)
+	})
+	if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
+		t.Errorf("a held message: the case waits for %q", c.Waiting)
+	}
+	fails(casedb.ErrConflict, func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, false, by, epoch)
+		return err
+	})
+	m = w.getMessage(m.ID)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.CancelMessage(ctx, m.ID, m.Version, by, "not needed", epoch)
+	})
+	fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error { return tx.ApproveMessage(ctx, m.ID, 0, by, epoch) })
+	c = w.getCase(c.ID)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, true, by, epoch)
+		return err
+	})
+	server := startServer(t, &testServer{})
+	w.do(w.sender(server.transport()).Do)
+	if len(server.received()) != 1 {
+		t.Fatalf("%d mails, want 1", len(server.received()))
+	}
+	c = w.getCase(c.ID)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, false, by, epoch)
+		return err
+	})
+	// A contact that is another's, or none.
+	c = w.getCase(c.ID)
+	for _, bad := range []string{"", "nobody", "a b@c.example", "a@b.example\r\nBcc: c@d.example"} {
+		fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error {
+			_, err := tx.ChangeContact(ctx, c.ID, c.Version, casedb.ContactChange{Email: bad}, domain, by, epoch)
+			return err
+		})
+	}
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.ChangeContact(ctx, c.ID, c.Version, casedb.ContactChange{Email: "noc@isp.example", Language: "en", Why: "by phone"}, domain, by, epoch)
+		return err
+	})
+	msgs, err := w.db.CaseMessages(t.Context(), c.ID, 10)
+	if err != nil || len(msgs) != 3 || msgs[2].Recipient != "noc@isp.example" || msgs[2].Language != "en" || msgs[2].State != casedb.MessageHeld {
+		t.Fatalf("messages %+v, %v", msgs, err)
+	}
+	// Closing ends what waits.
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		c, err := tx.LockCase(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return tx.CloseCase(ctx, &c, by, "done", epoch)
+	})
+	if m := w.getMessage(msgs[2].ID); m.State != casedb.MessageCanceled {
+		t.Errorf("the message of the closed case is %s", m.State)
+	}
+	c = w.getCase(c.ID)
+	fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, true, by, epoch)
+		return err
+	})
+	kinds := w.events(c.ID)
+	for _, want := range []casedb.EventKind{casedb.EventHeld, casedb.EventEdited, casedb.EventApproved, casedb.EventCanceled, casedb.EventQueued,
+		casedb.EventSent, casedb.EventContact, casedb.EventClosed} {
+		if !slices.Contains(kinds, want) {
+			t.Errorf("no event %s in %v", want, kinds)
+		}
+	}
+}
+
+// TestClosingDuringAnAttempt pins that a mail on its way is not called
+// canceled.
+func TestClosingDuringAnAttempt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, m := w.queued(ispCase)
+	server := startServer(t, &testServer{rcpt: func(string) error {
+		return w.db.InTx(t.Context(), func(tx *casedb.Tx) error {
+			c, err := tx.LockCase(t.Context(), c.ID)
+			if err != nil {
+				return err
+			}
+			return tx.CloseCase(t.Context(), &c, "coordinator", "done", epoch)
+		})
+	}})
+	w.do(w.sender(server.transport()).Do)
+	if m = w.getMessage(m.ID); m.State != casedb.MessageSent {
+		t.Errorf("message is %s", m.State)
+	}
+	if c = w.getCase(c.ID); c.State != casedb.CaseClosed {
+		t.Errorf("case is %s", c.State)
+	}
+}
+
+func TestSuppressionsCanBeLifted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	until := epoch.Add(time.Hour)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return errors.Join(
+			tx.Suppress(ctx, casedb.Suppression{Address: "A@isp.example", Reason: "first", CreatedAt: epoch, Until: &until}),
+			tx.Suppress(ctx, casedb.Suppression{Address: " a@ISP.example ", Reason: "second", CreatedAt: epoch}))
+	})
+	s, err := w.db.Suppression(t.Context(), "a@isp.example", until.Add(time.Hour))
+	if err != nil || s.Reason != "first" || s.Until != nil {
+		t.Errorf("suppression %+v, %v", s, err)
+	}
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.LiftSuppression(ctx, "a@isp.example", "coordinator", epoch)
+	})
+	if _, err := w.db.Suppression(t.Context(), "a@isp.example", epoch); !errors.Is(err, casedb.ErrNotFound) {
+		t.Errorf("lifted: %v", err)
+	}
+	if list, err := w.db.Suppressions(t.Context(), 0, 10, epoch); err != nil || len(list) != 0 {
+		t.Errorf("suppressions %v, %v", list, err)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	notification := casedb.Message{Purpose: casedb.PurposeNotification, Reason: "first"}
+	approved := notification
+	approved.ApprovedAt, approved.HoldReason = &epoch2, "acknowledged scanner: X"
+	open, closed := casedb.Case{State: casedb.CaseOpen}, casedb.Case{State: casedb.CaseClosed}
+	dead := &casedb.Suppression{Reason: "bounced"}
+	for _, test := range []struct {
+		name  string
+		facts notify.Facts
+		want  notify.Action
+		why   string
+	}{
+		{"first", notify.Facts{Message: notification, Case: &open}, notify.ActionSend, "first"},
+		{"closed", notify.Facts{Message: notification, Case: &closed}, notify.ActionCancel, "closed"},
+		{"answer in a closed case", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeAnswer}, Case: &closed}, notify.ActionSend, ""},
+		{"suppressed", notify.Facts{Message: notification, Case: &open, Suppression: dead}, notify.ActionFail, "bounced"},
+		{"confirmation to a suppressed address", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeConfirmation}, Suppression: dead}, notify.ActionFail, "bounced"},
+		{"acknowledged", notify.Facts{Message: notification, Case: &open, Acknowledged: []string{"X"}}, notify.ActionHold, "X"},
+		{"acknowledged and approved even so", notify.Facts{Message: approved, Case: &open, Acknowledged: []string{"X"}}, notify.ActionSend, ""},
+		{"approved, then the contact changed", notify.Facts{Message: approved, Case: &open, ContactRetired: true}, notify.ActionHold, "contact"},
+	} {
+		if got := notify.Decide(test.facts); got.Action != test.want || !strings.Contains(got.Reason, test.why) {
+			t.Errorf("%s: %+v, want %s because of %q", test.name, got, test.want, test.why)
+		}
+	}
+}
