@@ -142,10 +142,13 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 		plan := planMessage(c, opened, state, contact, ok, g.automatic, now)
 		return o.write(ctx, tx, &c, plan, contact, n.Actor, now)
 	})
-	if err == nil && joined > 0 && o.Logger != nil {
+	if err != nil {
+		return 0, err // nothing of it happened
+	}
+	if joined > 0 && o.Logger != nil {
 		o.Logger.Info("brought sources into a case", "case", number, "owner", ownerID, "new", opened, "sources", joined)
 	}
-	return joined, err
+	return joined, nil
 }
 
 // grouped are candidates as a case takes them.
