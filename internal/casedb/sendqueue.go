@@ -227,7 +227,8 @@ func (t *Tx) messageSent(ctx context.Context, m Message, c *Case, ev CaseEvent, 
 	}
 	ev.Kind, ev.Text = EventSent, ""
 	ch := CaseChange{Event: ev}
-	if m.Purpose == PurposeNotification && c.State.Live() {
+	// An answer may be on record before the 250 is: it stays the last word.
+	if m.Purpose == PurposeNotification && c.State.Live() && c.Waiting != WaitingReply {
 		ch.State = CaseNotified
 		if slices.Contains([]Waiting{WaitingApproval, WaitingFailed, WaitingBounce, WaitingContact}, c.Waiting) {
 			ch.Waiting = WaitFor(WaitingNone)
