@@ -1,0 +1,418 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"teiten/internal/casedb"
+	"teiten/notify"
+)
+
+// desk is a coordinator at a case.
+type desk struct {
+	*bundle
+	c sampleCase
+}
+
+func atCase(t *testing.T) *desk {
+	b := setup(t)
+	b.user("taro", casedb.RoleCoordinator, "en")
+	return &desk{b, addCase(t, b.db, 1, b.now)}
+}
+
+// do posts a change with the versions as they are.
+func (d *desk) act(verb string, pairs ...string) (int, string) {
+	d.t.Helper()
+	status, body, _ := d.post("/cases/"+d.c.Number+"/"+verb, append([]string{"version", version(d.t, d.bundle, d.c)}, pairs...)...)
+	return status, body
+}
+
+func (d *desk) actMessage(verb string, pairs ...string) (int, string) {
+	d.t.Helper()
+	m := d.message()
+	status, body, _ := d.post(fmt.Sprintf("/cases/%s/messages/%d/%s", d.c.Number, m.ID, verb),
+		append([]string{"version", version(d.t, d.bundle, d.c), "message-version", fmt.Sprint(m.Version)}, pairs...)...)
+	return status, body
+}
+
+// message is the case's newest message.
+func (d *desk) message() casedb.Message {
+	d.t.Helper()
+	list, err := d.db.CaseMessages(context.Background(), d.c.ID, 10)
+	if err != nil || len(list) == 0 {
+		d.t.Fatalf("messages: %v, %d", err, len(list))
+	}
+	return list[len(list)-1]
+}
+
+func (d *desk) state() casedb.Case {
+	d.t.Helper()
+	c, err := d.db.Case(context.Background(), d.c.ID)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return c
+}
+
+func want(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func TestLetterIsShownAndDecidedAbout(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	body := d.page("/cases/" + d.c.Number)
+	draft := regexp.MustCompile(`(?s)<pre class="mailtext"[^>]*>(.*?)</pre>`).FindStringSubmatch(body)
+	if draft == nil || !strings.Contains(draft[1], "192.0.2.9") || !strings.Contains(draft[1], "Example CSIRT") {
+		t.Errorf("the letter is not shown as it goes out: %q", draft)
+	}
+	status, _ := d.actMessage("edit", "subject", "New subject", "body", "New\r\ntext")
+	want(t, "edit", status, http.StatusSeeOther)
+	m := d.message()
+	want(t, "edited", []any{m.Subject, m.Body, m.Edited}, []any{"New subject", "New\ntext\n", true})
+	if body := d.page("/cases/" + d.c.Number); !strings.Contains(body, "The mail was changed.") || !strings.Contains(body, "New subject") {
+		t.Error("the page does not tell of the change")
+	}
+	status, page := d.actMessage("edit", "subject", "", "body", "kept <text>")
+	want(t, "edit without subject", status, http.StatusUnprocessableEntity)
+	if !strings.Contains(page, "kept &lt;text&gt;") || !strings.Contains(page, "Please fill this in.") {
+		t.Error("what was typed is lost")
+	}
+	status, _ = d.actMessage("approve")
+	want(t, "approve", status, http.StatusSeeOther)
+	want(t, "approved", []any{d.message().State, d.message().ApprovedBy, d.state().State, d.state().Waiting, d.woke},
+		[]any{casedb.MessageQueued, "taro", casedb.CaseOpen, casedb.WaitingNone, 1})
+	status, _ = d.actMessage("approve")
+	want(t, "approve twice", status, http.StatusConflict)
+	status, _ = d.actMessage("hold", "reason", "look again")
+	want(t, "hold", status, http.StatusSeeOther)
+	want(t, "held", []any{d.message().State, d.message().HoldReason, d.state().Waiting}, []any{casedb.MessageHeld, "look again", casedb.WaitingApproval})
+	status, _ = d.actMessage("cancel", "reason", "known")
+	want(t, "cancel", status, http.StatusSeeOther)
+	want(t, "canceled", d.message().State, casedb.MessageCanceled)
+	status, _ = d.act("again")
+	want(t, "again", status, http.StatusSeeOther)
+	want(t, "written again", []any{d.message().State, d.message().Reason}, []any{casedb.MessageHeld, "again"})
+	status, _ = d.act("again")
+	want(t, "again while one is held", status, http.StatusConflict)
+	status, _ = d.actMessage("burn")
+	want(t, "unknown verb", status, http.StatusNotFound)
+}
+
+func TestSomebodyElseWasFaster(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	old := version(t, d.bundle, d.c)
+	d.act("note", "text", "first")
+	m := d.message()
+	for path, pairs := range map[string][]string{
+		"/cases/" + d.c.Number + "/note":                               {"version", old, "text", "typed <long> text"},
+		"/cases/" + d.c.Number + "/close":                              {"version", old, "reason", "typed <long> text"},
+		"/cases/" + d.c.Number + "/answer":                             {"version", old, "text", "typed <long> text"},
+		"/cases/" + d.c.Number + "/contact":                            {"version", old, "why", "typed <long> text", "email", "new@isp.example"},
+		fmt.Sprintf("/cases/%s/messages/%d/edit", d.c.Number, m.ID):    {"version", old, "message-version", "1", "subject", "s", "body", "typed <long> text"},
+		fmt.Sprintf("/cases/%s/messages/%d/approve", d.c.Number, m.ID): {"version", old, "message-version", "1"},
+	} {
+		status, body, _ := d.post(path, pairs...)
+		want(t, path, status, http.StatusConflict)
+		if !strings.Contains(body, "Somebody changed this case in the meantime") {
+			t.Errorf("%s does not say so", path)
+		}
+		if !strings.HasSuffix(path, "approve") && !strings.Contains(body, "typed &lt;long&gt; text") {
+			t.Errorf("%s loses what was typed", path)
+		}
+		if !strings.Contains(body, `name="version" value="`+version(t, d.bundle, d.c)+`"`) {
+			t.Errorf("%s does not carry the new version", path)
+		}
+	}
+	want(t, "message", d.message().State, casedb.MessageHeld)
+	for _, bad := range []string{"", "x", "-1", "0"} {
+		status, _, _ := d.post("/cases/"+d.c.Number+"/note", "version", bad, "text", "x")
+		want(t, "version "+bad, status, http.StatusBadRequest)
+	}
+}
+
+func TestMessageOfAnotherCase(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	other := addCase(t, d.db, 2, d.now)
+	status, _, _ := d.post(fmt.Sprintf("/cases/%s/messages/%d/approve", d.c.Number, other.Message.ID), "version", "1", "message-version", "1")
+	want(t, "approve", status, http.StatusNotFound)
+	for _, path := range []string{"/cases/TT-1999-000001/note", "/cases/" + d.c.Number + "/messages/x/approve", "/cases/" + d.c.Number + "/messages/999/approve", "/cases/" + d.c.Number + "/explode"} {
+		status, _, _ := d.post(path, "version", "1", "message-version", "1", "text", "x")
+		want(t, path, status, http.StatusNotFound)
+	}
+}
+
+func TestCaseIsClosedAndReopened(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	status, body := d.act("ignore", "reason", "")
+	want(t, "ignore without reason", status, http.StatusUnprocessableEntity)
+	if !strings.Contains(body, "Please give a reason.") {
+		t.Error("no line says what is missing")
+	}
+	status, _ = d.act("close", "reason", "all clean")
+	want(t, "close", status, http.StatusSeeOther)
+	want(t, "closed", []any{d.state().State, d.state().Waiting, d.message().State}, []any{casedb.CaseClosed, casedb.WaitingNone, casedb.MessageCanceled})
+	status, _ = d.act("again")
+	want(t, "mail for a closed case", status, http.StatusConflict)
+	status, _ = d.act("seen")
+	want(t, "seen while it does not wait", status, http.StatusConflict)
+	status, _ = d.act("reopen", "reason", "again infected")
+	want(t, "reopen", status, http.StatusSeeOther)
+	want(t, "reopened", d.state().State, casedb.CaseOpen)
+	status, _ = d.act("again", "release", "1")
+	want(t, "again at once", status, http.StatusSeeOther)
+	want(t, "released", []any{d.message().State, d.message().ApprovedBy}, []any{casedb.MessageQueued, "taro"})
+	status, _ = d.act("ignore", "reason", "a test of theirs")
+	want(t, "ignore", status, http.StatusSeeOther)
+	want(t, "ignored", d.state().State, casedb.CaseIgnored)
+}
+
+func TestReplyIsAnswered(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	d.actMessage("approve")
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "abuse1@isp.example", Subject: "Re: x", Text: "Which host?",
+		MatchedBy: casedb.MatchedByToken, HeaderID: "r1@isp.example"})
+	want(t, "waits", []any{d.state().State, d.state().Waiting}, []any{casedb.CaseAnswered, casedb.WaitingReply})
+	body := d.page("/cases/" + d.c.Number)
+	id := regexp.MustCompile(`<option value="([0-9]+)">abuse1@isp.example: Re: x`).FindStringSubmatch(body)
+	if id == nil {
+		t.Fatal("the reply cannot be chosen")
+	}
+	status, _ := d.act("answer", "inbound", id[1], "text", "  ")
+	want(t, "empty answer", status, http.StatusUnprocessableEntity)
+	status, _ = d.act("answer", "inbound", id[1], "text", "192.0.2.9")
+	want(t, "answer", status, http.StatusSeeOther)
+	m := d.message()
+	want(t, "answered", []any{m.Purpose, m.State, m.Recipient, m.InReplyTo, d.state().Waiting},
+		[]any{casedb.PurposeAnswer, casedb.MessageQueued, "abuse1@isp.example", "r1@isp.example", casedb.WaitingNone})
+	status, _ = d.act("answer", "inbound", "999", "text", "x")
+	want(t, "answer to nothing", status, http.StatusNotFound)
+}
+
+func TestContactIsChanged(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	for _, pairs := range [][]string{{"email", "new@isp.example", "why", ""}, {"email", "no address", "why", "x"}, {"email", "a@b.example\r\nBcc: x@y.example", "why", "x"}} {
+		status, body := d.act("contact", pairs...)
+		want(t, "invalid", status, http.StatusUnprocessableEntity)
+		if !strings.Contains(body, `role="alert"`) {
+			t.Error("no line says what is wrong")
+		}
+	}
+	status, _ := d.act("contact", "email", "new@isp.example", "why", "they told us", "language", "en")
+	want(t, "change", status, http.StatusSeeOther)
+	want(t, "changed", []any{d.message().Recipient, d.message().State, d.state().Language}, []any{"new@isp.example", casedb.MessageHeld, "en"})
+	body := d.page("/cases/" + d.c.Number)
+	for _, text := range []string{"new@isp.example", "they told us", "given by a coordinator", "abuse1@isp.example"} {
+		if !strings.Contains(body, text) {
+			t.Errorf("the page does not show %q", text)
+		}
+	}
+	noc := one[int64](t, d.db, `select id from contact where email = 'noc1@isp.example'`)
+	status, _ = d.act("contact", "contact", fmt.Sprint(noc), "why", "better")
+	want(t, "change to an alternative", status, http.StatusSeeOther)
+	want(t, "changed", d.message().Recipient, "noc1@isp.example")
+}
+
+func TestMailIsAnsweredAsTheRecipient(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	ctx := context.Background()
+	raw := "From: Example CSIRT <csirt@teiten.example>\r\nTo: abuse1@isp.example\r\nReply-To: c+1.abc@teiten.example\r\nSubject: =?utf-8?b?44GU6YCj57Wh?= [" + d.c.Number +
+		"]\r\nMessage-Id: <tt.m1@teiten.example>\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nHello\r\n"
+	id, err := d.db.StoreBoxMail(ctx, casedb.BoxMail{ReceivedAt: d.now, EnvelopeFrom: "b+1.xyz@teiten.example", EnvelopeTo: "abuse1@isp.example", Subject: "x", Raw: []byte(raw)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/mailbox/%d/", id)
+	status, body, _ := d.post(path+"reply", "text", " ")
+	want(t, "empty", status, http.StatusUnprocessableEntity)
+	if !strings.Contains(body, "Please fill this in.") {
+		t.Error("no line says what is missing")
+	}
+	status, _, _ = d.post(path+"reply", "text", "直しました。\r\n田中")
+	want(t, "reply", status, http.StatusSeeOther)
+	status, _, _ = d.post(path + "bounce")
+	want(t, "bounce", status, http.StatusSeeOther)
+	status, _, _ = d.post(path+"bounce", "soft", "1")
+	want(t, "soft bounce", status, http.StatusSeeOther)
+	mails, err := d.db.ClaimInbound(ctx, 10, d.now)
+	if err != nil || len(mails) != 3 {
+		t.Fatalf("inbound: %v, %d", err, len(mails))
+	}
+	for _, in := range mails {
+		parsed := notify.ClassifyMail("mail", in.Raw)
+		switch {
+		case in.EnvelopeFrom == "abuse1@isp.example":
+			want(t, "reply", []any{in.EnvelopeTo, parsed.Class, parsed.From, strings.TrimSpace(parsed.Text)},
+				[]any{"c+1.abc@teiten.example", casedb.InboundHuman, "abuse1@isp.example", "直しました。\n田中"})
+			if !strings.Contains(string(in.Raw), "In-Reply-To: <tt.m1@teiten.example>") {
+				t.Error("the reply names no mail")
+			}
+		default:
+			want(t, "bounce", []any{in.EnvelopeFrom, in.EnvelopeTo, parsed.Class, parsed.Recipient, parsed.Hard},
+				[]any{"", "b+1.xyz@teiten.example", casedb.InboundBounce, "abuse1@isp.example", parsed.Status == "5.1.1"})
+		}
+	}
+	if body := d.page("/mailbox"); !strings.Contains(body, "<time") {
+		t.Error("the list does not show that it was answered")
+	}
+	want(t, "woke", d.woke, 3)
+}
+
+func TestUnmatchedMailIsFiled(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, Sender: "other@isp.example", Subject: "Hello", Text: "It was us."})
+	if body := d.page("/unmatched"); !strings.Contains(body, "It was us.") {
+		t.Fatal("the mail is not listed")
+	}
+	status, body, _ := d.post("/unmatched/1", "case", "TT-1999-000001")
+	want(t, "no such case", status, http.StatusUnprocessableEntity)
+	if !strings.Contains(body, "TT-1999-000001") {
+		t.Error("what was typed is lost")
+	}
+	status, _, h := d.post("/unmatched/1", "case", " ["+strings.ToLower(d.c.Number)+"] ")
+	want(t, "file", []any{status, h.Get("Location")}, []any{http.StatusSeeOther, "/cases/" + d.c.Number})
+	want(t, "case", d.state().Waiting, casedb.WaitingReply)
+	status, _, _ = d.post("/unmatched/1", "case", d.c.Number)
+	want(t, "file twice", status, http.StatusConflict)
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	status, _, _ := d.post("/settings/sending", "stop", "yes", "reason", "")
+	want(t, "stop without reason", status, http.StatusUnprocessableEntity)
+	status, _, _ = d.post("/settings/sending", "stop", "yes", "reason", "wrong letters")
+	want(t, "stop", status, http.StatusSeeOther)
+	stopped, err := d.db.SendStopped(context.Background())
+	want(t, "stopped", []any{stopped, err}, []any{true, nil})
+	if body := d.page("/settings"); !strings.Contains(body, "stopped") {
+		t.Error("the page does not show it")
+	}
+	status, _, _ = d.post("/settings/sending", "stop", "no", "reason", "mended")
+	want(t, "start", status, http.StatusSeeOther)
+	status, _, _ = d.post("/settings/rules", "rule", "mirai", "mode", "automatic", "reason", "")
+	want(t, "rule without reason", status, http.StatusUnprocessableEntity)
+	status, _, _ = d.post("/settings/rules", "rule", "mirai", "mode", "automatic", "reason", "never wrong")
+	want(t, "rule", status, http.StatusSeeOther)
+	for _, pairs := range [][]string{{"rule", "none", "mode", "automatic", "reason", "x"}, {"rule", "mirai", "mode", "x", "reason", "x"}} {
+		status, _, _ = d.post("/settings/rules", pairs...)
+		want(t, "nonsense", status, http.StatusBadRequest)
+	}
+	policies, err := d.db.RulePolicies(context.Background())
+	if err != nil || len(policies) != 1 || policies[0].Mode != casedb.RuleAutomatic || policies[0].ChangedBy != "taro" {
+		t.Errorf("policies: got %+v, %v", policies, err)
+	}
+	inTx(t, d.db, func(tx *casedb.Tx) error {
+		return tx.Suppress(context.Background(), casedb.Suppression{Address: "dead@isp.example", Reason: "hard bounce 5.1.1", CreatedAt: d.now})
+	})
+	if body := d.page("/settings"); !strings.Contains(body, "dead@isp.example") {
+		t.Error("the suppression is not listed")
+	}
+	status, _, _ = d.post("/settings/suppressions", "address", "dead@isp.example")
+	want(t, "lift", status, http.StatusSeeOther)
+	status, _, _ = d.post("/settings/suppressions", "address", "dead@isp.example")
+	want(t, "lift twice", status, http.StatusNotFound)
+}
+
+var link = regexp.MustCompile(`http://desk\.example(/register/confirm/[a-z2-7]+)`)
+
+func TestScannerIsRegistered(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	coordinator := d.http
+	d.http = browser(t)
+	good := []string{"organisation", "Example Research Institute", "purpose", "Measuring the internet", "email", "security@research.example",
+		"url", "https://research.example/", "prefixes", "203.0.113.0/26\n2001:db8:1::/48"}
+	bad := []string{"organisation", "Kept <Institute>", "purpose", "short", "email", "nobody", "url", "javascript:x", "prefixes", "203.0.113.5/26\n10.0.0.0/8"}
+	status, body, _ := d.post("/register?lang=en", bad...)
+	want(t, "bad form", status, http.StatusUnprocessableEntity)
+	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "This is not a mail address.", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>"} {
+		if !strings.Contains(body, text) {
+			t.Errorf("the form does not show %q", text)
+		}
+	}
+	want(t, "requests", one[int](t, d.db, `select count(*) from registration`), 0)
+	status, _, h := d.post("/register", good...)
+	want(t, "register", []any{status, h.Get("Location")}, []any{http.StatusSeeOther, "/register/done"})
+	mail := one[string](t, d.db, `select body from message where purpose = 'confirmation' and state = 'queued' and recipient = 'security@research.example'`)
+	found := link.FindStringSubmatch(mail)
+	if found == nil {
+		t.Fatalf("the mail has no link:\n%s", mail)
+	}
+	state := func() string { return one[string](t, d.db, `select state from registration`) }
+	if body := d.page(found[1]); !strings.Contains(body, "203.0.113.0/26") {
+		t.Error("the page does not show what is confirmed")
+	}
+	want(t, "after GET", state(), "unconfirmed")
+	for range 2 { // a second press changes nothing
+		status, _, _ = d.post(found[1])
+		want(t, "confirm", status, http.StatusSeeOther)
+		want(t, "after POST", state(), "pending")
+	}
+	if body := d.page("/public/scanners"); strings.Contains(body, "Research") {
+		t.Error("published before the decision")
+	}
+	d.http = coordinator
+	if body := d.page("/registrations"); !strings.Contains(body, "Example Research Institute") {
+		t.Error("the request is not listed")
+	}
+	for _, pairs := range [][]string{{"decision", "accept", "reason", ""}, {"decision", "x", "reason", "y"}} {
+		if status, _, _ := d.post("/registrations/1", pairs...); status != http.StatusUnprocessableEntity && status != http.StatusBadRequest {
+			t.Errorf("%v: got %d", pairs, status)
+		}
+	}
+	status, _, _ = d.post("/registrations/1", "decision", "accept", "reason", "Known people")
+	want(t, "accept", status, http.StatusSeeOther)
+	status, _, _ = d.post("/registrations/1", "decision", "reject", "reason", "changed my mind")
+	want(t, "decide twice", status, http.StatusConflict)
+	want(t, "mail", one[int](t, d.db, `select count(*) from message where purpose = 'decision' and body like '%Known people%'`), 1)
+	d.http = browser(t)
+	if body := d.page("/public/scanners"); !strings.Contains(body, "Example Research Institute") || strings.Contains(body, "security@research.example") {
+		t.Error("the public list is wrong")
+	}
+	_, text, h := d.get("/public/scanners.json")
+	var list struct {
+		Scanners []struct{ Organisation, Prefix, Purpose, URL string }
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Scanners) != 2 || h.Get("Content-Type") != "application/json" {
+		t.Errorf("JSON: got %s, %v", text, err)
+	}
+}
+
+func TestRegistrationLinksEnd(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	d.http = browser(t)
+	good := []string{"organisation", "Example Research Institute", "purpose", "Measuring the internet", "email", "security@research.example", "prefixes", "203.0.113.0/26"}
+	limited := false
+	for range 5 {
+		status, _, _ := d.post("/register", good...)
+		limited = limited || status == http.StatusTooManyRequests
+	}
+	if !limited {
+		t.Error("one address can be mailed without end")
+	}
+	found := link.FindStringSubmatch(one[string](t, d.db, `select body from message where purpose = 'confirmation' order by id limit 1`))
+	d.now = d.now.Add(49 * time.Hour)
+	for _, method := range []func(string) int{func(p string) int { s, _, _ := d.get(p); return s }, func(p string) int { s, _, _ := d.post(p); return s }} {
+		want(t, "late", method(found[1]), http.StatusNotFound)
+		want(t, "wrong", method("/register/confirm/aaaaaaaaaaaaaaaaaaaaaaaaaa"), http.StatusNotFound)
+	}
+	want(t, "unconfirmed", one[int](t, d.db, `select count(*) from registration where state <> 'unconfirmed'`), 0)
+}

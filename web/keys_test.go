@@ -1,0 +1,121 @@
+package web_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"teiten/internal/casedb"
+	"teiten/internal/locale"
+)
+
+// families are the keys that are put together from a prefix and a value: with
+// what values they must be there.
+func families() map[string][]string {
+	return map[string][]string{
+		"state":        values(casedb.CaseStates),
+		"waiting":      values(casedb.WaitingReasons),
+		"kind":         values(casedb.Kinds),
+		"event":        values(casedb.EventKinds),
+		"role":         values(casedb.Roles),
+		"message":      {"held", "queued", "sent", "bounced", "canceled", "failed"},
+		"purpose":      {"notification", "answer", "confirmation", "decision"},
+		"outcome":      {"delivering", "sent", "temporary", "permanent", "unknown"},
+		"provenance":   {"abuse-role", "remark", "jpnic-whois", "local-part", "override", "none"},
+		"gate":         {"auto", "approve", "human"},
+		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
+		"mode":         {"hold", "automatic"},
+		"language":     locale.Languages(),
+		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
+		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},
+		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
+		"reason":       {"first", "new-sources", "contact-changed", "again", "answer", "hard", "soft"},
+		"hold": {"rule holds", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator",
+			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
+	}
+}
+
+func values[T ~string](list []T) []string {
+	var out []string
+	for _, v := range list {
+		out = append(out, string(v))
+	}
+	return out
+}
+
+var (
+	templateKey = regexp.MustCompile(`[{(\s](?:t|n) "([^"]+)"`)
+	quoted      = regexp.MustCompile(`"([a-z]+\.[a-z0-9-]*[a-z0-9])"`)
+)
+
+// TestKeysAreThereAndUsed checks both directions: what the pages ask for is in
+// the catalogues, and what is in the catalogues is asked for.
+func TestKeysAreThereAndUsed(t *testing.T) {
+	t.Parallel()
+	p := printer(t, "en")
+	used := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".html") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range templateKey.FindAllStringSubmatch(string(b), -1) {
+			if strings.HasSuffix(path, ".html") && !p.Has(m[1]) {
+				t.Errorf("%s asks for %s, which is not there", path, m[1])
+			}
+			used[m[1]] = true
+		}
+		for _, m := range quoted.FindAllStringSubmatch(string(b), -1) {
+			used[m[1]] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for family, list := range families() {
+		for _, value := range list {
+			if !p.Has(family + "." + value) {
+				t.Errorf("%s.%s is not there", family, value)
+			}
+			used[family+"."+value] = true
+		}
+	}
+	for _, key := range p.Keys() {
+		if !used[key] {
+			t.Errorf("%s is not used", key)
+		}
+	}
+}
+
+func TestGoCodeAsksForKeysThatAreThere(t *testing.T) {
+	t.Parallel()
+	p := printer(t, "en")
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	families := map[string]bool{}
+	for _, key := range p.Keys() {
+		first, _, _ := strings.Cut(key, ".")
+		families[first] = true
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range quoted.FindAllStringSubmatch(string(b), -1) {
+			first, rest, _ := strings.Cut(m[1], ".")
+			if families[first] && !p.Has(m[1]) && rest != "html" {
+				t.Errorf("%s asks for %s, which is not there", name, m[1])
+			}
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestPasswordRoundTrip(t *testing.T) {
+	t.Parallel()
+	hash, err := HashPassword("合言葉は秘密です。ね?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("hash: got %s", hash)
+	}
+	if !VerifyPassword(hash, "合言葉は秘密です。ね?") || VerifyPassword(hash, "合言葉は秘密です。ね!") || VerifyPassword(hash, "") {
+		t.Error("verify is wrong")
+	}
+	if again, _ := HashPassword("合言葉は秘密です。ね?"); again == hash {
+		t.Error("two hashes share a salt")
+	}
+	for _, bad := range []string{"short", strings.Repeat("x", MaxPassword+1)} {
+		if _, err := HashPassword(bad); !errors.Is(err, ErrPassword) {
+			t.Errorf("%d characters: got %v", len(bad), err)
+		}
+	}
+}
+
+func FuzzVerifyPassword(f *testing.F) {
+	for _, seed := range []string{"", "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=4294967295,t=4294967295,p=255$AA$AA", "$argon2i$v=19$m=8,t=1,p=1$AA$AA", "$$$$$", "$argon2id$v=19$m=8,t=0,p=0$$"} {
+		f.Add(seed, "password")
+	}
+	f.Fuzz(func(t *testing.T, hash, password string) {
+		if VerifyPassword(hash, password) && !strings.HasPrefix(hash, "$argon2id$") {
+			t.Fatalf("%q matches", hash)
+		}
+	})
+}
+
+func TestPasswordChecksAreBounded(t *testing.T) {
+	t.Parallel()
+	p := newPasswords(2)
+	var mu sync.Mutex
+	running, most := 0, 0
+	p.checker = func(string, string) bool {
+		mu.Lock()
+		running++
+		most = max(most, running)
+		mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
+		mu.Lock()
+		running--
+		mu.Unlock()
+		return true
+	}
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			// For nobody's hash the work is done all the same, and the answer is no.
+			hash := ""
+			if i%2 == 0 {
+				hash = "x"
+			}
+			if ok, err := p.check(context.Background(), hash, "y"); err != nil || ok != (hash != "") {
+				t.Errorf("got %v %v", ok, err)
+			}
+		})
+	}
+	wg.Wait()
+	if most > 2 {
+		t.Errorf("%d checks at once", most)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.slots <- struct{}{}
+	p.slots <- struct{}{}
+	if _, err := p.check(ctx, "x", "y"); !errors.Is(err, context.Canceled) {
+		t.Errorf("without a slot: got %v", err)
+	}
+}
+
+func TestLimiterForgetsTheOldest(t *testing.T) {
+	t.Parallel()
+	l := newLimiter(1, 2)
+	now := time.Unix(0, 0)
+	if !l.allow("a", now) || !l.allow("a", now) || l.allow("a", now) {
+		t.Error("a burst of two")
+	}
+	if !l.allow("a", now.Add(time.Second)) {
+		t.Error("a second later there is one more")
+	}
+	for i := range limiterKeys + 5 {
+		l.allow(strings.Repeat("k", i%7)+string(rune('0'+i%10))+time.Duration(i).String(), now)
+	}
+	if l.recent.Len() != limiterKeys || len(l.buckets) != limiterKeys {
+		t.Errorf("keys: got %d and %d, want %d", l.recent.Len(), len(l.buckets), limiterKeys)
+	}
+}
