@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -248,7 +249,7 @@ func newSink(t *testing.T) *sink {
 	server.Domain = "mx.isp.example"
 	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
 	server.ReadTimeout, server.WriteTimeout = time.Minute, time.Minute
-	server.ErrorLog = nil
+	server.ErrorLog = log.New(io.Discard, "", 0) // clients die here on purpose
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { server.Close() })
 	return s
