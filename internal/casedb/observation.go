@@ -59,7 +59,7 @@ const (
 	MarkSlammer      Mark = "slammer"       // UDP 1434, length 384, payload begins 04 01 01 01
 	MarkSYNPayload   Mark = "syn_payload"   // SYN that carries data
 	MarkReflectQuery Mark = "reflect_query" // high-gain UDP query (DNS ANY, NTP monlist, SSDP, SNMP bulk, CLDAP, memcached)
-	MarkSamePayload  Mark = "same_payload"  // UDP payload equal to the key's first, transaction id included
+	MarkSamePayload  Mark = "same_payload"  // UDP payload equal to the key's first, transaction id included; the first packet does not count
 )
 
 // Marks lists every mark in the order of the columns of `teiten stats`.
@@ -76,7 +76,8 @@ type MarkCount struct {
 
 // Fingerprint counts the packets of an observation with one combination of
 // TTL, TCP window and TCP option bytes. Window and Options are zero for other
-// protocols.
+// protocols. Option values that a stack fills anew for each packet (all but
+// maximum segment size and window scale: timestamps, cookies) are zeros.
 type Fingerprint struct {
 	TTL     uint8  `json:"ttl"`
 	Window  uint16 `json:"win"`
