@@ -71,18 +71,10 @@ teiten serve migrates at its start; this is for those who want to do it before.`
 
 // Run applies the migrations.
 func (c *migrateCmd) Run(ctx context.Context, p *program) error {
-	cfg, err := c.load(p)
-	if err != nil {
-		return err
-	}
-	db, closeDB, err := openDatabase(ctx, cfg, cfg.logger(p.Stderr))
-	if err != nil {
-		return err
-	}
-	defer closeDB()
-	_ = db
-	fmt.Fprintln(p.Stderr, "The schema is up to date:", migrations.Hash())
-	return nil
+	return p.withDatabase(ctx, &c.configFlags, func(*casedb.DB) error {
+		fmt.Fprintln(p.Stderr, "The schema is up to date:", migrations.Hash())
+		return nil
+	})
 }
 
 type versionCmd struct{}

@@ -17,7 +17,11 @@ type lookupCmd struct {
 }
 
 func (*lookupCmd) Help() string {
-	return `Example: teiten lookup 192.0.2.10 --rdap-json answer.json`
+	return `Example: teiten lookup 192.0.2.10
+         teiten lookup 192.0.2.10 --rdap-json answer.json
+
+Asks whom rdap.mode says: by default the recorded answers that come with teiten,
+which know the addresses of the sample; with rdap.mode=live the registries.`
 }
 
 // Run prints the network, the contact with its provenance and gate, the
@@ -40,7 +44,23 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 		}
 		return res.WriteJSON(p.Stdout)
 	}
-	return usagef("--rdap-json FILE is needed")
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	a := &app{cfg: cfg, log: cfg.logger(p.Stderr), fatal: make(chan error, 1)}
+	defer a.stop()
+	client, err := a.ownerLookup()
+	if err != nil {
+		return err
+	}
+	answer, err := client.Lookup(ctx, addr)
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", addr, err)
+	}
+	choice := attribution.ChooseContact(answer, addr, attribution.DefaultContactConfig())
+	res = choice.Result(addr)
+	return res.WriteJSON(p.Stdout)
 }
 
 // openInput opens a file, or the program's standard input for "-".

@@ -31,6 +31,7 @@ type commands struct {
 	Import    importCmd    `cmd:"" help:"Captures into the case database, each exactly once."`
 	Inbound   inboundCmd   `cmd:"" help:"Say what mails that came back are. Needs no database."`
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
+	Scanner   scannerCmd   `cmd:"" help:"The allowlist of acknowledged scanners."`
 	Sensor    sensorCmd    `cmd:"" help:"The sensors."`
 	User      userCmd      `cmd:"" help:"People who may log in."`
 	Config    configCmd    `cmd:"" help:"Print the effective configuration and where each value comes from."`
