@@ -119,9 +119,11 @@ func (c *RDAPClient) Lookup(ctx context.Context, addr netip.Addr) (Answer, error
 			return Answer{}, withCtx(ctx, err)
 		}
 	}
-	// The client is not safe for concurrent use and costs nothing; each lookup has its own.
+	// Neither the client nor the server's URL, which it writes to, is safe for
+	// concurrent use; each lookup has its own.
+	own := *server
 	client := rdap.Client{HTTP: c.http, UserAgent: c.userAgent}
-	req := rdap.NewIPRequest(net.IP(addr.AsSlice())).WithServer(server).WithContext(lookupCtx)
+	req := rdap.NewIPRequest(net.IP(addr.AsSlice())).WithServer(&own).WithContext(lookupCtx)
 	resp, err := client.Do(req)
 	if resp == nil || len(resp.HTTP) == 0 {
 		return Answer{}, withCtx(ctx, &LookupError{Kind: LookupTemporary, Server: server.Host, Err: err})
