@@ -74,6 +74,7 @@ func sections() []section {
 		{"stats", (*bench).stats},
 		{"gzip", (*bench).gzip},
 		{"attribute", (*bench).attribute},
+		{"import", (*bench).imports},
 	}
 }
 
