@@ -12,10 +12,6 @@ import (
 	"teiten/internal/casedb"
 )
 
-// ListRegistration is the list of entries that came from researchers'
-// registrations. Where lists disagree about one prefix it goes first.
-const ListRegistration = "registration"
-
 // Match is what the allowlist says of an address at a time.
 type Match struct {
 	Prefix       netip.Prefix
@@ -90,7 +86,7 @@ func inForce(entries []casedb.Scanner, at time.Time) []casedb.Scanner {
 		}
 	}
 	slices.SortStableFunc(list, func(x, y casedb.Scanner) int {
-		return cmp.Or(boolOrder(x.List == ListRegistration, y.List == ListRegistration),
+		return cmp.Or(boolOrder(x.List == casedb.ListRegistration, y.List == casedb.ListRegistration),
 			cmp.Compare(x.List, y.List), cmp.Compare(x.Organisation, y.Organisation))
 	})
 	return list

@@ -21,6 +21,8 @@ type facts struct {
 	groups    []group
 	order     []int // positions of the entries, most packets first
 
+	marks uint32 // bit m: mark m was seen
+
 	probes      uint64 // packets that ask: SYN, UDP requests, echo requests ...
 	answers     uint64 // packets that answer what we never sent
 	established uint64 // packets of conversations
@@ -85,6 +87,7 @@ func (f *facts) draw(p *Profile, monitored uint64) {
 		for k, m := range e.marks {
 			if m != markNone {
 				g.hits[m] += uint64(e.hits[k])
+				f.marks |= 1 << m
 			}
 		}
 		if e.has(flagBroadcast) {

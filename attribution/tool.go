@@ -12,6 +12,9 @@ type count struct{ hits, of uint64 }
 // mark is rarer (the RSTs of a ZMap host's kernel) do not dilute it.
 func (f *facts) marked(m mark) count {
 	var c count
+	if f.marks&(1<<m) == 0 {
+		return c
+	}
 	for i := range f.groups {
 		g := &f.groups[i]
 		if k := g.hits[m]; k >= 2 && 2*k >= g.packets && probeClass(g.class) {
@@ -59,6 +62,9 @@ func toolOf(m mark) string {
 
 func (p *Profile) toolVerdict(m mark) (casedb.Verdict, bool) {
 	f := p.facts
+	if f.marks&(1<<m) == 0 {
+		return casedb.Verdict{}, false
+	}
 	c := f.marked(m)
 	if c.hits == 0 {
 		return p.weakTool(m)
