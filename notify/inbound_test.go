@@ -40,12 +40,12 @@ func newPost(t *testing.T, config notify.InboundConfig) *post {
 	return p
 }
 
-type server interface {
+type mailServer interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error
 }
 
-func listen(t *testing.T, s server) string {
+func listen(t *testing.T, s mailServer) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -413,6 +413,63 @@ func TestInboundServerRefuses(t *testing.T) {
 	}
 	if err := p.deliver("a@isp.example", "csirt@"+domain, "Subject: x\n\nx\n"); code(err) != 451 {
 		t.Errorf("without a database: %v, want 451", err)
+	}
+}
+
+// TestStopWithIdleClients pins that a client that says nothing does not keep a
+// server from stopping.
+func TestStopWithIdleClients(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := notify.NewInboundServer(w.db, notify.InboundConfig{Tokens: w.composer.Tokens()})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- in.Serve(l) }()
+	idle, err := smtp.Dial(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = idle.Close() }()
+	if err := idle.Hello("idle.example"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := in.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := idle.Noop(); err == nil {
+		t.Error("the idle client is still served")
+	}
+}
+
+// TestUncomposableMessageWaitsForACoordinator pins that others do not wait
+// behind it.
+func TestUncomposableMessageWaitsForACoordinator(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, notify.InboundConfig{})
+	s := ispCase
+	s.email = "no address at all"
+	c, bad := p.queued(s)
+	s.owner, s.email, s.sources = "another", "abuse@other.example", []string{"192.0.2.77"}
+	_, good := p.queued(s)
+	for range 3 {
+		_, _ = p.sender.Do(t.Context()) // it says what is wrong
+	}
+	if m := p.getMessage(bad.ID); m.State != casedb.MessageHeld || !strings.Contains(m.HoldReason, "no mail address") {
+		t.Errorf("message is %s because of %q", m.State, m.HoldReason)
+	}
+	if got := p.getCase(c.ID); got.Waiting != casedb.WaitingApproval {
+		t.Errorf("case waits for %q", got.Waiting)
+	}
+	if m := p.getMessage(good.ID); m.State != casedb.MessageSent {
+		t.Errorf("the next message is %s", m.State)
 	}
 }
 

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -20,8 +21,11 @@ type InboundConfig struct {
 	// Accept lists local parts that are taken at our domain beside tokens;
 	// "postmaster" always is (RFC 5321, 4.5.1).
 	Accept []string
-	// PerMinute is how many mails one address may send in a minute; zero: 60.
+	// PerMinute is how many mails one address may send in a minute; zero: 60,
+	// and as many as it likes for a mail server on this machine.
 	PerMinute int
+	// TLS offers STARTTLS with its certificates; nil: no TLS.
+	TLS *tls.Config
 	// MaxBytes is the size of the largest mail; zero: 10 MiB.
 	MaxBytes int64
 	Logger   *slog.Logger
@@ -35,15 +39,12 @@ type InboundConfig struct {
 type InboundServer struct {
 	db       *casedb.DB
 	config   InboundConfig
-	server   *smtp.Server
+	server   *server
 	visitors *visitors
 }
 
 // NewInboundServer returns a server that stores in db.
 func NewInboundServer(db *casedb.DB, config InboundConfig) *InboundServer {
-	if config.PerMinute <= 0 {
-		config.PerMinute = 60
-	}
 	if config.MaxBytes <= 0 {
 		config.MaxBytes = maxMailBytes
 	}
@@ -56,14 +57,15 @@ func NewInboundServer(db *casedb.DB, config InboundConfig) *InboundServer {
 	s := &InboundServer{db: db, config: config, visitors: newVisitors(config.PerMinute)}
 	s.server = newServer(s, config.Tokens.domain, config.Logger)
 	s.server.MaxMessageBytes = config.MaxBytes
+	s.server.TLSConfig = config.TLS
 	return s
 }
 
 // Serve takes connections on the listener until Shutdown.
-func (s *InboundServer) Serve(l net.Listener) error { return serve(s.server, l) }
+func (s *InboundServer) Serve(l net.Listener) error { return s.server.serve(l) }
 
 // Shutdown stops listening and lets mails under way end until ctx is done.
-func (s *InboundServer) Shutdown(ctx context.Context) error { return shutdown(ctx, s.server) }
+func (s *InboundServer) Shutdown(ctx context.Context) error { return s.server.stop(ctx) }
 
 // Close stops at once.
 func (s *InboundServer) Close() error { return s.server.Close() }

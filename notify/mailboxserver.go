@@ -26,7 +26,7 @@ import (
 type MailboxServer struct {
 	db     *casedb.DB
 	now    func() time.Time
-	server *smtp.Server
+	server *server
 }
 
 // NewMailboxServer returns a server that stores in db.
@@ -41,10 +41,10 @@ func NewMailboxServer(db *casedb.DB, now func() time.Time, logger *slog.Logger) 
 
 // Serve takes connections on the listener, which should be on loopback, until
 // Shutdown.
-func (s *MailboxServer) Serve(l net.Listener) error { return serve(s.server, l) }
+func (s *MailboxServer) Serve(l net.Listener) error { return s.server.serve(l) }
 
 // Shutdown stops listening and lets mails under way end until ctx is done.
-func (s *MailboxServer) Shutdown(ctx context.Context) error { return shutdown(ctx, s.server) }
+func (s *MailboxServer) Shutdown(ctx context.Context) error { return s.server.stop(ctx) }
 
 // Close stops at once.
 func (s *MailboxServer) Close() error { return s.server.Close() }

@@ -26,6 +26,7 @@ import (
 // What is read of an inbound mail. What is beyond is not looked at; the mail
 // itself is kept whole.
 const (
+	maxParsed      = 2 << 20 // bytes of the mail; a returned mail may be as long as it likes
 	maxParts       = 200     // MIME parts
 	maxDepth       = 20      // nested multiparts
 	maxText        = 100_000 // bytes of text
@@ -60,7 +61,7 @@ type parsed struct {
 // parseMail takes a mail apart. It never fails: of what is broken it gives
 // what can be read.
 func parseMail(raw []byte) *parsed {
-	raw = stripMbox(raw)
+	raw = stripMbox(raw[:min(len(raw), maxParsed)])
 	p := &parsed{header: textproto.MIMEHeader{}}
 	root := readParts(raw)
 	if root == nil {
@@ -144,7 +145,7 @@ func readParts(raw []byte) (root *enmime.Part) {
 			root = nil // hostile input found a hole in the reader; the plain text remains
 		}
 	}()
-	if len(raw) > maxMailBytes || nestings(raw) > maxDepth || bytes.Count(raw, []byte("\n--")) > 20*maxParts {
+	if nestings(raw) > maxDepth || bytes.Count(raw, []byte("\n--")) > 20*maxParts {
 		return nil
 	}
 	parser := enmime.NewParser(enmime.RawContent(true), enmime.MultipartWOBoundaryAsSinglePart(true), enmime.SkipMalformedParts(true),

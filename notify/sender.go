@@ -20,7 +20,8 @@ const (
 	maxRetry    = 16 * time.Hour
 	maxTries    = 8
 	sendTimeout = 5 * time.Minute
-	stopGrace   = 5 * time.Second
+	stopGrace   = 5 * time.Second // for the server's answer after a stop
+	finishGrace = 3 * time.Second // for the database after a stop
 )
 
 // Sender sends the messages that are due. DB, Composer and Transport must be
@@ -106,11 +107,14 @@ func (s *Sender) logger() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
+// timeout is how long an attempt may take: less than its lease, so that nobody
+// else starts while it lasts.
 func (s *Sender) timeout() time.Duration {
-	if s.Timeout > 0 && s.Timeout < sendTimeout {
-		return s.Timeout
+	most := min(sendTimeout, s.lease()*4/5)
+	if s.Timeout > 0 {
+		return min(s.Timeout, most)
 	}
-	return sendTimeout
+	return most
 }
 
 func (s *Sender) first() time.Duration {
@@ -167,14 +171,35 @@ func (s *Sender) claim(ctx context.Context) (j *job, again bool, err error) {
 		return err
 	})
 	if err != nil && id != 0 && !casedb.IsUnavailable(err) && ctx.Err() == nil {
-		// Whatever is wrong with this one, the next is not to wait for it.
-		err = errors.Join(fmt.Errorf("message %d: %w", id, err),
-			s.DB.PutOffMessage(ctx, id, err.Error(), now.Add(15*time.Minute)))
+		err = errors.Join(fmt.Errorf("message %d: %w", id, err), s.setAside(ctx, id, err, now))
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("claim message: %w", err)
 	}
 	return j, again, nil
+}
+
+// errCompose marks the error of a message that no mail can be made of.
+var errCompose = errors.New("no mail can be made of it")
+
+// setAside keeps a message that cannot be claimed from standing in the way of
+// others: a coordinator has to look at what no mail can be made of; all else
+// is tried again later.
+func (s *Sender) setAside(ctx context.Context, id int64, cause error, now time.Time) error {
+	if !errors.Is(cause, errCompose) {
+		return s.DB.PutOffMessage(ctx, id, cause.Error(), now.Add(15*time.Minute))
+	}
+	return s.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		m, c, err := tx.LockDueMessage(ctx, id, now)
+		if errors.Is(err, casedb.ErrStale) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.Metrics.result("held")
+		return tx.HoldDue(ctx, m, c, cause.Error(), now)
+	})
 }
 
 // begin decides about a locked due message and, if it is to be sent, records
@@ -200,7 +225,7 @@ func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *
 	}
 	draft, err := s.Composer.compose(ctx, &tx.Queries, m, now)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errCompose, err)
 	}
 	if len(m.Raw) == 0 {
 		m.Raw, m.Template = draft.Raw, draft.Template
@@ -287,8 +312,10 @@ func (s *Sender) judge(m casedb.Message, receipt Receipt, err error) casedb.Atte
 // finish records the attempt's end, and waits for a database that is away: as
 // long as the attempt's own time lasts nobody else will send the message.
 func (s *Sender) finish(ctx context.Context, m casedb.Message, end casedb.AttemptEnd) error {
+	stopped := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.lease())
 	defer cancel()
+	defer context.AfterFunc(stopped, func() { time.AfterFunc(finishGrace, cancel) })()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		now := s.now()
 		err := s.DB.InTx(ctx, func(tx *casedb.Tx) error {

@@ -19,13 +19,23 @@ import (
 const (
 	maxMailBytes   = 10 << 20
 	maxRecipients  = 20
+	maxLine        = 64 << 10 // RFC 5321 allows 1000; people's programs do not know
 	maxConnections = 100
-	maxPerAddress  = 10
-	serverIdle     = time.Minute
+
+	defaultPerMinute = 60 // mails from one address
+	maxPerAddress    = 10
+	serverIdle       = time.Minute
 )
 
+// server is an SMTP server that can also be stopped while clients idle.
+type server struct {
+	*smtp.Server
+	mu    sync.Mutex // guards conns
+	conns map[net.Conn]struct{}
+}
+
 // newServer returns an SMTP server with our limits.
-func newServer(backend smtp.Backend, domain string, logger *slog.Logger) *smtp.Server {
+func newServer(backend smtp.Backend, domain string, logger *slog.Logger) *server {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -33,30 +43,82 @@ func newServer(backend smtp.Backend, domain string, logger *slog.Logger) *smtp.S
 	s.Domain = domain
 	s.MaxRecipients = maxRecipients
 	s.MaxMessageBytes = maxMailBytes
+	s.MaxLineLength = maxLine
 	s.ReadTimeout = serverIdle
 	s.WriteTimeout = serverIdle
 	s.EnableDSN = true
 	s.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
-	return s
+	return &server{Server: s, conns: map[net.Conn]struct{}{}}
 }
 
-// serve runs the server on the listener until Close or Shutdown.
-func serve(s *smtp.Server, l net.Listener) error {
-	if err := s.Serve(netutil.LimitListener(l, maxConnections)); err != nil {
+// serve runs the server on the listener until it is closed or stopped.
+func (s *server) serve(l net.Listener) error {
+	if err := s.Serve(trackingListener{netutil.LimitListener(l, maxConnections), s}); err != nil {
 		return fmt.Errorf("serve SMTP: %w", err)
 	}
 	return nil
 }
 
-// shutdown lets mails under way end, and closes what is left when ctx is done.
-func shutdown(ctx context.Context, s *smtp.Server) error {
+// stop stops listening and lets mails under way end until ctx is done, a few
+// seconds at most; then it closes what is left. A client that is cut off sends
+// its mail again.
+func (s *server) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopGrace)
+	defer cancel()
 	err := s.Shutdown(ctx)
-	if err == nil || errors.Is(err, smtp.ErrServerClosed) {
+	if errors.Is(err, smtp.ErrServerClosed) {
 		return nil
 	}
-	// Shutdown closed the listeners; connections that stay idle end with their
-	// time-out, or with the process.
-	return fmt.Errorf("stop the SMTP server: %w", err)
+	if ctx.Err() != nil {
+		err = nil // the clients' time is up, that is all
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		_ = conn.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("stop the SMTP server: %w", err)
+	}
+	return nil
+}
+
+// trackingListener remembers the open connections of a server.
+type trackingListener struct {
+	net.Listener
+	server *server
+}
+
+// Accept implements net.Listener.
+func (l trackingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.server.mu.Lock()
+	defer l.server.mu.Unlock()
+	tracked := &trackedConn{Conn: conn, server: l.server}
+	l.server.conns[tracked] = struct{}{}
+	return tracked, nil
+}
+
+type trackedConn struct {
+	net.Conn
+	server *server
+	once   sync.Once
+}
+
+// Close implements net.Conn.
+func (c *trackedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		go func() { // stop holds the lock while it closes
+			c.server.mu.Lock()
+			defer c.server.mu.Unlock()
+			delete(c.server.conns, c)
+		}()
+	})
+	return err
 }
 
 func smtpError(code int, a, b, c int, message string) *smtp.SMTPError {
@@ -81,16 +143,29 @@ func readMail(r io.Reader, limit int64) ([]byte, error) {
 
 // visitors counts connections and mails per remote address.
 type visitors struct {
-	mu    sync.Mutex // guards open and rates
-	open  map[string]int
-	rates map[string]*rate.Limiter
-	rate  rate.Limit
-	burst int
+	mu        sync.Mutex // guards open and rates
+	open      map[string]int
+	rates     map[string]*rate.Limiter
+	rate      rate.Limit
+	burst     int
+	localFree bool // loopback is our own mail server and not limited
 }
 
+// newVisitors limits every address to perMinute mails; zero is the default,
+// and lets loopback through.
 func newVisitors(perMinute int) *visitors {
-	return &visitors{open: map[string]int{}, rates: map[string]*rate.Limiter{},
-		rate: rate.Limit(float64(perMinute) / 60), burst: perMinute}
+	v := &visitors{open: map[string]int{}, rates: map[string]*rate.Limiter{}, localFree: perMinute <= 0}
+	if perMinute <= 0 {
+		perMinute = defaultPerMinute
+	}
+	v.rate, v.burst = rate.Limit(float64(perMinute)/60), perMinute
+	return v
+}
+
+// free reports whether the address is not limited.
+func (v *visitors) free(address string) bool {
+	ip := net.ParseIP(address)
+	return v.localFree && ip != nil && ip.IsLoopback()
 }
 
 // enter reports whether one more connection from the address is welcome; then
@@ -98,7 +173,7 @@ func newVisitors(perMinute int) *visitors {
 func (v *visitors) enter(address string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.open[address] >= maxPerAddress {
+	if v.open[address] >= maxPerAddress && !v.free(address) {
 		return false
 	}
 	v.open[address]++
@@ -115,6 +190,9 @@ func (v *visitors) leave(address string) {
 
 // mail reports whether one more mail from the address is welcome now.
 func (v *visitors) mail(address string, now time.Time) bool {
+	if v.free(address) {
+		return true
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	l := v.rates[address]
