@@ -116,8 +116,8 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 	err = q.q.SelectContext(ctx, &lines, `with few as materialized (
 			select max(id) as id, at, actor, count(*) as n, string_agg(text, ' ' order by id) filter (where rank <= 8) as sources
 			from (select id, at, actor, text, row_number() over (partition by at, actor order by id) as rank
-				from case_event where case_id = $1 and kind = 'source-joined' and ($2 = 0 or id < $2)) joined
-			group by at, actor order by id desc limit $3
+				from case_event where case_id = $1 and kind = 'source-joined') joined
+			group by at, actor having $2 = 0 or max(id) < $2 order by id desc limit $3
 		), page as materialized (
 			(select id, at, kind, actor, message_id, inbound_id, text, data from case_event
 				where case_id = $1 and kind <> 'source-joined' and ($2 = 0 or id < $2) order by id desc limit $3)

@@ -65,7 +65,7 @@ type CaseList struct {
 // The bounds of a search by text.
 const (
 	searchOwners    = 200   // owners looked up by index; above it the list is filtered instead
-	searchAddresses = 10000 // sources within a prefix
+	searchAddresses = 2000 // sources within a prefix
 )
 
 // ListCases returns at most limit cases of the filter behind the cursor, or
