@@ -301,8 +301,10 @@ func TestSettings(t *testing.T) {
 	want(t, "stop", status, http.StatusSeeOther)
 	stopped, err := d.db.SendStopped(context.Background())
 	want(t, "stopped", []any{stopped, err}, []any{true, nil})
-	if body := d.page("/settings"); !strings.Contains(body, "stopped") {
-		t.Error("the page does not show it")
+	for _, path := range []string{"/settings", "/cases", "/cases/" + d.c.Number} {
+		if body := d.page(path); !strings.Contains(body, "stopped") {
+			t.Errorf("%s does not show it", path)
+		}
 	}
 	status, _, _ = d.post("/settings/sending", "stop", "no", "reason", "mended")
 	want(t, "start", status, http.StatusSeeOther)
@@ -321,6 +323,12 @@ func TestSettings(t *testing.T) {
 	inTx(t, d.db, func(tx *casedb.Tx) error {
 		return tx.Suppress(context.Background(), casedb.Suppression{Address: "dead@isp.example", Reason: "hard bounce 5.1.1", CreatedAt: d.now})
 	})
+	inTx(t, d.db, func(tx *casedb.Tx) error {
+		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Reason: "user unknown", CreatedAt: d.now})
+	})
+	if body := d.page("/cases/" + d.c.Number); !strings.Contains(body, "No mail goes to this address: user unknown") {
+		t.Error("the case does not show that its contact is suppressed")
+	}
 	if body := d.page("/settings"); !strings.Contains(body, "dead@isp.example") {
 		t.Error("the suppression is not listed")
 	}

@@ -38,6 +38,10 @@ type casePage struct {
 	Alternatives []casedb.Contact
 	// OtherMails are the messages of the case beside Letter.
 	OtherMails []casedb.Message
+	// Stopped says that the global stop switch is on; Suppressed why the
+	// letter's recipient gets no mail.
+	Stopped    bool
+	Suppressed string
 	CanSend    bool // a new notification may be written
 }
 
@@ -115,6 +119,16 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		}
 	}
 	s.loadLetter(ctx, &data, v.now)
+	if data.Stopped, err = s.db.SendStopped(ctx); err != nil {
+		return err
+	}
+	if data.Letter != nil && (data.Letter.State == casedb.MessageHeld || data.Letter.State == casedb.MessageQueued) {
+		suppression, err := s.db.Suppression(ctx, data.Letter.Recipient, v.now)
+		if err != nil && !errors.Is(err, casedb.ErrNotFound) {
+			return err
+		}
+		data.Suppressed = suppression.Reason
+	}
 	for _, k := range data.Contacts {
 		if data.Contact == nil || k.ID != data.Contact.ID {
 			data.Alternatives = append(data.Alternatives, k)

@@ -64,7 +64,7 @@ type CaseList struct {
 
 // The bounds of a search by text.
 const (
-	searchOwners    = 200   // owners looked up by index; above it the list is filtered instead
+	searchOwners    = 200  // owners looked up by index; above it the list is filtered instead
 	searchAddresses = 2000 // sources within a prefix
 )
 
