@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 
 	"teiten/attribution"
 	"teiten/internal/casedb"
-	"teiten/internal/localpg"
 	"teiten/internal/synth"
 	"teiten/internal/work"
 	"teiten/notify"
@@ -146,7 +144,12 @@ func (a *app) startAttribution(context.Context) error {
 	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)
 	a.loop("judge", 2*time.Second, nil, andWake(judge.Do, toOwners, toOpener))
 	a.loop("lookup", 3*time.Second, toOwners, andWake(owners.Do, toOpener))
-	a.loop("open", 3*time.Second, toOpener, andWake(opener.Do, a.mailers))
+	// The opener asks for the owners it misses even when it brings nothing in.
+	a.loop("open", 10*time.Second, toOpener, func(ctx context.Context) (int, error) {
+		n, err := andWake(opener.Do, a.mailers)(ctx)
+		wake(toOwners)
+		return n, err
+	})
 	return nil
 }
 
@@ -247,16 +250,4 @@ func (a *app) startLoops(context.Context) error {
 		wg.Wait()
 	})
 	return nil
-}
-
-// defaultFolder is where files live beside the database.
-func (c *config) defaultFolder(name string) (string, error) {
-	dir := c.Database.Dir
-	if dir == "" {
-		var err error
-		if dir, err = localpg.DefaultDataDir(); err != nil {
-			return "", err
-		}
-	}
-	return filepath.Join(filepath.Dir(dir), name), nil
 }

@@ -55,7 +55,6 @@ type config struct {
 	RDAP struct {
 		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
 		URL     string `toml:"url" help:"Base URL of an RDAP server for mode url."`
-		Cache   string `toml:"cache" help:"Folder for the bootstrap files of mode live; empty: beside the database."`
 		Contact string `toml:"contact" help:"Address named to registries in the User-Agent."`
 	} `toml:"rdap"`
 	Constituency struct {
