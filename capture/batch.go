@@ -16,6 +16,7 @@ import (
 type batchWriter struct {
 	t      *tally
 	w      *window
+	names  map[uint32]string // of option combinations
 	order  []sortItem
 	spare  []sortItem
 	sorted bool
@@ -31,8 +32,9 @@ type batchWriter struct {
 const ahead = 8
 
 // batch returns the batch of a window, valid until release.
-func (b *batchWriter) batch(t *tally, w *window, partial bool) *casedb.Batch {
-	b.t, b.w, b.sorted = t, w, false
+func (b *batchWriter) batch(t *tally, e emission) *casedb.Batch {
+	w := e.w
+	b.t, b.w, b.names, b.sorted = t, w, e.combinations, false
 	return &casedb.Batch{
 		Sensor:       t.opt.Sensor,
 		Window:       time.Unix(0, w.start).UTC(),
@@ -40,12 +42,12 @@ func (b *batchWriter) batch(t *tally, w *window, partial bool) *casedb.Batch {
 		Seq:          w.seq,
 		Packets:      w.packets,
 		Keys:         w.entries.len(),
-		Partial:      partial,
+		Partial:      e.partial,
 		Observations: b.observations,
 	}
 }
 
-func (b *batchWriter) release() { b.w = nil }
+func (b *batchWriter) release() { b.w, b.names = nil, nil }
 
 func (b *batchWriter) observations(yield func(*casedb.Observation) bool) {
 	if b.w == nil {
@@ -147,7 +149,9 @@ func (b *batchWriter) fingerprint(f fingerprint) {
 	}
 	c := casedb.Fingerprint{TTL: f.ttl, Window: f.win, Packets: uint64(f.n)}
 	if f.opt != 0 {
-		c.Options = b.t.combinations[f.opt]
+		b.t.combinationsMu.Lock()
+		c.Options = b.names[f.opt]
+		b.t.combinationsMu.Unlock()
 	}
 	b.o.Fingerprints = append(b.o.Fingerprints, c)
 }

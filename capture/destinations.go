@@ -8,7 +8,7 @@ import (
 // Distinct destinations of a key are held exactly in its entry, then in a set
 // of 16, 64 and 512 places, and beyond that estimated with a HyperLogLog sketch
 // (Flajolet et al. 2007; linear counting in its small range) in the same 512
-// words. When the memory for the larger sets is used up (maxDestPages) a key
+// words. When the memory for the larger sets is used up (maxMediumPages, maxLargePages) a key
 // goes over to a sketch in the set it has.
 const (
 	destSpilled = 0x80 // bit of entry.destN: dest[0] is a number, dest[1] a count
@@ -24,9 +24,9 @@ const (
 	mediumMax = 48
 	largeMax  = 384
 
-	// maxDestPages bounds the pages of medium and large sets of all windows.
-	maxMediumPages = 64 // 8 MiB
-	maxLargePages  = 24 // 24 MiB
+	// These bound the pages of medium and large sets of a window.
+	maxMediumPages = 48 // 6 MiB
+	maxLargePages  = 16 // 16 MiB
 )
 
 // destSets holds the spilled sets of a window.
@@ -183,7 +183,7 @@ func (d *destSets) fetch(e *entry, dst uint32) uint32 {
 
 // full says whether the next value would need a page beyond the limit.
 func (s *slab[T]) full(limit int) bool {
-	return int(max(s.n, 1)>>pageShift) == len(s.pages) && len(s.pool.free) == 0 && s.pool.pages >= limit
+	return int(max(s.n, 1)>>pageShift) == len(s.pages) && len(s.pages) >= limit
 }
 
 // insert adds a non-zero x to a hashed set whose length is a power of two and

@@ -89,8 +89,9 @@ func (r *Reader) Read(ctx context.Context, in io.Reader, name string) (FileResul
 				r.free <- bl
 			}
 		}()
+		r.tally.startEmitter()
 		give = func(bl *block) { full <- bl }
-		wait = func() { close(full); <-done }
+		wait = func() { close(full); <-done; r.tally.stopEmitter() }
 	}
 	end := r.walk(ctx, in, &res, give)
 	wait()

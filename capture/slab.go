@@ -1,5 +1,7 @@
 package capture
 
+import "sync"
+
 // slab hands out values by number from pages that all slabs of a pool share, so
 // that a closed window's memory serves the next one. The zero number is never
 // handed out.
@@ -11,8 +13,26 @@ type slab[T any] struct {
 
 // pool keeps the pages that are not in use.
 type pool[T any] struct {
-	free  []*[pageLen]T
-	pages int // in use and free
+	mu   sync.Mutex // guards free
+	free []*[pageLen]T
+}
+
+func (p *pool[T]) get() *[pageLen]T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := len(p.free)
+	if k == 0 {
+		return new([pageLen]T)
+	}
+	page := p.free[k-1]
+	p.free = p.free[:k-1]
+	return page
+}
+
+func (p *pool[T]) put(pages []*[pageLen]T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, pages...)
 }
 
 const (
@@ -26,15 +46,7 @@ func (s *slab[T]) add() uint32 {
 		s.n = 1
 	}
 	if int(s.n>>pageShift) == len(s.pages) {
-		var page *[pageLen]T
-		if k := len(s.pool.free); k > 0 {
-			page = s.pool.free[k-1]
-			s.pool.free = s.pool.free[:k-1]
-		} else {
-			page = new([pageLen]T)
-			s.pool.pages++
-		}
-		s.pages = append(s.pages, page)
+		s.pages = append(s.pages, s.pool.get())
 	}
 	s.n++
 	return s.n - 1
@@ -52,7 +64,7 @@ func (s *slab[T]) len() int {
 
 // reset gives all pages back.
 func (s *slab[T]) reset() {
-	s.pool.free = append(s.pool.free, s.pages...)
+	s.pool.put(s.pages)
 	clear(s.pages)
 	s.pages = s.pages[:0]
 	s.n = 0

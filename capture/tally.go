@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,11 +35,11 @@ type tally struct {
 	sink func(*casedb.Batch) error
 
 	cur     *window
-	other   *window // nil while one window is open
-	unused  *window
-	clock   int64 // latest packet time
-	closeAt int64 // packet time at which other closes
-	keys    int   // of both windows
+	other   *window      // nil while one window is open
+	unused  chan *window // empty ones
+	clock   int64        // latest packet time
+	closeAt int64        // packet time at which other closes
+	keys    int          // of both windows
 
 	seqs    map[int64]int // next Seq by window start
 	seqFrom int64         // earlier windows have been forgotten and stay closed
@@ -52,8 +53,11 @@ type tally struct {
 	mediumPool pool[[64]uint32]
 	largePool  pool[[512]uint32]
 
-	seed         uint64            // of the windows' indexes
-	combinations map[uint32]string // option bytes in hexadecimal, by their hash
+	seed uint64 // of the windows' indexes
+	// Option bytes in hexadecimal, by their hash. Only the tally's goroutine
+	// writes, under combinationsMu; the emitter reads under it.
+	combinationsMu sync.Mutex
+	combinations   map[uint32]string
 
 	sources sourceSet
 	epoch   uint16
@@ -66,8 +70,12 @@ type tally struct {
 	batches, partials              uint64
 	late, fileLate                 uint64
 	untimely                       uint64 // packets of the current file in no window
-	err                            error
-	failed                         atomic.Bool // err is set; for the other goroutine
+
+	// emissions leads to the emitter while it runs; see startEmitter.
+	emissions chan emission
+	emitted   sync.WaitGroup
+	err       error       // of the sink; written by whoever emits
+	failed    atomic.Bool // err is set
 
 	out     batchWriter
 	fetched [lookahead]fetched
@@ -80,6 +88,7 @@ func newTally(opt Options, sink func(*casedb.Batch) error) *tally {
 		closeAt:      math.MaxInt64,
 		seed:         rand.Uint64(),
 		seqFrom:      math.MinInt64,
+		unused:       make(chan *window, 4),
 		seqs:         make(map[int64]int),
 		combinations: make(map[uint32]string),
 	}
@@ -95,7 +104,7 @@ func (t *tally) nextFile() {
 // add tallies the packets of a block.
 func (t *tally) add(bl *block) {
 	packets := bl.packets[:bl.n]
-	for len(packets) > 0 && t.err == nil {
+	for len(packets) > 0 && !t.failed.Load() {
 		group := packets[:min(lookahead, len(packets))]
 		packets = packets[len(group):]
 		w := t.cur
@@ -353,7 +362,9 @@ func (t *tally) combination(bl *block, p *packet) bool {
 	}
 	var buf [maxOptions]byte
 	n, _ := normalOptions(&buf, bl.buf[p.pay-uint32(p.optLen):p.pay])
+	t.combinationsMu.Lock()
 	t.combinations[p.opt] = fmt.Sprintf("%x", buf[:n])
+	t.combinationsMu.Unlock()
 	return true
 }
 
@@ -408,9 +419,9 @@ func unicornscan(e *entry, p *packet) bool {
 func (t *tally) windowFor(when int64) *window {
 	t.clock = max(t.clock, when)
 	if t.other != nil && t.clock >= t.closeAt {
-		t.close(t.other, false)
+		t.close(t.other)
 		t.other, t.closeAt = nil, math.MaxInt64
-		if t.err != nil {
+		if t.failed.Load() {
 			return nil
 		}
 	}
@@ -434,23 +445,19 @@ func (t *tally) windowFor(when int64) *window {
 		return nil
 	}
 	if t.other != nil {
-		t.close(t.other, false)
-		if t.err != nil {
+		t.close(t.other)
+		if t.failed.Load() {
 			return nil
 		}
 	}
-	w := t.unused
-	t.unused = nil
-	if w == nil {
-		w = t.newWindow()
-	}
+	w := t.takeWindow()
 	w.start, w.end, w.seq, w.reopened = start, start+length, seq, closed
 	// Lateness after its end, or from now if packet time is past that already.
 	w.closeAt = max(w.end, t.clock) + int64(t.opt.Lateness)
 	t.cur, t.other = w, t.cur
 	t.setCloseAt()
 	if t.clock >= t.closeAt {
-		t.close(t.other, false)
+		t.close(t.other)
 		t.other, t.closeAt = nil, math.MaxInt64
 	}
 	return w
@@ -465,7 +472,13 @@ func (t *tally) setCloseAt() {
 	}
 }
 
-func (t *tally) newWindow() *window {
+// takeWindow returns an empty window.
+func (t *tally) takeWindow() *window {
+	select {
+	case w := <-t.unused:
+		return w
+	default:
+	}
 	w := &window{}
 	w.entries.pool = &t.entryPool
 	w.extras.pool = &t.extraPool
@@ -479,23 +492,27 @@ func (t *tally) newWindow() *window {
 
 // part hands out what a window has so far and lets it go on empty.
 func (t *tally) part(w *window) {
+	next := t.takeWindow()
+	next.start, next.end, next.seq, next.closeAt, next.reopened = w.start, w.end, w.seq+1, w.closeAt, w.reopened
+	if t.cur == w {
+		t.cur = next
+	} else {
+		t.other = next
+	}
 	t.emit(w, true)
-	w.seq++
 }
 
-// close hands out a window and gives its memory back.
-func (t *tally) close(w *window, last bool) {
+// close hands out a window.
+func (t *tally) close(w *window) {
 	if w.entries.len() > 0 {
-		t.emit(w, false)
-		w.seq++
+		t.seqs[w.start] = w.seq + 1
+	} else {
+		t.seqs[w.start] = w.seq
 	}
-	t.seqs[w.start] = w.seq
 	if len(t.seqs) > maxSeqs {
 		t.forget()
 	}
-	if t.unused == nil && !last {
-		t.unused = w
-	}
+	t.emit(w, false)
 	if len(t.combinations) > maxCombinations/2 {
 		t.dropCombinations(w)
 	}
@@ -523,7 +540,10 @@ func (t *tally) dropCombinations(closed *window) {
 			}
 		}
 	}
+	// What is being emitted keeps the old map.
+	t.combinationsMu.Lock()
 	t.combinations = keep
+	t.combinationsMu.Unlock()
 }
 
 // forget drops the earlier half of the remembered windows, which from now on
@@ -547,32 +567,76 @@ func (t *tally) flush() {
 		t.cur, t.other = t.other, t.cur
 	}
 	for _, w := range []*window{t.other, t.cur} {
-		if w != nil && t.err == nil {
-			t.close(w, true)
+		if w != nil && !t.failed.Load() {
+			t.close(w)
 		}
 	}
 	t.cur, t.other = nil, nil
 }
 
+// emission is a window, or a part of one, on its way to the sink.
+type emission struct {
+	w            *window
+	partial      bool
+	combinations map[uint32]string
+}
+
+// emit counts a window that is complete, or complete for now, and gives it
+// away: nobody but the emitter touches it from now on.
 func (t *tally) emit(w *window, partial bool) {
-	n := w.entries.len()
-	t.keys -= n
-	if t.err == nil {
-		b := t.out.batch(t, w, partial)
+	e := emission{w, partial, t.combinations}
+	if n := w.entries.len(); n > 0 {
+		t.keys -= n
 		t.observations += uint64(n)
 		t.batches++
 		if partial {
 			t.partials++
 		}
 		if w.reopened {
-			t.late += b.Packets
-			t.fileLate += b.Packets
+			t.late += w.packets
+			t.fileLate += w.packets
 		}
+	}
+	if t.emissions != nil {
+		t.emissions <- e
+	} else {
+		t.deliver(e)
+	}
+}
+
+// deliver hands a window to the sink and gives its memory back.
+func (t *tally) deliver(e emission) {
+	if e.w.entries.len() > 0 && !t.failed.Load() {
+		b := t.out.batch(t, e)
 		if err := t.sink(b); err != nil {
 			t.err = fmt.Errorf("window %s: %w", b.Window.Format(time.RFC3339), err)
 			t.failed.Store(true)
 		}
 		t.out.release()
 	}
-	w.reset(t.seed)
+	e.w.reset(t.seed)
+	select {
+	case t.unused <- e.w:
+	default:
+	}
+}
+
+// startEmitter lets windows go to the sink from a goroutine of their own, so
+// that what the sink does with one overlaps with the tally of the next. The
+// tally waits when a second window is ready before the sink is done.
+func (t *tally) startEmitter() {
+	emissions := make(chan emission)
+	t.emissions = emissions
+	t.emitted.Go(func() {
+		for e := range emissions {
+			t.deliver(e)
+		}
+	})
+}
+
+// stopEmitter waits until the sink is done.
+func (t *tally) stopEmitter() {
+	close(t.emissions)
+	t.emitted.Wait()
+	t.emissions = nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"sync"
 )
 
 // window holds the tally of one open window. Its memory comes from the pools
@@ -148,7 +149,26 @@ type blobs struct {
 
 // blobPool keeps the pages that are not in use.
 type blobPool struct {
+	mu   sync.Mutex // guards free
 	free []*[blobPage]byte
+}
+
+func (p *blobPool) get() *[blobPage]byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := len(p.free)
+	if k == 0 {
+		return new([blobPage]byte)
+	}
+	page := p.free[k-1]
+	p.free = p.free[:k-1]
+	return page
+}
+
+func (p *blobPool) put(pages []*[blobPage]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, pages...)
 }
 
 const (
@@ -167,12 +187,7 @@ func (b *blobs) store(p1, p2, p3 []byte) uint32 {
 		if len(b.pages) == blobPages {
 			return 0
 		}
-		if k := len(b.pool.free); k > 0 {
-			b.pages = append(b.pages, b.pool.free[k-1])
-			b.pool.free = b.pool.free[:k-1]
-		} else {
-			b.pages = append(b.pages, new([blobPage]byte))
-		}
+		b.pages = append(b.pages, b.pool.get())
 		b.next = 0
 		if len(b.pages) == 1 {
 			b.next = 1 // reference 0 means none
@@ -197,7 +212,7 @@ func (b *blobs) load(ref uint32, n int) []byte {
 }
 
 func (b *blobs) reset() {
-	b.pool.free = append(b.pool.free, b.pages...)
+	b.pool.put(b.pages)
 	clear(b.pages)
 	b.pages, b.next = b.pages[:0], 0
 }
