@@ -30,6 +30,8 @@ type importOptions struct {
 	Stdin    io.Reader // what "-" reads; nil: the process's standard input
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	textLimit int // 0: batchTextLimit
 }
 
 // importResult is what became of one file.
@@ -85,6 +87,9 @@ func (o *importOptions) check() error {
 	}
 	if o.KeyLimit == 0 {
 		o.KeyLimit = capture.DefaultKeyLimit
+	}
+	if o.textLimit == 0 {
+		o.textLimit = batchTextLimit
 	}
 	if o.Window%time.Second != 0 {
 		return fmt.Errorf("window %s is not a number of whole seconds", o.Window)
@@ -307,7 +312,7 @@ func (w *batchWriter) hand(b *casedb.Batch) error {
 	if err != nil {
 		return err
 	}
-	fits, err := t.Format(b, batchTextLimit)
+	fits, err := t.Format(b, w.i.opt.textLimit)
 	if err != nil {
 		return err
 	}

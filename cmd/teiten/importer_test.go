@@ -202,6 +202,27 @@ func TestImportOfOneFileTwiceAtOnce(t *testing.T) {
 	}
 }
 
+func TestImportOfWindowsTooLargeToHold(t *testing.T) {
+	t.Parallel()
+	file := writeCapture(t, 30000, 3)
+	want := undisturbed(t, importOptions{}, file)
+	db := openImportTest(t, pgtest.New(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := importFiles(ctx, db, []string{file}, "s1", importOptions{textLimit: 1}, func(_ string, read, size int64) {
+		if read > size/2 {
+			cancel()
+		}
+	})
+	cancel()
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want canceled", err)
+	}
+	last := importOnce(t, db, importOptions{textLimit: 1}, file)[0]
+	if got := contents(t, db); got != want || last.Written == 0 || last.Written+last.Repeated != 3 {
+		t.Errorf("got %s, want %s, with %+v", got, want, last)
+	}
+}
+
 func TestImportCanceledGoesOn(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 60000, 24)
