@@ -30,7 +30,7 @@ type app struct {
 	db       *casedb.DB
 	registry *prometheus.Registry
 
-	webAddr, inboundAddr, mailboxAddr string
+	webAddr, inboundAddr string
 
 	loops   []work.Loop
 	mailers chan struct{} // wakes the sender
@@ -111,7 +111,7 @@ func (a *app) serveHTTP(name string, l net.Listener, h http.Handler) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		if s.Shutdown(ctx) != nil {
-			s.Close()
+			_ = s.Close() // what is left is cut off
 		}
 		<-done
 	})

@@ -30,6 +30,10 @@ func (a *app) startTasks(ctx context.Context) error {
 				}
 			}
 		}},
+		{"registrations", 24 * time.Hour, func(ctx context.Context, now time.Time) error {
+			_, err := a.db.PurgeRegistrations(ctx, now) // never confirmed
+			return err
+		}},
 	}
 	for _, t := range tasks {
 		if err := a.db.EnsureTask(ctx, t.name, time.Now()); err != nil {

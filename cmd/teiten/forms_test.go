@@ -108,13 +108,3 @@ func textOf(n *html.Node) string {
 	}
 	return b.String()
 }
-
-// readable is the text of a page without its markup.
-func readable(t *testing.T, page string) string {
-	t.Helper()
-	doc, err := html.Parse(strings.NewReader(page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Join(strings.Fields(textOf(doc)), " ")
-}
