@@ -10,12 +10,15 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +54,15 @@ func main() {
 	flag.IntVar(&packets, "packets", 1_000_000, "packets of the smaller capture; the larger has ten times as many")
 	flag.StringVar(&only, "only", "", "run only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
 	flag.BoolVar(&check, "check", false, "exit with 1 if a goal is missed")
+	making := flag.String("generate", "", "only write a capture of -packets to this file, and what is in it to standard output")
 	flag.Parse()
+	if *making != "" {
+		if err := generate(os.Stdout, *making, packets); err != nil {
+			fmt.Fprintln(os.Stderr, "benchratio:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	b.out = os.Stdout
 	if err := b.run(packets, only); err != nil {
 		fmt.Fprintln(os.Stderr, "benchratio:", err)
@@ -127,15 +138,34 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// capture makes up a capture of so many packets.
+// capture makes up a capture of so many packets. A process of its own does it:
+// the peak memory that a child reports is at least that of its parent.
 func (b *bench) capture(packets int) (captureFile, error) {
 	c := captureFile{path: filepath.Join(b.dir, fmt.Sprintf("darknet-%d.pcap", packets))}
-	f, err := os.Create(c.path)
+	self, err := os.Executable()
 	if err != nil {
 		return c, err
 	}
-	c.truth, err = synth.Darknet{Packets: packets, Seed: 1, Start: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}.Write(f)
-	return c, errors.Join(err, f.Close())
+	cmd := exec.Command(self, "-packets", strconv.Itoa(packets), "-generate", c.path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return c, fmt.Errorf("make %s: %w", c.path, err)
+	}
+	return c, json.Unmarshal(out, &c.truth)
+}
+
+// generate writes a capture to path and the truth about it, as JSON, to w.
+func generate(w io.Writer, path string, packets int) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	truth, err := synth.Darknet{Packets: packets, Seed: 1, Start: time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)}.Write(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(truth)
 }
 
 // report prints a ratio and its goal; above says that a value above the goal
