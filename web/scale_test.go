@@ -70,7 +70,7 @@ func fillAtScale(t *testing.T, db *casedb.DB, n int) {
 			from (select address, first_at, last_at, address - '10.0.0.0'::inet as i from source where country = 'JP' and address << '10.0.0.0/8') s`,
 		// Most cases are closed; the live ones have an owner and kind of their own.
 		`insert into cases (number, owner_id, kind, state, waiting, waiting_since, contact_id, language, created_at, updated_at, closed_at)
-			select 'TT-2025-' || lpad(i::text, 6, '0'), o.id, case when i <= $1::int / 20 then 'infected' when i % 5000 = 0 then 'reflection' when i % 50 = 0 then 'backscatter' else 'infected' end,
+			select 'TT-2025-' || lpad(i::text, greatest(6, length(i::text)), '0'), o.id, case when i <= $1::int / 20 then 'infected' when i % 5000 = 0 then 'reflection' when i % 50 = 0 then 'backscatter' else 'infected' end,
 				case when i <= $1::int / 20 then (array['new','open','notified','answered'])[1 + i % 4] when i % 100 = 0 then 'ignored' else 'closed' end,
 				case when i <= $1::int / 20 and i % 2 = 0 then case when i % 3000 = 0 then 'attention' when i % 3 = 0 then 'reply' else 'approval' end else '' end,
 				case when i <= $1::int / 20 and i % 2 = 0 then '2026-01-01Z'::timestamptz + i * interval '7 seconds' end, k.id, 'ja',
