@@ -75,7 +75,7 @@ func (s *Server) mailboxAnswer(w http.ResponseWriter, r *http.Request, v *visit)
 	if err != nil {
 		return err
 	}
-	_, env, err := readMail(box.Raw)
+	_, header, err := readMail(box.Raw)
 	if err != nil {
 		return casedb.ErrState
 	}
@@ -88,10 +88,10 @@ func (s *Server) mailboxAnswer(w http.ResponseWriter, r *http.Request, v *visit)
 		if text == "" {
 			return s.renderMail(w, r, v, http.StatusUnprocessableEntity, form{Name: "reply", Values: r.PostForm, Error: "invalid.empty"})
 		}
-		to, raw, err = replyTo(env, box, text, v.now)
+		to, raw, err = replyTo(&header, box, text, v.now)
 	case "bounce":
 		from = "" // the null reverse-path of RFC 3464, 2
-		raw, err = bounceOf(env, box, r.PostForm.Get("soft") == "", v.now)
+		raw, err = bounceOf(&header, box, r.PostForm.Get("soft") == "", v.now)
 	default:
 		return casedb.ErrNotFound
 	}

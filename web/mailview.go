@@ -2,14 +2,15 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"net/mail"
+	"io"
 	"strings"
 	"time"
 
 	message "github.com/emersion/go-message"
+	_ "github.com/emersion/go-message/charset" // mails in ISO-2022-JP
 	gomail "github.com/emersion/go-message/mail"
-	"github.com/jhillyerd/enmime/v2"
 
 	"teiten/internal/casedb"
 	"teiten/notify"
@@ -19,7 +20,7 @@ import (
 const (
 	maxMailText       = 200_000
 	maxAttachmentText = 20_000
-	maxAttachments    = 20
+	maxParts          = 50
 )
 
 // Mail is a message as its reader will see it.
@@ -50,32 +51,79 @@ func draftMail(d notify.Draft) Mail {
 }
 
 // readMail gives the parts of a raw mail that a page shows: some headers, the
-// plain text and the beginning of text attachments. HTML is never shown.
-func readMail(raw []byte) (Mail, *enmime.Envelope, error) {
-	env, err := enmime.ReadEnvelope(bytes.NewReader(raw))
-	if err != nil {
-		return Mail{}, nil, fmt.Errorf("read mail: %w", err)
+// plain text and the beginning of text attachments. HTML is never shown. The
+// header comes along for those who answer.
+func readMail(raw []byte) (Mail, gomail.Header, error) {
+	r, err := gomail.CreateReader(bytes.NewReader(raw))
+	if err != nil && !message.IsUnknownCharset(err) {
+		return Mail{}, gomail.Header{}, fmt.Errorf("read mail: %w", err)
 	}
-	m := Mail{From: casedb.CleanLine(env.GetHeader("From"), 500), To: casedb.CleanLine(env.GetHeader("To"), 500),
-		Subject: casedb.CleanLine(env.GetHeader("Subject"), 500), Body: casedb.Clean(env.Text, maxMailText)}
-	for _, part := range append(env.Attachments, env.OtherParts...) {
-		if len(m.Attachments) == maxAttachments {
+	m := Mail{From: headerText(&r.Header, "From"), To: headerText(&r.Header, "To"), Subject: headerText(&r.Header, "Subject")}
+	for range maxParts {
+		part, err := r.NextPart()
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		a := Attachment{Name: casedb.CleanLine(part.FileName, 200), Type: casedb.CleanLine(part.ContentType, 100), SizeBytes: len(part.Content)}
-		if strings.HasPrefix(part.ContentType, "text/") && part.ContentType != "text/html" {
-			a.Text = casedb.Clean(string(part.Content[:min(len(part.Content), maxAttachmentText)]), maxAttachmentText)
+		if err != nil && !message.IsUnknownCharset(err) {
+			return m, r.Header, fmt.Errorf("read mail: %w", err)
 		}
-		m.Attachments = append(m.Attachments, a)
+		if err := m.add(part); err != nil {
+			return m, r.Header, err
+		}
 	}
-	return m, env, nil
+	return m, r.Header, nil
+}
+
+// add adds a part: the first plain text is the body, all else an attachment.
+func (m *Mail) add(part *gomail.Part) error {
+	content, err := io.ReadAll(io.LimitReader(part.Body, maxMailText))
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("read part: %w", err)
+	}
+	size, err := io.Copy(io.Discard, part.Body)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("read part: %w", err)
+	}
+	kind := "text/plain"
+	var name string
+	switch h := part.Header.(type) {
+	case *gomail.InlineHeader:
+		if t, _, err := h.ContentType(); err == nil {
+			kind = t
+		}
+		if kind == "text/plain" && m.Body == "" {
+			m.Body = strings.ReplaceAll(casedb.Clean(string(content), maxMailText), "\r\n", "\n")
+			return nil
+		}
+	case *gomail.AttachmentHeader:
+		if t, _, err := h.ContentType(); err == nil {
+			kind = t
+		}
+		name, _ = h.Filename() // without a name it is shown by its type
+	}
+	a := Attachment{Name: casedb.CleanLine(name, 200), Type: casedb.CleanLine(kind, 100), SizeBytes: len(content) + int(size)}
+	if strings.HasPrefix(kind, "text/") && kind != "text/html" {
+		a.Text = casedb.Clean(string(content[:min(len(content), maxAttachmentText)]), maxAttachmentText)
+	}
+	m.Attachments = append(m.Attachments, a)
+	return nil
+}
+
+// headerText is a header field decoded, on one line; as it stands where it
+// cannot be decoded.
+func headerText(h *gomail.Header, name string) string {
+	text, err := h.Text(name)
+	if err != nil {
+		text = h.Get(name)
+	}
+	return casedb.CleanLine(text, 500)
 }
 
 // answerTo returns where a reader's answer to the mail goes.
-func answerTo(env *enmime.Envelope, fallback string) string {
+func answerTo(h *gomail.Header, fallback string) string {
 	for _, name := range []string{"Reply-To", "From"} {
-		if a, err := mail.ParseAddress(env.GetHeader(name)); err == nil {
-			return a.Address
+		if list, err := h.AddressList(name); err == nil && len(list) > 0 {
+			return list[0].Address
 		}
 	}
 	return fallback
@@ -83,18 +131,18 @@ func answerTo(env *enmime.Envelope, fallback string) string {
 
 // replyTo makes the mail a recipient of m would send back from their mail
 // program.
-func replyTo(env *enmime.Envelope, m casedb.BoxMail, text string, now time.Time) (to string, raw []byte, err error) {
-	to = answerTo(env, m.EnvelopeFrom)
+func replyTo(orig *gomail.Header, m casedb.BoxMail, text string, now time.Time) (to string, raw []byte, err error) {
+	to = answerTo(orig, m.EnvelopeFrom)
 	var h gomail.Header
 	h.SetDate(now)
 	h.SetAddressList("From", []*gomail.Address{{Address: m.EnvelopeTo}})
 	h.SetAddressList("To", []*gomail.Address{{Address: to}})
-	subject := casedb.CleanLine(env.GetHeader("Subject"), 500)
+	subject := headerText(orig, "Subject")
 	if !strings.HasPrefix(strings.ToLower(subject), "re:") {
 		subject = "Re: " + subject
 	}
 	h.SetSubject(subject)
-	if id := headerID(env.GetHeader("Message-Id")); id != "" {
+	if id := headerID(orig.Get("Message-Id")); id != "" {
 		h.SetMsgIDList("In-Reply-To", []string{id})
 		h.SetMsgIDList("References", []string{id})
 	}
@@ -116,7 +164,7 @@ func replyTo(env *enmime.Envelope, m casedb.BoxMail, text string, now time.Time)
 
 // bounceOf makes the delivery status notification (RFC 3464) that a mail
 // server would send for m to its envelope sender.
-func bounceOf(env *enmime.Envelope, m casedb.BoxMail, hard bool, now time.Time) ([]byte, error) {
+func bounceOf(orig *gomail.Header, m casedb.BoxMail, hard bool, now time.Time) ([]byte, error) {
 	status, code, reason := "4.2.2", "452", "mailbox full"
 	if hard {
 		status, code, reason = "5.1.1", "550", "user unknown"
@@ -141,7 +189,7 @@ func bounceOf(env *enmime.Envelope, m casedb.BoxMail, hard bool, now time.Time) 
 			server, m.EnvelopeTo, code, status, reason)},
 		{"message/delivery-status", fmt.Sprintf("Reporting-MTA: dns; %s\nArrival-Date: %s\n\nFinal-Recipient: rfc822; %s\nAction: failed\n"+
 			"Status: %s\nDiagnostic-Code: smtp; %s %s %s\n", server, m.ReceivedAt.Format(time.RFC1123Z), m.EnvelopeTo, status, code, status, reason)},
-		{"text/rfc822-headers", fmt.Sprintf("Message-ID: <%s>\nFrom: %s\nTo: %s\n", headerID(env.GetHeader("Message-Id")), m.EnvelopeFrom, m.EnvelopeTo)},
+		{"text/rfc822-headers", fmt.Sprintf("Message-ID: <%s>\nFrom: %s\nTo: %s\n", headerID(orig.Get("Message-Id")), m.EnvelopeFrom, m.EnvelopeTo)},
 	}
 	for _, p := range parts {
 		var ph message.Header

@@ -83,15 +83,23 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *visit) error
 	if data.Bad != "" {
 		return s.render(w, r, v, http.StatusUnprocessableEntity, "sources", data)
 	}
-	at, id := parseCursor(q.Get("after"))
-	rows, more, err := s.db.ListSources(r.Context(), f, casedb.SourceCursor{Last: at, ID: id}, pageSize)
+	var after casedb.SourceCursor
+	after.Last, after.ID = parseCursor(q.Get("after"))
+	if a, err := netip.ParseAddr(q.Get("behind")); err == nil {
+		after.Source.Addr = a.WithZone("")
+	}
+	rows, more, err := s.db.ListSources(r.Context(), f, after, pageSize)
 	if err != nil {
 		return err
 	}
 	data.Rows = rows
 	if more {
 		last := rows[len(rows)-1]
-		data.Next = listURL("/sources", data.Query, "after", cursorText(last.Last, last.ID))
+		if f.Prefix.IsValid() {
+			data.Next = listURL("/sources", data.Query, "behind", last.Source.String())
+		} else {
+			data.Next = listURL("/sources", data.Query, "after", cursorText(last.Last, last.ID))
+		}
 	}
 	return s.render(w, r, v, http.StatusOK, "sources", data)
 }

@@ -353,7 +353,7 @@ func TestSourceLists(t *testing.T) {
 				break
 			}
 			last := rows[len(rows)-1]
-			after = casedb.SourceCursor{Last: last.Last, ID: last.ID}
+			after = casedb.SourceCursor{Last: last.Last, ID: last.ID, Source: last.Source}
 		}
 		if len(seen) != test.want {
 			t.Errorf("%+v: got %d, want %d", test.f, len(seen), test.want)

@@ -77,11 +77,13 @@ type SourceFilter struct {
 	Prefix netip.Prefix // invalid: any address
 }
 
-// SourceCursor is a place in a list of sources: behind the one whose verdict
-// has the id and last packet. The zero cursor is the start.
+// SourceCursor is a place in a list of sources: behind the one with the
+// address, whose verdict has the id and last packet. The zero cursor is the
+// start.
 type SourceCursor struct {
-	Last time.Time
-	ID   int64
+	Last   time.Time
+	ID     int64
+	Source Addr // for the sources of a prefix
 }
 
 // SourceRow is a source with the verdict in force.
@@ -92,10 +94,11 @@ type SourceRow struct {
 }
 
 // ListSources returns at most limit sources of the filter behind the cursor
-// with the verdicts in force, the last seen first, and whether there are more.
+// with the verdicts in force, and whether there are more: those of a prefix in
+// order of address, others the last seen first.
 //
-// Plans: verdict_last, verdict_kind and verdict_tool give the order;
-// verdict_ports finds rare ports, verdict_source the addresses of a prefix.
+// Plans: verdict_last, verdict_kind_last and verdict_tool_last give the order,
+// verdict_current that within a prefix; verdict_ports finds rare ports.
 func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceCursor, limit int) ([]SourceRow, bool, error) {
 	w := where{}
 	w.add(`v.superseded_at is null`)
@@ -108,21 +111,26 @@ func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceC
 	if f.Port != "" {
 		w.add(`v.ports @> ?`, pq.StringArray{Clean(f.Port, 32)})
 	}
-	if f.Prefix.IsValid() {
+	inner, outer := `v.last_at desc, v.id desc`, `p.last_at desc, p.id desc`
+	switch {
+	case f.Prefix.IsValid():
+		inner, outer = `v.source`, `p.source`
 		w.add(`v.source <<= ?`, Prefix{f.Prefix})
-	}
-	if after.ID != 0 {
+		if after.Source.IsValid() {
+			w.add(`v.source > ?`, after.Source)
+		}
+	case after.ID != 0:
 		w.add(`(v.last_at, v.id) < (?, ?)`, after.Last, after.ID)
 	}
 	var rows []SourceRow
 	err := q.q.SelectContext(ctx, &rows, `with page as materialized (select v.id, v.source, v.kind, v.tool, v.malware, v.acknowledged,
 			v.attention, v.confidence, v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at
-		from verdict v`+w.sql()+` order by v.last_at desc, v.id desc limit `+w.arg(limit+1)+`)
+		from verdict v`+w.sql()+` order by `+inner+` limit `+w.arg(limit+1)+`)
 		select p.id, p.source, p.kind, p.tool, p.malware, p.acknowledged, p.attention, p.confidence, p.rule, p.ruleset, p.ports,
 			p.evidence, p.first_at, p.last_at, p.created_at, p.superseded_at, s.country, coalesce(o.name, '') as owner_name
 		from page p join source s on s.address = p.source
 		left join network n on n.id = s.network_id left join owner o on o.id = n.owner_id
-		order by p.last_at desc, p.id desc`, w.args...)
+		order by `+outer, w.args...)
 	if err != nil {
 		return nil, false, fail("list sources", err)
 	}
