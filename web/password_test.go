@@ -89,8 +89,10 @@ func TestLimiterForgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	l := newLimiter(1, 2)
 	now := time.Unix(0, 0)
-	if !l.allow("a", now) || !l.allow("a", now) || l.allow("a", now) {
-		t.Error("a burst of two")
+	for i, want := range []bool{true, true, false} {
+		if got := l.allow("a", now); got != want {
+			t.Errorf("try %d: got %v", i, got)
+		}
 	}
 	if !l.allow("a", now.Add(time.Second)) {
 		t.Error("a second later there is one more")
