@@ -32,8 +32,8 @@ type importFigures struct {
 }
 
 // imports compares `teiten import` with `teiten stats` and psql \copy. The COPY
-// stage is all that happens between the tally and the server's answer:
-// formatting, digest, sending, commit; psql gets its rows ready made.
+// stage is what the importer's writer does with a window's text, which the tally
+// has made: digest, sending, ledger, commit. psql gets its rows ready made too.
 func (b *bench) imports() (err error) {
 	if _, err := exec.LookPath("psql"); err != nil {
 		b.skip("no psql to compare with")
@@ -141,9 +141,13 @@ func (b *importBench) copyStage(ctx context.Context, file string) (spent time.Du
 		return 0, 0, err
 	}
 	defer in.Close()
+	var text casedb.BatchText
 	_, err = capture.Read(ctx, in, file, capture.Options{Sensor: "bench"}, func(batch *casedb.Batch) error {
+		if fits, err := text.Format(batch, 1<<30); err != nil || !fits {
+			return errors.Join(err, errors.New("a batch does not fit into memory"))
+		}
 		began := time.Now()
-		written, err := b.db.PutBatch(ctx, batch, nil, began)
+		written, err := b.db.PutBatchText(ctx, &text, nil, began)
 		spent += time.Since(began)
 		rows += batch.Keys
 		if err == nil && !written {
