@@ -114,15 +114,17 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int) (lines []TimelineEvent, more bool, err error) {
 	// Events of one transaction have one time, so joined sources group by it.
 	err = q.q.SelectContext(ctx, &lines, `with few as materialized (
-			select max(id) as id, at, actor, count(*) as n, string_agg(text, ' ' order by id) filter (where rank <= 8) as sources
-			from (select id, at, actor, text, row_number() over (partition by at, actor order by id) as rank
-				from case_event where case_id = $1 and kind = 'source-joined') joined
-			group by at, actor having $2 = 0 or max(id) < $2 order by id desc limit $3
+			select max(id) as id, min(id) as first, at, actor, count(*) as n from case_event
+			where case_id = $1 and kind = 'source-joined'
+			group by at, actor having $2 = 0 or max(id) < $2 order by 1 desc limit $3
 		), page as materialized (
 			(select id, at, kind, actor, message_id, inbound_id, text, data from case_event
 				where case_id = $1 and kind <> 'source-joined' and ($2 = 0 or id < $2) order by id desc limit $3)
 			union all
-			select id, at, 'source-joined', actor, null, null, sources, jsonb_build_object('count', n) from few
+			select id, at, 'source-joined', actor, null, null, (select string_agg(text, ' ' order by e.id) from
+					(select id, text from case_event where case_id = $1 and id between few.first and few.id
+					and kind = 'source-joined' and at = few.at and actor = few.actor order by id limit 8) e),
+				jsonb_build_object('count', n) from few
 			order by id desc limit $3
 		)
 		select p.id, $1::bigint as case_id, p.at, p.kind, p.actor, p.message_id, p.inbound_id, p.text, p.data,
