@@ -66,6 +66,16 @@ lint: bin/.tools ## Run staticcheck, errcheck and errorlint
 bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine
 	go run ./internal/benchratio $(ARGS)
 
+# The corpus of real captures is no part of the repository.
+TEITEN_CORPUS ?= ../shared/data
+.PHONY: evaluate
+evaluate: build ## Compare verdicts with what the captures in TEITEN_CORPUS hold
+	bin/teiten evaluate "$(TEITEN_CORPUS)/pcaps" --expect docs/evaluation/pcaps.tsv
+	@echo
+	bin/teiten evaluate "$(TEITEN_CORPUS)/pcaps" --expect docs/evaluation/acknowledged.tsv --at 2023-06-20 \
+	  --allowlist "$(TEITEN_CORPUS)/scanners/nict-survey-scanner/surveyscanner_2023.json" \
+	  --allowlist "$(TEITEN_CORPUS)/scanners/misp-warninglists/censys-scanning.json"
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZTIME (20s) each
 	@set -e; for package in $$(go list $(PACKAGES)); do \

@@ -193,7 +193,8 @@ func TestScannerListsOfTheCorpus(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if len(l.Entries) == 0 || l.Bad > 0 {
+		// One list holds paths and mistyped addresses among its 18,000 lines.
+		if len(l.Entries) == 0 || l.Bad*1000 > len(l.Entries) || len(l.Problems) != l.Bad {
 			t.Errorf("%s: got %d entries, %d problems, the first %v", filepath.Base(file), len(l.Entries), l.Bad, l.Problems)
 		}
 		formats[l.Format] += len(l.Entries)

@@ -27,6 +27,7 @@ type commands struct {
 	Serve     serveCmd     `cmd:"" help:"Run everything: web, workers, incoming mail."`
 	Stats     statsCmd     `cmd:"" help:"Captures in, one row per observation out. Needs no database."`
 	Attribute attributeCmd `cmd:"" help:"Captures in, one verdict per source out. Needs no database."`
+	Evaluate  evaluateCmd  `cmd:"" help:"Compare verdicts with what captures are known to hold. Needs no database."`
 	Lookup    lookupCmd    `cmd:"" help:"Say who owns an address and whom to write to."`
 	Import    importCmd    `cmd:"" help:"Captures into the case database, each exactly once."`
 	Inbound   inboundCmd   `cmd:"" help:"Say what mails that came back are. Needs no database."`
