@@ -9,6 +9,7 @@ import (
 
 	"teiten/attribution"
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 )
 
 type attributeCmd struct {
@@ -17,13 +18,21 @@ type attributeCmd struct {
 	SensorNet []string `help:"Addresses of the sensors: packets from there are ours." placeholder:"CIDR"`
 	At        string   `help:"Judge with the allowlist entries in force on this day instead of the packets'." placeholder:"DATE"`
 	TimeZone  string   `help:"Zone whose days TSUBAME's definition counts." default:"Asia/Tokyo"`
+
+	Explain    []string `help:"Explain the verdict of this source in words and figures instead." placeholder:"ADDRESS" sep:"none"`
+	Language   string   `help:"Language of the explanation: en or ja." enum:"en,ja" default:"en"`
+	HideSensor bool     `help:"Leave out of the explanation what gives the sensor's address away: destination, sequence number, identification."`
 }
 
 func (*attributeCmd) Help() string {
 	return `Example: teiten attribute --allowlist shodan.json monday.pcap.gz
 
 Prints one JSON line per source, then one per aggregate (what only the whole
-shows, such as a flood with forged sources).`
+shows, such as a flood with forged sources).
+
+With --explain: why one source was judged as it was, in a paragraph, and a table
+with which an expert can check it again. Example:
+teiten attribute --explain 203.0.113.7 --language ja monday.pcap.gz`
 }
 
 // Run judges the sources of captures.
@@ -32,13 +41,28 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	explained, err := c.explained()
+	if err != nil {
+		return err
+	}
 	profiles := attribution.NewProfiles(opt)
 	_, err = c.read(ctx, p, func(b *casedb.Batch) error {
 		profiles.AddBatch(b)
+		if len(explained) > 0 {
+			b.Observations(func(o *casedb.Observation) bool {
+				if list, ok := explained[o.Source]; ok && len(list) < maxExplained {
+					explained[o.Source] = append(list, o.Clone())
+				}
+				return true
+			})
+		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if len(explained) > 0 {
+		return c.explain(p, profiles, explained)
 	}
 	out := bufio.NewWriterSize(p.Stdout, 1<<18)
 	w := attribution.NewWriter(out)
@@ -56,6 +80,49 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	return out.Flush()
+}
+
+// maxExplained is the number of observations kept of an explained source.
+const maxExplained = 1000
+
+// explained returns the addresses to be explained, with room for their
+// observations.
+func (c *attributeCmd) explained() (map[netip.Addr][]*casedb.Observation, error) {
+	m := make(map[netip.Addr][]*casedb.Observation, len(c.Explain))
+	for _, s := range c.Explain {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return nil, usagef("--explain %s: not an address", s)
+		}
+		m[a.Unmap().WithZone("")] = nil
+	}
+	return m, nil
+}
+
+// explain prints for each address why it was judged as it was.
+func (c *attributeCmd) explain(p *program, profiles *attribution.Profiles, wanted map[netip.Addr][]*casedb.Observation) error {
+	out := bufio.NewWriter(p.Stdout)
+	found := 0
+	for v := range profiles.Verdicts {
+		list, ok := wanted[v.Source.Addr]
+		if !ok {
+			continue
+		}
+		if found++; found > 1 {
+			fmt.Fprintln(out)
+		}
+		fmt.Fprintf(out, "%s: %s\n\n%s\n\n", v.Source, explain.RuleTitle(v.Rule, c.Language), explain.Verdict(&v, c.Language))
+		if err := explain.Table(out, &v, list, explain.TableOptions{Language: c.Language, HideSensor: c.HideSensor}); err != nil {
+			return err
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if found < len(wanted) {
+		return fmt.Errorf("%d of the %d addresses to be explained sent nothing", len(wanted)-found, len(wanted))
+	}
+	return nil
 }
 
 func (c *attributeCmd) judgeOptions(p *program) (opt attribution.Options, err error) {

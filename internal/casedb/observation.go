@@ -2,6 +2,7 @@ package casedb
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -155,6 +156,21 @@ func (o *Observation) Mark(m Mark) uint64 {
 		}
 	}
 	return 0
+}
+
+// Clone returns a copy that shares nothing with o.
+func (o *Observation) Clone() *Observation {
+	c := *o
+	c.Marks, c.Fingerprints, c.Samples = slices.Clone(o.Marks), slices.Clone(o.Fingerprints), slices.Clone(o.Samples)
+	for i := range c.Samples {
+		s := &c.Samples[i]
+		s.Options, s.Payload = slices.Clone(s.Options), slices.Clone(s.Payload)
+		if s.Quoted != nil {
+			q := *s.Quoted
+			s.Quoted = &q
+		}
+	}
+	return &c
 }
 
 // Batch is all observations of one sensor and window: the unit of transfer.
