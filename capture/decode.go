@@ -14,10 +14,9 @@ type decoder struct {
 	seed    uint64 // of the tally's index
 
 	// Layers reused by general.
-	ip4  layers.IPv4
-	tcp  layers.TCP
-	udp  layers.UDP
-	icmp layers.ICMPv4
+	ip4 layers.IPv4
+	tcp layers.TCP
+	udp layers.UDP
 }
 
 // decode fills p from the frame b, which lies at offset base of its block.

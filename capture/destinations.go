@@ -8,17 +8,15 @@ import (
 // Distinct destinations of a key are held exactly in its entry, then in a set
 // of 16, 64 and 512 places, and beyond that estimated with a HyperLogLog sketch
 // (Flajolet et al. 2007; linear counting in its small range) in the same 512
-// words. When the memory for the larger sets is used up (maxMediumPages, maxLargePages) a key
-// goes over to a sketch in the set it has.
+// words. When the memory for the larger sets is used up (maxMediumPages,
+// maxLargePages) a key goes over to a sketch in the set it has.
 const (
-	destSpilled = 0x80 // bit of entry.destN: dest[0] is a number, dest[1] a count
-
-	destSmall    = destSpilled | 0 // exact, 16 places, unordered
-	destMedium   = destSpilled | 1 // exact, 64 places, hashed
-	destLarge    = destSpilled | 2 // exact, 512 places, hashed
-	sketchSmall  = destSpilled | 4 // estimate, 64 registers
-	sketchMedium = destSpilled | 5 // estimate, 256 registers
-	sketchLarge  = destSpilled | 6 // estimate, 2048 registers
+	destSmall    = iota // exact, 16 places, unordered
+	destMedium          // exact, 64 places, hashed
+	destLarge           // exact, 512 places, hashed
+	sketchSmall         // estimate, 64 registers
+	sketchMedium        // estimate, 256 registers
+	sketchLarge         // estimate, 2048 registers
 
 	smallMax  = 16
 	mediumMax = 48
@@ -29,128 +27,203 @@ const (
 	maxLargePages  = 16 // 16 MiB
 )
 
-// destSets holds the spilled sets of a window.
+// destSpilled as an entry's destN says that the destinations are in the set
+// whose number is in dest[0].
+const destSpilled = 0xff
+
+// destSets holds the destinations of a window's spilled entries. The tally
+// numbers the sets and notes what belongs into them; another goroutine may put
+// it there, always in the order of the packets (see tally.giveDests).
 type destSets struct {
-	small      slab[[16]uint32]
+	// The tally's.
+	spilled uint32 // sets numbered
+	noted   *destNotes
+
+	// Of whoever puts the notes into the sets.
+	states     slab[destState]
+	small      slab[[16]uint32] // numbered like states
 	medium     slab[[64]uint32]
 	large      slab[[512]uint32]
-	freeSmall  uint32 // head of a list of given-back sets, linked in the first word
-	freeMedium uint32
+	freeMedium uint32 // head of a list of given-back sets, linked in the first word
+	touched    uint32 // keeps the look-ahead's loads from being optimised away
+}
+
+// destState says how a set is to be read.
+type destState struct {
+	at   uint32 // number of its medium or large set
+	n    uint16 // members, while exact
+	kind uint8  // destSmall and so on
+}
+
+// destNote is a destination that belongs into a set.
+type destNote struct {
+	set, dst uint32
+}
+
+// destNotes is how many destinations are put into the sets together.
+type destNotes struct {
+	notes [4096]destNote
+	n     int
+}
+
+// room says whether one more packet's destinations find place, of which there
+// are more when an entry spills.
+func (d *destNotes) room() bool { return d.n+inlineDests < len(d.notes) }
+
+func (d *destNotes) add(set, dst uint32) {
+	d.notes[d.n] = destNote{set, dst}
+	d.n++
 }
 
 func (d *destSets) reset() {
+	d.spilled = 0
+	d.states.reset()
 	d.small.reset()
 	d.medium.reset()
 	d.large.reset()
-	d.freeSmall, d.freeMedium = 0, 0
+	d.freeMedium = 0
+}
+
+// note notes a destination that is not among those held inline. There must be
+// room for it.
+func (d *destSets) note(e *entry, dst uint32) {
+	switch {
+	case e.destN == destSpilled:
+	case e.destN < inlineDests:
+		e.dest[e.destN] = dst
+		e.destN++
+		return
+	default:
+		d.spilled++
+		for _, held := range e.dest {
+			d.noted.add(d.spilled, held)
+		}
+		e.dest[0], e.destN = d.spilled, destSpilled
+	}
+	d.noted.add(e.dest[0], dst)
+}
+
+// put puts notes into the sets.
+func (d *destSets) put(block *destNotes) {
+	notes := block.notes[:block.n]
+	block.n = 0
+	for len(notes) > 0 {
+		group := notes[:min(lookahead, len(notes))]
+		notes = notes[len(group):]
+		sum := uint32(0)
+		for _, note := range group {
+			for int(note.set) > d.states.len() {
+				d.grow()
+			}
+			sum += d.fetch(note)
+		}
+		d.touched += sum
+		for _, note := range group {
+			d.add(note)
+		}
+	}
+}
+
+// grow makes the set of the next number.
+func (d *destSets) grow() {
+	*d.states.at(d.states.add()) = destState{}
+	*d.small.at(d.small.add()) = [16]uint32{}
 }
 
 // scatter maps a destination to the non-zero numbers that sets hold. Only
 // 0.0.0.0 and 0.0.0.1 share one.
 func scatter(dst uint32) uint32 { return mix32(max(dst, 1)) }
 
-// addDest adds a destination that is not among those held inline.
-func (d *destSets) addDest(e *entry, dst uint32) {
-	if e.destN < inlineDests {
-		e.dest[e.destN] = dst
-		e.destN++
-		return
-	}
-	x := scatter(dst)
-	if e.destN == inlineDests {
-		i := d.newSmall()
-		s := d.small.at(i)
-		for k, v := range e.dest {
-			s[k] = scatter(v)
-		}
-		s[inlineDests] = x
-		e.dest[0], e.dest[1], e.destN = i, inlineDests+1, destSmall
-		return
-	}
-	switch e.destN {
+// fetch loads the place of a destination in its set.
+func (d *destSets) fetch(note destNote) uint32 {
+	x := scatter(note.dst)
+	switch s := d.states.at(note.set); s.kind {
 	case destSmall:
-		s := d.small.at(e.dest[0])
-		n := e.dest[1]
-		for _, v := range s[:n] {
+		return d.small.at(note.set)[0]
+	case destMedium:
+		return d.medium.at(s.at)[x%64]
+	case destLarge:
+		return d.large.at(s.at)[x%512]
+	case sketchLarge:
+		return d.large.at(s.at)[uint32(mix64(uint64(x)))&2047/4]
+	}
+	return 0
+}
+
+// add puts a destination into its set.
+func (d *destSets) add(note destNote) {
+	x := scatter(note.dst)
+	s := d.states.at(note.set)
+	switch s.kind {
+	case destSmall:
+		set := d.small.at(note.set)
+		for _, v := range set[:s.n] {
 			if v == x {
 				return
 			}
 		}
-		if n < smallMax {
-			s[n] = x
-			e.dest[1]++
+		if s.n < smallMax {
+			set[s.n] = x
+			s.n++
 			return
 		}
-		d.growSmall(e, x)
+		d.growSmall(s, set, x)
 	case destMedium:
-		s := d.medium.at(e.dest[0])
-		if !insert(s[:], x) {
+		if !insert(d.medium.at(s.at)[:], x) {
 			return
 		}
-		e.dest[1]++
-		if e.dest[1] > mediumMax {
-			d.growMedium(e)
+		s.n++
+		if s.n > mediumMax {
+			d.growMedium(s)
 		}
 	case destLarge:
-		s := d.large.at(e.dest[0])
-		if !insert(s[:], x) {
+		set := d.large.at(s.at)
+		if !insert(set[:], x) {
 			return
 		}
-		e.dest[1]++
-		if e.dest[1] > largeMax {
-			sketchInPlace(s[:])
-			e.destN = sketchLarge
+		s.n++
+		if s.n > largeMax {
+			sketchInPlace(set[:])
+			s.kind = sketchLarge
 		}
 	case sketchSmall:
-		sketchAdd(d.small.at(e.dest[0])[:], x)
+		sketchAdd(d.small.at(note.set)[:], x)
 	case sketchMedium:
-		sketchAdd(d.medium.at(e.dest[0])[:], x)
+		sketchAdd(d.medium.at(s.at)[:], x)
 	case sketchLarge:
-		sketchAdd(d.large.at(e.dest[0])[:], x)
+		sketchAdd(d.large.at(s.at)[:], x)
 	}
 }
 
-func (d *destSets) newSmall() uint32 {
-	i := d.freeSmall
-	if i != 0 {
-		d.freeSmall = d.small.at(i)[0]
-	} else {
-		i = d.small.add()
-	}
-	*d.small.at(i) = [16]uint32{}
-	return i
-}
-
-func (d *destSets) growSmall(e *entry, x uint32) {
+// growSmall turns a full small set and one more member into a medium one.
+func (d *destSets) growSmall(s *destState, set *[16]uint32, x uint32) {
 	i := d.freeMedium
 	switch {
 	case i != 0:
 		d.freeMedium = d.medium.at(i)[0]
 	case d.medium.full(maxMediumPages):
-		s := d.small.at(e.dest[0])
-		sketchInPlace(s[:])
-		sketchAdd(s[:], x)
-		e.destN = sketchSmall
+		sketchInPlace(set[:])
+		sketchAdd(set[:], x)
+		s.kind = sketchSmall
 		return
 	default:
 		i = d.medium.add()
 	}
 	m := d.medium.at(i)
 	*m = [64]uint32{}
-	s := d.small.at(e.dest[0])
-	for _, v := range s {
+	for _, v := range set {
 		insert(m[:], v)
 	}
 	insert(m[:], x)
-	s[0], d.freeSmall = d.freeSmall, e.dest[0]
-	e.dest[0], e.dest[1], e.destN = i, smallMax+1, destMedium
+	s.at, s.n, s.kind = i, smallMax+1, destMedium
 }
 
-func (d *destSets) growMedium(e *entry) {
-	m := d.medium.at(e.dest[0])
+// growMedium turns a medium set into a large one.
+func (d *destSets) growMedium(s *destState) {
+	m := d.medium.at(s.at)
 	if d.large.full(maxLargePages) {
 		sketchInPlace(m[:])
-		e.destN = sketchMedium
+		s.kind = sketchMedium
 		return
 	}
 	i := d.large.add()
@@ -161,24 +234,8 @@ func (d *destSets) growMedium(e *entry) {
 			insert(l[:], v)
 		}
 	}
-	m[0], d.freeMedium = d.freeMedium, e.dest[0]
-	e.dest[0], e.destN = i, destLarge
-}
-
-// fetch loads the place of a destination in a spilled set.
-func (d *destSets) fetch(e *entry, dst uint32) uint32 {
-	x := scatter(dst)
-	switch e.destN {
-	case destSmall:
-		return d.small.at(e.dest[0])[0]
-	case destMedium:
-		return d.medium.at(e.dest[0])[x%64]
-	case destLarge:
-		return d.large.at(e.dest[0])[x%512]
-	case sketchLarge:
-		return d.large.at(e.dest[0])[uint32(mix64(uint64(x)))&2047/4]
-	}
-	return 0
+	m[0], d.freeMedium = d.freeMedium, s.at
+	s.at, s.kind = i, destLarge
 }
 
 // full says whether the next value would need a page beyond the limit.
@@ -202,19 +259,21 @@ func insert(set []uint32, x uint32) bool {
 }
 
 // destinations returns the number of distinct destinations, and whether it is
-// exact.
+// exact. All notes must have been put into the sets.
 func (d *destSets) destinations(e *entry) (uint32, bool) {
-	switch e.destN {
-	case destSmall, destMedium, destLarge:
-		return e.dest[1], true
+	if e.destN != destSpilled {
+		return uint32(e.destN), true
+	}
+	switch s := d.states.at(e.dest[0]); s.kind {
 	case sketchSmall:
 		return sketchCount(d.small.at(e.dest[0])[:]), false
 	case sketchMedium:
-		return sketchCount(d.medium.at(e.dest[0])[:]), false
+		return sketchCount(d.medium.at(s.at)[:]), false
 	case sketchLarge:
-		return sketchCount(d.large.at(e.dest[0])[:]), false
+		return sketchCount(d.large.at(s.at)[:]), false
+	default:
+		return uint32(s.n), true
 	}
-	return uint32(e.destN), true
 }
 
 // A sketch has four registers of eight bits in each word.

@@ -12,7 +12,7 @@ type entry struct {
 	ext     uint32 // number of its extension, 0 without one
 	print   fingerprint
 	markNum [2]uint8 // mark number + 1, 0 while unused
-	destN   uint8    // destinations held in dest, or how dest is to be read
+	destN   uint8    // destinations held in dest, or destSpilled
 	peerN   uint8    // ports held in peers, peerMany if there are more
 	epoch   uint16   // the last file that had the key
 	bits    uint8    // of the first packet

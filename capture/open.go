@@ -3,6 +3,7 @@ package capture
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,7 +61,7 @@ func Decompress(in io.ReadCloser) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
-		return newReadAhead(z, func() error { z.Close(); return in.Close() }), nil
+		return newReadAhead(z, func() error { return errors.Join(z.Close(), in.Close()) }), nil
 	case bytes.HasPrefix(head, zstdMagic):
 		z, err := zstd.NewReader(whole, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {

@@ -89,9 +89,9 @@ func (r *Reader) Read(ctx context.Context, in io.Reader, name string) (FileResul
 				r.free <- bl
 			}
 		}()
-		r.tally.startEmitter()
+		r.tally.startHelpers()
 		give = func(bl *block) { full <- bl }
-		wait = func() { close(full); <-done; r.tally.stopEmitter() }
+		wait = func() { close(full); <-done; r.tally.stopHelpers() }
 	}
 	end := r.walk(ctx, in, &res, give)
 	wait()

@@ -5,9 +5,9 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"teiten/internal/casedb"
 )
@@ -49,6 +49,7 @@ type tally struct {
 	extraPool  pool[extra]
 	samplePool pool[sample]
 	blobPool   blobPool
+	statePool  pool[destState]
 	smallPool  pool[[16]uint32]
 	mediumPool pool[[64]uint32]
 	largePool  pool[[512]uint32]
@@ -71,11 +72,13 @@ type tally struct {
 	late, fileLate                 uint64
 	untimely                       uint64 // packets of the current file in no window
 
-	// emissions leads to the emitter while it runs; see startEmitter.
+	// Leads to the goroutines that startHelpers starts, while they run.
+	helpers   sync.WaitGroup
 	emissions chan emission
-	emitted   sync.WaitGroup
-	err       error       // of the sink; written by whoever emits
-	failed    atomic.Bool // err is set
+	dests     chan noted
+	destNotes chan *destNotes // empty ones
+	err       error           // of the sink; written by whoever emits
+	failed    atomic.Bool     // err is set
 
 	out     batchWriter
 	fetched [lookahead]fetched
@@ -89,6 +92,7 @@ func newTally(opt Options, sink func(*casedb.Batch) error) *tally {
 		seed:         rand.Uint64(),
 		seqFrom:      math.MinInt64,
 		unused:       make(chan *window, 4),
+		destNotes:    make(chan *destNotes, noteBlocks),
 		seqs:         make(map[int64]int),
 		combinations: make(map[uint32]string),
 	}
@@ -135,8 +139,8 @@ type fetched struct {
 }
 
 // fetch touches what a group of packets will need: places of the index, entries,
-// destination sets, hidden state. Each step's loads depend on the step before,
-// but not on each other, so that their cache misses overlap.
+// hidden state. Each step's loads depend on the step before, but not on each
+// other, so that their cache misses overlap.
 func (t *tally) fetch(w *window, group []packet) {
 	mask := uint32(len(w.index) - 1)
 	for i := range group {
@@ -151,11 +155,6 @@ func (t *tally) fetch(w *window, group []packet) {
 		}
 		if group[i].bits&bitsHidden != 0 {
 			sum += w.hidden.fetch(&group[i])
-		}
-	}
-	for i := range group {
-		if e := t.fetched[i%lookahead].e; e != nil && e.destN > inlineDests {
-			sum += w.dests.fetch(e, group[i].dst)
 		}
 	}
 	t.touch += sum
@@ -237,19 +236,11 @@ func (t *tally) update(w *window, number uint32, e *entry, bl *block, p *packet)
 	if p.bits&bitsHidden != 0 {
 		w.observe(number, e, p)
 	}
-	if e.destN <= inlineDests {
-		known := false
-		for _, d := range e.dest[:e.destN] {
-			if d == p.dst {
-				known = true
-				break
-			}
+	if e.destN == destSpilled || !slices.Contains(e.dest[:e.destN], p.dst) {
+		if !w.dests.noted.room() {
+			t.giveDests(w)
 		}
-		if !known {
-			w.dests.addDest(e, p.dst)
-		}
-	} else {
-		w.dests.addDest(e, p.dst)
+		w.dests.note(e, p.dst)
 	}
 	if e.peerN < peerMany {
 		e.addPeer(p.peer)
@@ -412,231 +403,4 @@ func unicornscan(e *entry, p *packet) bool {
 	x := e.seq ^ p.seq ^ uint32(e.peers[0]) ^ uint32(p.peer) // the service port is the same
 	y := e.firstDst ^ p.dst
 	return x == y || x == bits.ReverseBytes32(y)
-}
-
-// windowFor returns the open window that takes a packet of time when, and
-// closes and opens windows as packet time asks for; nil if there is none.
-func (t *tally) windowFor(when int64) *window {
-	t.clock = max(t.clock, when)
-	if t.other != nil && t.clock >= t.closeAt {
-		t.close(t.other)
-		t.other, t.closeAt = nil, math.MaxInt64
-		if t.failed.Load() {
-			return nil
-		}
-	}
-	if t.cur != nil && when >= t.cur.start && when < t.cur.end {
-		return t.cur
-	}
-	if t.other != nil && when >= t.other.start && when < t.other.end {
-		t.cur, t.other = t.other, t.cur
-		t.setCloseAt()
-		return t.cur
-	}
-	// A window has to be opened, and the one used longest ago closed.
-	length := int64(t.opt.Window)
-	start := when / length * length
-	seq, closed := t.seqs[start]
-	if closed {
-		t.reopens++
-	}
-	if start < t.seqFrom || closed && t.reopens > maxReopen {
-		t.untimely++
-		return nil
-	}
-	if t.other != nil {
-		t.close(t.other)
-		if t.failed.Load() {
-			return nil
-		}
-	}
-	w := t.takeWindow()
-	w.start, w.end, w.seq, w.reopened = start, start+length, seq, closed
-	// Lateness after its end, or from now if packet time is past that already.
-	w.closeAt = max(w.end, t.clock) + int64(t.opt.Lateness)
-	t.cur, t.other = w, t.cur
-	t.setCloseAt()
-	if t.clock >= t.closeAt {
-		t.close(t.other)
-		t.other, t.closeAt = nil, math.MaxInt64
-	}
-	return w
-}
-
-// setCloseAt says when the window that is not current closes. When a late
-// packet has made an old window the current one, the newer one stays.
-func (t *tally) setCloseAt() {
-	t.closeAt = math.MaxInt64
-	if t.other != nil && t.other.start < t.cur.start {
-		t.closeAt = t.other.closeAt
-	}
-}
-
-// takeWindow returns an empty window.
-func (t *tally) takeWindow() *window {
-	select {
-	case w := <-t.unused:
-		return w
-	default:
-	}
-	w := &window{}
-	w.entries.pool = &t.entryPool
-	w.extras.pool = &t.extraPool
-	w.samples.pool = &t.samplePool
-	w.blobs.pool = &t.blobPool
-	w.dests.small.pool = &t.smallPool
-	w.dests.medium.pool = &t.mediumPool
-	w.dests.large.pool = &t.largePool
-	return w
-}
-
-// part hands out what a window has so far and lets it go on empty.
-func (t *tally) part(w *window) {
-	next := t.takeWindow()
-	next.start, next.end, next.seq, next.closeAt, next.reopened = w.start, w.end, w.seq+1, w.closeAt, w.reopened
-	if t.cur == w {
-		t.cur = next
-	} else {
-		t.other = next
-	}
-	t.emit(w, true)
-}
-
-// close hands out a window.
-func (t *tally) close(w *window) {
-	if w.entries.len() > 0 {
-		t.seqs[w.start] = w.seq + 1
-	} else {
-		t.seqs[w.start] = w.seq
-	}
-	if len(t.seqs) > maxSeqs {
-		t.forget()
-	}
-	t.emit(w, false)
-	if len(t.combinations) > maxCombinations/2 {
-		t.dropCombinations(w)
-	}
-}
-
-// dropCombinations keeps the option combinations that the windows other than
-// closed refer to.
-func (t *tally) dropCombinations(closed *window) {
-	keep := make(map[uint32]string)
-	hold := func(f fingerprint) {
-		if s, ok := t.combinations[f.opt]; ok && f.n > 0 {
-			keep[f.opt] = s
-		}
-	}
-	for _, w := range []*window{t.cur, t.other} {
-		if w == nil || w == closed {
-			continue
-		}
-		for i := range uint32(w.entries.len()) {
-			hold(w.entries.at(i + 1).print)
-		}
-		for i := range uint32(w.extras.len()) {
-			for _, f := range w.extras.at(i + 1).prints {
-				hold(f)
-			}
-		}
-	}
-	// What is being emitted keeps the old map.
-	t.combinationsMu.Lock()
-	t.combinations = keep
-	t.combinationsMu.Unlock()
-}
-
-// forget drops the earlier half of the remembered windows, which from now on
-// cannot be opened again.
-func (t *tally) forget() {
-	starts := make([]int64, 0, len(t.seqs))
-	for s := range t.seqs {
-		starts = append(starts, s)
-	}
-	t.seqFrom = median(starts)
-	for _, s := range starts {
-		if s < t.seqFrom {
-			delete(t.seqs, s)
-		}
-	}
-}
-
-// flush closes the open windows.
-func (t *tally) flush() {
-	if t.other != nil && t.cur.start < t.other.start {
-		t.cur, t.other = t.other, t.cur
-	}
-	for _, w := range []*window{t.other, t.cur} {
-		if w != nil && !t.failed.Load() {
-			t.close(w)
-		}
-	}
-	t.cur, t.other = nil, nil
-}
-
-// emission is a window, or a part of one, on its way to the sink.
-type emission struct {
-	w            *window
-	partial      bool
-	combinations map[uint32]string
-}
-
-// emit counts a window that is complete, or complete for now, and gives it
-// away: nobody but the emitter touches it from now on.
-func (t *tally) emit(w *window, partial bool) {
-	e := emission{w, partial, t.combinations}
-	if n := w.entries.len(); n > 0 {
-		t.keys -= n
-		t.observations += uint64(n)
-		t.batches++
-		if partial {
-			t.partials++
-		}
-		if w.reopened {
-			t.late += w.packets
-			t.fileLate += w.packets
-		}
-	}
-	if t.emissions != nil {
-		t.emissions <- e
-	} else {
-		t.deliver(e)
-	}
-}
-
-// deliver hands a window to the sink and gives its memory back.
-func (t *tally) deliver(e emission) {
-	if e.w.entries.len() > 0 && !t.failed.Load() {
-		b := t.out.batch(t, e)
-		if err := t.sink(b); err != nil {
-			t.err = fmt.Errorf("window %s: %w", b.Window.Format(time.RFC3339), err)
-			t.failed.Store(true)
-		}
-		t.out.release()
-	}
-	e.w.reset(t.seed)
-	select {
-	case t.unused <- e.w:
-	default:
-	}
-}
-
-// startEmitter lets windows go to the sink from a goroutine of their own, so
-// that what the sink does with one overlaps with the tally of the next. The
-// tally waits when a second window is ready before the sink is done.
-func (t *tally) startEmitter() {
-	emissions := make(chan emission)
-	t.emissions = emissions
-	t.emitted.Go(func() {
-		for e := range emissions {
-			t.deliver(e)
-		}
-	})
-}
-
-// stopEmitter waits until the sink is done.
-func (t *tally) stopEmitter() {
-	close(t.emissions)
-	t.emitted.Wait()
-	t.emissions = nil
 }

@@ -22,7 +22,8 @@ type window struct {
 	samples slab[sample]
 	blobs   blobs
 	dests   destSets
-	addrs   addresses // of IPv6 sources
+	putting sync.WaitGroup // destinations on their way into dests
+	addrs   addresses      // of IPv6 sources
 	hidden  hiddenState
 }
 
