@@ -30,7 +30,16 @@ help: ## Show this list
 
 .PHONY: build
 build: ## Build bin/teiten
-	go build -trimpath -o bin/teiten ./cmd/teiten
+	go build -trimpath -pgo=$(PROFILE) -o bin/teiten ./cmd/teiten
+
+# The profile is not named default.pgo: go test and go vet would compile every package twice. See docs/decisions.
+PROFILE := cmd/teiten/release.pgo
+
+.PHONY: pgo
+pgo: ## Make the profile anew that build optimises for
+	go test -run '^$$' -bench '^BenchmarkCaptures$$' -benchtime 5x -cpuprofile profile.prof -o bin/commands.test ./cmd/teiten
+	mv profile.prof $(PROFILE)
+	rm bin/commands.test
 
 .PHONY: run
 run: postgresql build ## Start teiten with the sample capture, or CAPTURE=file.pcap

@@ -44,8 +44,9 @@ type destSets struct {
 	small      slab[[16]uint32] // numbered like states
 	medium     slab[[64]uint32]
 	large      slab[[512]uint32]
-	freeMedium uint32 // head of a list of given-back sets, linked in the first word
-	touched    uint32 // keeps the look-ahead's loads from being optimised away
+	freeMedium uint32            // head of a list of given-back sets, linked in the first word
+	places     [lookahead]uint32 // scattered destinations of a group of notes
+	touched    uint32            // keeps the look-ahead's loads from being optimised away
 }
 
 // destState says how a set is to be read.
@@ -110,16 +111,19 @@ func (d *destSets) put(block *destNotes) {
 	for len(notes) > 0 {
 		group := notes[:min(lookahead, len(notes))]
 		notes = notes[len(group):]
+		// Their cache misses overlap.
 		sum := uint32(0)
-		for _, note := range group {
+		for i, note := range group {
 			for int(note.set) > d.states.len() {
 				d.grow()
 			}
-			sum += d.fetch(note)
+			x := scatter(note.dst)
+			d.places[i%lookahead] = x
+			sum += d.fetch(note.set, x)
 		}
 		d.touched += sum
-		for _, note := range group {
-			d.add(note)
+		for i, note := range group {
+			d.add(note.set, d.places[i%lookahead])
 		}
 	}
 }
@@ -134,12 +138,11 @@ func (d *destSets) grow() {
 // 0.0.0.0 and 0.0.0.1 share one.
 func scatter(dst uint32) uint32 { return mix32(max(dst, 1)) }
 
-// fetch loads the place of a destination in its set.
-func (d *destSets) fetch(note destNote) uint32 {
-	x := scatter(note.dst)
-	switch s := d.states.at(note.set); s.kind {
+// fetch loads the place of a scattered destination in its set.
+func (d *destSets) fetch(set, x uint32) uint32 {
+	switch s := d.states.at(set); s.kind {
 	case destSmall:
-		return d.small.at(note.set)[0]
+		return d.small.at(set)[0]
 	case destMedium:
 		return d.medium.at(s.at)[x%64]
 	case destLarge:
@@ -150,24 +153,23 @@ func (d *destSets) fetch(note destNote) uint32 {
 	return 0
 }
 
-// add puts a destination into its set.
-func (d *destSets) add(note destNote) {
-	x := scatter(note.dst)
-	s := d.states.at(note.set)
+// add puts a scattered destination into its set.
+func (d *destSets) add(set, x uint32) {
+	s := d.states.at(set)
 	switch s.kind {
 	case destSmall:
-		set := d.small.at(note.set)
-		for _, v := range set[:s.n] {
+		members := d.small.at(set)
+		for _, v := range members[:min(s.n, smallMax)] {
 			if v == x {
 				return
 			}
 		}
 		if s.n < smallMax {
-			set[s.n] = x
+			members[s.n] = x
 			s.n++
 			return
 		}
-		d.growSmall(s, set, x)
+		d.growSmall(s, members, x)
 	case destMedium:
 		if !insert(d.medium.at(s.at)[:], x) {
 			return
@@ -177,17 +179,17 @@ func (d *destSets) add(note destNote) {
 			d.growMedium(s)
 		}
 	case destLarge:
-		set := d.large.at(s.at)
-		if !insert(set[:], x) {
+		members := d.large.at(s.at)
+		if !insert(members[:], x) {
 			return
 		}
 		s.n++
 		if s.n > largeMax {
-			sketchInPlace(set[:])
+			sketchInPlace(members[:])
 			s.kind = sketchLarge
 		}
 	case sketchSmall:
-		sketchAdd(d.small.at(note.set)[:], x)
+		sketchAdd(d.small.at(set)[:], x)
 	case sketchMedium:
 		sketchAdd(d.medium.at(s.at)[:], x)
 	case sketchLarge:

@@ -1,9 +1,11 @@
 // Command benchratio measures teiten against other programs on this machine
 // and prints ratios, which unlike times mean something on a noisy one. Each
 // comparison alternates the two programs and compares their medians; every one
-// runs at two sizes, so that growth that is more than linear shows.
+// runs at two sizes, so that growth that is more than linear shows. On two idle
+// cores all of it takes about five minutes; fewer with -packets or -only.
 //
 //	go run ./internal/benchratio -teiten bin/teiten -packets 1000000
+//	go run ./internal/benchratio -only stats,attribute -rounds 9
 //
 // It builds nothing. A comparison whose other program is missing is left out
 // with a line that says so. With -check it exits with 1 if a goal is missed.
@@ -50,7 +52,7 @@ func main() {
 	var check bool
 	flag.StringVar(&b.teiten, "teiten", "bin/teiten", "the program to measure")
 	flag.StringVar(&b.dir, "dir", "", "folder for the captures (default: a temporary one)")
-	flag.IntVar(&b.rounds, "rounds", 5, "runs of each program per comparison")
+	flag.IntVar(&b.rounds, "rounds", 3, "runs of each program per comparison")
 	flag.IntVar(&packets, "packets", 1_000_000, "packets of the smaller capture; the larger has ten times as many")
 	flag.StringVar(&only, "only", "", "run only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
 	flag.BoolVar(&check, "check", false, "exit with 1 if a goal is missed")
