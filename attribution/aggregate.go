@@ -21,6 +21,8 @@ const (
 	AggregateReflected
 	// AggregateVictim is a host under attack by packets forged as ours.
 	AggregateVictim
+	// AggregateCampaign is many sources with the same mark on the same port.
+	AggregateCampaign
 )
 
 // String returns the kind as it is written in output.
@@ -32,6 +34,8 @@ func (k AggregateKind) String() string {
 		return "reflected_flood"
 	case AggregateVictim:
 		return "dos_victim"
+	case AggregateCampaign:
+		return "campaign"
 	}
 	return ""
 }
@@ -46,6 +50,13 @@ type Aggregate struct {
 	Sources     int // sources that take part
 	Packets     uint64
 	First, Last time.Time
+	// Peak is the packets a minute of an attack at its busiest; the mean of the
+	// busiest observation, so a lower bound.
+	Peak float64
+	// Rule is what the sources of a campaign have in common, and Network where
+	// they are; no Network if they are anywhere.
+	Rule    string
+	Network netip.Prefix
 	// Confidence and Evidence are as in a verdict; Hits and Of count sources.
 	Confidence float64
 	Evidence   casedb.Evidence
@@ -94,6 +105,7 @@ func (s *Profiles) finish() {
 	s.keepCompany()
 	s.floods()
 	s.victims()
+	s.campaigns()
 }
 
 // Aggregates returns what only the whole shows.
@@ -141,8 +153,14 @@ func (p *Profile) floodMember() (floodKey, bool) {
 	// sequence number that many sources share: that is what a flood has.
 	for _, m := range e.marks {
 		switch m {
-		case markMirai, markMasscan, markZMap, markWorm445, markSlammer:
+		case markMirai, markWorm445, markSlammer:
 			return k, false
+		case markMasscan, markZMap:
+			// One source in 65,536 of a flood has the mark by chance: the other
+			// fields must agree.
+			if _, ok := p.weakTool(m); ok || e.mark(m) > 1 {
+				return k, false
+			}
 		}
 	}
 	return k, true
@@ -246,13 +264,13 @@ func (s *Profiles) victims() {
 		if p.rate < attackPerMinute || p.packets < attackPackets || p.last-p.first < attackSeconds*1e9 || p.member != aggregateNone {
 			continue
 		}
-		s.facts.draw(p, s.opt.Monitored)
+		s.facts.draw(p, s.opt.Monitored, s.opt.Definitions)
 		p.facts = &s.facts
 		v, ok := judgeBackscatter(p)
 		if ok && p.attacked() && s.facts.established == 0 && s.facts.answering <= 10 {
 			p.complete(&v)
 			list = append(list, Aggregate{Kind: AggregateVictim, Victim: p.source, Ports: v.Ports, Sources: 1,
-				Packets: p.packets, First: v.First, Last: v.Last, Confidence: v.Confidence, Evidence: v.Evidence.V})
+				Packets: p.packets, Peak: float64(p.rate), First: v.First, Last: v.Last, Confidence: v.Confidence, Evidence: v.Evidence.V})
 		}
 		p.facts = nil
 	}

@@ -18,6 +18,7 @@ type group struct {
 type facts struct {
 	p         *Profile
 	monitored uint64
+	defs      Definitions
 	groups    []group
 	order     []int // positions of the entries, most packets first
 
@@ -73,8 +74,8 @@ func (e *entry) answer() bool {
 }
 
 // draw fills f from p.
-func (f *facts) draw(p *Profile, monitored uint64) {
-	*f = facts{p: p, monitored: monitored, groups: f.groups[:0], order: f.order[:0], scratch: f.scratch[:0],
+func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
+	*f = facts{p: p, monitored: monitored, defs: defs, groups: f.groups[:0], order: f.order[:0], scratch: f.scratch[:0],
 		names: f.names, sweep: -1}
 	n := p.entryCount()
 	f.markEstablished()

@@ -3,6 +3,7 @@ package attribution
 import (
 	"encoding/json"
 	"io"
+	"math"
 	"strconv"
 	"time"
 
@@ -65,6 +66,16 @@ func (o *Writer) WriteAggregate(a *Aggregate) error {
 	}
 	b = append(b, `,"sources":`...)
 	b = strconv.AppendInt(b, int64(a.Sources), 10)
+	if a.Network.IsValid() {
+		b = appendField(b, `,"network":`, a.Network.String())
+	}
+	if a.Rule != "" {
+		b = appendField(b, `,"rule":`, a.Rule)
+	}
+	if a.Peak > 0 {
+		b = append(b, `,"peak_per_minute":`...)
+		b = strconv.AppendFloat(b, math.Round(a.Peak*10)/10, 'f', -1, 64)
+	}
 	b = append(b, `,"confidence":`...)
 	b = strconv.AppendFloat(b, a.Confidence, 'f', -1, 64)
 	b = appendEvidence(b, &a.Evidence)
@@ -113,6 +124,9 @@ func appendEvidence(b []byte, e *casedb.Evidence) []byte {
 	}
 	if len(e.Notes) > 0 {
 		b = appendStrings(append(b, `,"notes":`...), e.Notes)
+	}
+	if len(e.Payloads) > 0 {
+		b = appendStrings(append(b, `,"payloads":`...), e.Payloads)
 	}
 	if len(e.Also) > 0 {
 		b = appendStrings(append(b, `,"also":`...), e.Also)

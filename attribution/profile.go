@@ -87,6 +87,7 @@ type Profile struct {
 	manyDays bool
 	member   AggregateKind
 	ack      *Match
+	payloads *[]string // what the first packets asked for, in words
 }
 
 // rest is what all but the plainest sources need beside the Profile.
@@ -223,6 +224,9 @@ func (p *Profile) add(sensor uint16, day int32, o *casedb.Observation) {
 		e.flags |= flagBroadcast
 	}
 	if len(o.Samples) > 0 {
+		if o.Proto == protoTCP || o.Proto == protoUDP {
+			p.addPayloads(o)
+		}
 		e.addSample(&o.Samples[0])
 	}
 	if c == classSYNACK || c == classRST || c.icmpError() {

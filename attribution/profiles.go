@@ -28,6 +28,11 @@ type Options struct {
 	// estimated for the whole Internet. Zero means unknown, or the size of
 	// SensorNets if there are any.
 	Monitored uint64
+	// Definitions say what a scanner is where no tool can be told.
+	Definitions Definitions
+	// CampaignSources is the number of sources with the same mark on the same
+	// port from which on they are shown as a campaign. Zero means 10.
+	CampaignSources int
 	// FloodSources is the number of sources within an hour, one or two packets
 	// each, to one destination and port, from which on they are taken for forged.
 	// Zero means 5000.
@@ -40,6 +45,10 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Location == nil {
 		o.Location = DefaultLocation()
+	}
+	o.Definitions = o.Definitions.withDefaults()
+	if o.CampaignSources <= 0 {
+		o.CampaignSources = 10
 	}
 	if o.FloodSources <= 0 {
 		o.FloodSources = 5000
@@ -212,7 +221,7 @@ func (s *Profiles) Verdicts(yield func(casedb.Verdict) bool) {
 // judge judges one source with f as scratch memory.
 func (s *Profiles) judge(p *Profile, f *facts) casedb.Verdict {
 	s.acknowledge(p)
-	f.draw(p, s.opt.Monitored)
+	f.draw(p, s.opt.Monitored, s.opt.Definitions)
 	p.facts = f
 	v := judge(p)
 	p.facts, p.ack = nil, nil

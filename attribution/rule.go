@@ -10,7 +10,7 @@ import (
 // RuleSet names this version of the rules and their thresholds. It is stored
 // with every verdict; a verdict of another version is superseded when its
 // source is judged again. Change it whenever a rule can answer differently.
-const RuleSet = "2026.11-1"
+const RuleSet = "2026.11-2"
 
 // Rule looks at a profile and answers with a verdict, or not. Rules are pure:
 // the same profile gives the same answer.
@@ -35,7 +35,7 @@ func (r rule) Name() string { return r.name }
 func (r rule) Judge(p *Profile) (casedb.Verdict, bool) {
 	if p.facts == nil {
 		f := &facts{}
-		f.draw(p, 0)
+		f.draw(p, 0, Definitions{}.withDefaults())
 		p.facts = f
 	}
 	return r.judge(p)
@@ -65,6 +65,8 @@ const (
 	RuleBackscatter   = "backscatter"
 	RuleTSUBAME       = "tsubame"
 	RuleDurumeric     = "durumeric"
+	RuleBlock         = "block"
+	RuleProtocols     = "protocols"
 	RuleMisconfigured = "persistent"
 	RuleUnknown       = "unknown"
 )
@@ -93,6 +95,8 @@ var rules = []rule{
 	{RuleHping, toolRule(markHping)},
 	{RuleTSUBAME, judgeTSUBAME},
 	{RuleDurumeric, judgeDurumeric},
+	{RuleProtocols, judgeProtocols},
+	{RuleBlock, judgeBlock},
 	{RuleMisconfigured, judgePersistent},
 	{RuleUnknown, judgeUnknown},
 }
@@ -113,7 +117,7 @@ func Rules() []Rule {
 func JudgeProfile(p *Profile, match *Match) casedb.Verdict {
 	p.ack = match
 	p.facts = &facts{}
-	p.facts.draw(p, 0)
+	p.facts.draw(p, 0, Definitions{}.withDefaults())
 	return judge(p)
 }
 
@@ -148,6 +152,20 @@ func (p *Profile) complete(v *casedb.Verdict) {
 		// The address is on a list, but what it sends is not a scanner's.
 		e.List = p.ack.List
 		e.Notes = append(e.Notes, NoteListed)
+	}
+	if v.Kind == casedb.KindScanner {
+		if note := p.shape(); note != "" {
+			e.Notes = append(e.Notes, note)
+		}
+	}
+	switch v.Kind {
+	case casedb.KindScanner, casedb.KindInfected, casedb.KindUnknown:
+		if p.asksICS() {
+			e.Notes = append(e.Notes, NoteICS)
+		}
+	}
+	if p.payloads != nil {
+		e.Payloads = *p.payloads
 	}
 	if v.Ports == nil {
 		v.Ports = p.facts.portList(maxPorts, func(*entry) bool { return true })
@@ -188,13 +206,17 @@ const (
 	NoteRateUnknown    = "rate-unknown"    // the number of monitored addresses is not known
 	NoteNeighbour      = "neighbour"       // from the sensor's own link
 	NoteRest           = "rest"            // more ports than are told apart
+	NoteHorizontal     = "horizontal"      // few ports of many addresses
+	NoteVertical       = "vertical"        // many ports of few addresses
+	NoteBlock          = "block"           // several ports of several addresses
+	NoteICS            = "ics"             // asks for ports of industrial control systems
 )
 
 // Notes lists every note.
 var Notes = []string{
 	NoteListed, NoteConflict, NoteOnePacket, NoteAssumedChance, NoteMixed, NoteManyPorts, NoteRepeated, NoteCompany,
 	NoteConversation, NotePeerToPeer, NoteFloodLike, NoteManyServices, NoteAttack, NoteReflectedFlood, NoteQuoteOther,
-	NoteRateUnknown, NoteNeighbour, NoteRest,
+	NoteRateUnknown, NoteNeighbour, NoteRest, NoteHorizontal, NoteVertical, NoteBlock, NoteICS,
 }
 
 // The tools a verdict may name.

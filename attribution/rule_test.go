@@ -86,6 +86,14 @@ func portsOf(n int, from uint16, s seen) (list []seen) {
 	return list
 }
 
+// protocols asks for n IP protocols.
+func protocols(n int) (list []seen) {
+	for i := range n {
+		list = append(list, seen{proto: uint8(60 + i), class: casedb.ClassOther})
+	}
+	return list
+}
+
 const day = 24 * time.Hour
 
 var registered = &attribution.Match{Organisation: "Example Research", List: "registration"}
@@ -159,8 +167,16 @@ func TestRules(t *testing.T) {
 		{name: "Masscan", seen: []seen{{port: 22, packets: 3, dests: 3, marks: marks(casedb.MarkMasscan, 3)}}, kind: casedb.KindScanner,
 			rule: attribution.RuleMasscan, tool: "masscan"},
 		{name: "Masscan, one packet of the new kind", seen: []seen{{port: 22, marks: marks(casedb.MarkMasscanK, 1),
-			sample: casedb.Sample{Window: 1025, Options: []byte{2, 4, 5, 180}}}}, kind: casedb.KindScanner,
+			sample: casedb.Sample{TTL: 240, Window: 1025, Options: []byte{2, 4, 5, 180}}}}, kind: casedb.KindScanner,
 			rule: attribution.RuleMasscanHidden, tool: "masscan"},
+		{name: "Masscan's mark on one packet of a nearby stack", seen: []seen{{port: 22, marks: marks(casedb.MarkMasscanK, 1),
+			sample: casedb.Sample{TTL: 55, Window: 1024, Options: []byte{2, 4, 5, 180}}}}, kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
+		{name: "three ports of many addresses", seen: portsOf(3, 8080, seen{packets: 30, dests: 30}), kind: casedb.KindScanner,
+			rule: attribution.RuleBlock},
+		{name: "high UDP ports of many peers", seen: portsOf(5, 40000, seen{proto: 17, class: casedb.ClassUDP, packets: 30, dests: 30}),
+			kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
+		{name: "IP protocols", seen: protocols(12), kind: casedb.KindScanner, rule: attribution.RuleProtocols},
+		{name: "few IP protocols", seen: protocols(9), kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
 		{name: "Nmap", seen: []seen{{port: 22, packets: 40, marks: marks(casedb.MarkNmap, 20)}}, kind: casedb.KindScanner,
 			rule: attribution.RuleNmap, tool: "nmap"},
 		{name: "Unicornscan", seen: []seen{{port: 22, packets: 4, marks: marks(casedb.MarkUnicornscan, 4)}}, kind: casedb.KindScanner,

@@ -1,6 +1,7 @@
 package attribution
 
 import (
+	"fmt"
 	"slices"
 
 	"teiten/internal/casedb"
@@ -21,9 +22,9 @@ func judgeAcknowledged(p *Profile) (casedb.Verdict, bool) {
 		e.Notes = append(e.Notes, NoteConflict)
 	}
 	for _, m := range [...]mark{markZMap, markMasscan, markMasscanK, markUnicornscan, markNmap, markZMapTime, markZMapOptions, markAngryIP} {
-		if c := f.marked(m); c.hits > 0 {
-			rate, _ := perPacket(m)
-			v.Tool, e.Hits, e.Of, e.Chance = toolOf(m), c.hits, c.of, Chance(c.hits, c.of, rate)
+		if w, ok := p.toolVerdict(m); ok {
+			t := &w.Evidence.V
+			v.Tool, e.Hits, e.Of, e.Chance = w.Tool, t.Hits, t.Of, t.Chance
 			break
 		}
 	}
@@ -113,7 +114,8 @@ const (
 
 func judgeTSUBAME(p *Profile) (casedb.Verdict, bool) {
 	f := p.facts
-	if f.portsDay < tsubamePorts || f.clientLike() {
+	least := f.defs.PortsPerDay
+	if least < 1 || f.portsDay < least || f.clientLike() {
 		return casedb.Verdict{}, false
 	}
 	v := casedb.Verdict{Kind: casedb.KindScanner, Confidence: 0.8}
@@ -122,6 +124,9 @@ func judgeTSUBAME(p *Profile) (casedb.Verdict, bool) {
 	}
 	e := &v.Evidence.V
 	e.Definition = DefinitionTSUBAME
+	if least != tsubamePorts {
+		e.Definition = fmt.Sprintf("%d or more ports within one day", least)
+	}
 	e.Hits, e.Of = uint64(f.portsDay), uint64(f.ports)
 	if f.established > 0 {
 		e.Notes = append(e.Notes, NoteConversation)
@@ -152,7 +157,7 @@ func judgeDurumeric(p *Profile) (casedb.Verdict, bool) {
 		return casedb.Verdict{}, false
 	}
 	e := p.entry(f.sweep)
-	if e.dests < durumericDests || e.has(flagRest) || f.clientLike() || f.peerUDP > 0 && e.proto == protoUDP {
+	if f.defs.Addresses < 1 || int64(e.dests) < int64(f.defs.Addresses) || e.has(flagRest) || f.clientLike() || f.peerUDP > 0 && e.proto == protoUDP {
 		return casedb.Verdict{}, false
 	}
 	v := casedb.Verdict{Kind: casedb.KindScanner, Confidence: 0.8}
@@ -167,6 +172,9 @@ func judgeDurumeric(p *Profile) (casedb.Verdict, bool) {
 		}
 	}
 	ev.Definition = DefinitionDurumeric
+	if f.defs.Addresses != durumericDests {
+		ev.Definition = fmt.Sprintf("%d or more addresses on one port", f.defs.Addresses)
+	}
 	ev.Hits, ev.Of = e.packets, p.packets
 	ev.Also = p.also(markNone)
 	name := e.portName()

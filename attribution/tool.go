@@ -116,9 +116,9 @@ func (p *Profile) weakTool(m mark) (casedb.Verdict, bool) {
 	switch m {
 	case markZMap: // TTL 255 less the hops; TCP window 65535
 		agree = e.ttl > 190 && (e.proto != protoTCP || e.window == 65535) && probeClass(e.class)
-	case markMasscan, markMasscanK: // no options and window 1024; since 2023-11 MSS and 1025
-		agree = e.proto != protoTCP && e.ttl > 190 ||
-			e.class == classSYN && (e.window == 1024 && e.options == 0 || e.window == 1025 && e.options == 4)
+	case markMasscan, markMasscanK: // TTL 255 less the hops; window 1024, since 2023-11 1025; MSS or no option
+		agree = e.ttl > 190 && (e.proto != protoTCP ||
+			e.class == classSYN && (e.window == 1024 || e.window == 1025) && (e.options == 0 || e.options == 4))
 	}
 	if !agree {
 		return casedb.Verdict{}, false

@@ -19,9 +19,20 @@ type attributeCmd struct {
 	At        string   `help:"Judge with the allowlist entries in force on this day instead of the packets'." placeholder:"DATE"`
 	TimeZone  string   `help:"Zone whose days TSUBAME's definition counts." default:"Asia/Tokyo"`
 
+	Definitions scannerDefinitions `embed:"" prefix:"scanner-"`
+
 	Explain    []string `help:"Explain the verdict of this source in words and figures instead." placeholder:"ADDRESS" sep:"none"`
 	Language   string   `help:"Language of the explanation: en or ja." enum:"en,ja" default:"en"`
 	HideSensor bool     `help:"Leave out of the explanation what gives the sensor's address away: destination, sequence number, identification."`
+}
+
+// scannerDefinitions say what a scanner is where no tool can be told.
+type scannerDefinitions struct {
+	Ports          int `help:"So many ports within one day (TSUBAME); -1: not used." default:"10" placeholder:"N"`
+	Addresses      int `help:"So many addresses on one port (Durumeric et al.); -1: not used." default:"100" placeholder:"N"`
+	BlockPorts     int `help:"So many ports at --scanner-block-addresses each; -1: not used." default:"3" placeholder:"N"`
+	BlockAddresses int `help:"Addresses of each port of a block scan." default:"20" placeholder:"N"`
+	Protocols      int `help:"So many IP protocols; -1: not used." default:"10" placeholder:"N"`
 }
 
 func (*attributeCmd) Help() string {
@@ -129,6 +140,9 @@ func (c *attributeCmd) judgeOptions(p *program) (opt attribution.Options, err er
 	if opt.Location, err = time.LoadLocation(c.TimeZone); err != nil {
 		return opt, usagef("--time-zone %s: %w", c.TimeZone, err)
 	}
+	d := c.Definitions
+	opt.Definitions = attribution.Definitions{PortsPerDay: d.Ports, Addresses: d.Addresses, BlockPorts: d.BlockPorts,
+		BlockAddresses: d.BlockAddresses, Protocols: d.Protocols}
 	if c.At != "" {
 		if opt.At, err = parseDay(c.At); err != nil {
 			return opt, usageError{err}

@@ -21,6 +21,8 @@ type evaluateCmd struct {
 	Allowlist []string `help:"List of acknowledged scanners, as for attribute. Without one, acknowledgements are not compared." placeholder:"LIST" sep:"none"`
 	At        string   `help:"Judge with the allowlist entries in force on this day instead of the packets'." placeholder:"DATE"`
 	TimeZone  string   `help:"Zone whose days TSUBAME's definition counts." default:"Asia/Tokyo"`
+
+	Definitions scannerDefinitions `embed:"" prefix:"scanner-"`
 }
 
 func (*evaluateCmd) Help() string {
@@ -48,7 +50,7 @@ func (c *evaluateCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Expect, err)
 	}
-	judge := attributeCmd{Allowlist: c.Allowlist, At: c.At, TimeZone: c.TimeZone}
+	judge := attributeCmd{Allowlist: c.Allowlist, At: c.At, TimeZone: c.TimeZone, Definitions: c.Definitions}
 	opt, err := judge.judgeOptions(p)
 	if err != nil {
 		return err

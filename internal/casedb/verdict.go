@@ -45,6 +45,8 @@ type Evidence struct {
 	Definition   string   `json:"definition,omitempty"` // the scanner definition used
 	List         string   `json:"list,omitempty"`       // the allowlist that matched
 	Notes        []string `json:"notes,omitempty"`      // short codes, explained by the locale catalogue
+	// Payloads say in a few words what the first packets asked for.
+	Payloads []string `json:"payloads,omitempty"`
 	// Also are weaker or contradicting findings kept beside the verdict, as
 	// rule names ("zmap" on an infected host).
 	Also []string `json:"also,omitempty"`

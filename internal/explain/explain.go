@@ -87,6 +87,9 @@ func Verdict(v *casedb.Verdict, lang string) string {
 		parts = append(parts, fill(alsoText.in(lang), v, lang))
 	}
 	parts = append(parts, Notes(v, lang)...)
+	if len(v.Evidence.V.Payloads) > 0 {
+		parts = append(parts, fill(payloadText.in(lang), v, lang))
+	}
 	if lang == "ja" {
 		return strings.Join(parts, "")
 	}
@@ -141,6 +144,7 @@ func fill(s string, v *casedb.Verdict, lang string) string {
 		"{list}", casedb.CleanLine(e.List, 200),
 		"{definition}", e.Definition,
 		"{also}", strings.Join(also, comma),
+		"{payloads}", casedb.CleanLine(strings.Join(e.Payloads, comma), 300),
 	).Replace(s)
 }
 

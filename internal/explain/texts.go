@@ -120,6 +120,16 @@ var ruleTexts = map[string]ruleText{
 		text{"For {days} days the source has sent to one port of one of our addresses ({ports}) and to nothing else. That looks like a host that was told a wrong address.",
 			"{days} 日間にわたり、当方の一つのアドレスの同じポート ({ports}) だけに送信しています。宛先の設定を誤ったホストと考えられます。"},
 	},
+	"protocols": {
+		text{"scan of IP protocols", "IP プロトコルのスキャン"},
+		text{"The source asked for {hits} different IP protocols (definition: {definition}). No tool could be told.",
+			"{hits} 種類の IP プロトコルへ送信しています (定義: {definition})。ツールは特定できません。"},
+	},
+	"block": {
+		text{"scanner of several ports at many addresses", "多数の宛先の複数ポートへのスキャナー"},
+		text{"{hits} of {of} packets ({ports}) went to several ports, each at many of our addresses (definition: {definition}). No tool could be told.",
+			"パケット {of} 個中 {hits} 個が、当方の多数のアドレスの複数のポート ({ports}) へ送られています (定義: {definition})。ツールは特定できません。"},
+	},
 	ruleUnknown: {
 		text{"unknown", "不明"},
 		text{"The {packets} packets ({ports}) match none of the rules: nothing more can be said of the source.",
@@ -149,6 +159,10 @@ var noteTexts = map[string]text{
 	"quote-other":     {"Its ICMP errors do not quote packets of ours.", "ICMP エラーが引用するパケットは当方のアドレスのものではありません。"},
 	"rate-unknown":    {"The rate over the whole Internet cannot be estimated, as the number of monitored addresses is not known.", "観測しているアドレス数が不明なため、インターネット全体での頻度は推定できません。"},
 	"neighbour":       {"It comes from the sensor's own link.", "センサーと同じリンクからの通信です。"},
+	"horizontal":      {"Few ports of many addresses were asked for (a horizontal scan).", "多数のアドレスの少数のポートを探索しています (水平スキャン)。"},
+	"vertical":        {"Many ports of few addresses were asked for (a vertical scan).", "少数のアドレスの多数のポートを探索しています (垂直スキャン)。"},
+	"block":           {"Several ports of several addresses were asked for (a block scan).", "複数のアドレスの複数のポートを探索しています (ブロックスキャン)。"},
+	"ics":             {"Among the ports are those of industrial control systems.", "制御システムで使われるポートが含まれています。"},
 	"rest":            {"It used more ports than are told apart.", "区別して数える上限を超えるポートが使われています。"},
 }
 
@@ -159,6 +173,8 @@ var attentionTexts = map[string]text{
 }
 
 var alsoText = text{"Also found: {also}.", "ほかに次の特徴も見られます: {also}。"}
+
+var payloadText = text{"What it sent first: {payloads}.", "最初に送られた内容: {payloads}。"}
 
 var confidenceTexts = [...]text{
 	{"certain", "確実"}, {"likely", "可能性が高い"}, {"possible", "可能性あり"}, {"unclear", "不明確"},

@@ -1,0 +1,117 @@
+package attribution
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// campaignKey is what the sources of a campaign have in common: the mark and
+// the port; for tools, which many people use, the network too.
+type campaignKey struct {
+	mark  mark
+	proto uint8
+	port  uint16
+	net   netip.Prefix
+}
+
+type campaignTally struct {
+	sources     int
+	packets     uint64
+	first, last int64
+}
+
+// campaignMark returns the mark that most of the source's probes show on the
+// port where it shows most, and that port's entry.
+func (p *Profile) campaignMark() (mark, *entry) {
+	var best *entry
+	var m mark
+	most := uint64(0)
+	for i := range p.entryCount() {
+		e := p.entry(i)
+		if e.has(flagRest) || !probeClass(e.class) {
+			continue
+		}
+		for j, k := range e.marks {
+			n := uint64(e.hits[j])
+			if k == markNone || k >= markSYNPayload || k == markHping || n <= most || 2*n < e.packets {
+				continue
+			}
+			m, best, most = k, e, n
+		}
+	}
+	if m == markWorm445 {
+		// Windows hosts that talk to a file server are no campaign.
+		for i := range p.entryCount() {
+			if e := p.entry(i); e.port == best.port && (e.class == classACK || e.class == classFIN) {
+				return markNone, nil
+			}
+		}
+	}
+	if best == nil || most < 2 && chanceOf(m) > 1e-6 {
+		return markNone, nil // one packet with 16 bits is chance
+	}
+	return m, best
+}
+
+func chanceOf(m mark) float64 {
+	p, _ := perPacket(m)
+	return p
+}
+
+// campaigns finds sources that do the same: one worm's, or one network's with
+// one tool.
+func (s *Profiles) campaigns() {
+	if s.count < s.opt.CampaignSources {
+		return
+	}
+	tallies := map[campaignKey]*campaignTally{}
+	for n := range s.count {
+		p := s.at(n)
+		if p.packets == 0 || p.member != aggregateNone {
+			continue
+		}
+		m, e := p.campaignMark()
+		if e == nil {
+			continue
+		}
+		k := campaignKey{mark: m, proto: e.proto, port: e.port}
+		switch m {
+		case markMirai, markMiraiK, markWorm445, markSlammer:
+		default:
+			bits := 24
+			if p.source.Is6() {
+				bits = 48
+			}
+			k.net, _ = p.source.Prefix(bits)
+		}
+		t := tallies[k]
+		if t == nil {
+			if len(tallies) >= maxTalliesHeld {
+				continue
+			}
+			t = &campaignTally{first: p.first, last: p.last}
+			tallies[k] = t
+		}
+		t.sources++
+		t.packets += p.packets
+		t.first, t.last = min(t.first, p.first), max(t.last, p.last)
+	}
+	var list []Aggregate
+	for k, t := range tallies {
+		if t.sources < s.opt.CampaignSources {
+			continue
+		}
+		list = append(list, Aggregate{Kind: AggregateCampaign, Rule: ruleOf(k.mark), Network: k.net, Ports: []string{portName(k.proto, k.port)},
+			Sources: t.sources, Packets: t.packets, First: time.Unix(0, t.first).UTC(), Last: time.Unix(0, t.last).UTC(), Confidence: 0.8,
+			Evidence: casedb.Evidence{Packets: t.packets, Hits: uint64(t.sources), Of: uint64(t.sources)}})
+	}
+	slices.SortFunc(list, func(a, b Aggregate) int {
+		return cmp.Or(b.Sources-a.Sources, a.First.Compare(b.First), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Ports[0], b.Ports[0]),
+			a.Network.Addr().Compare(b.Network.Addr()))
+	})
+	s.aggs = append(s.aggs, list[:min(len(list), max(0, maxAggregates-len(s.aggs)))]...)
+}
