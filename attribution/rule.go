@@ -191,6 +191,7 @@ const (
 	NoteListed         = "listed"          // on a list of scanners, but this is not scanning
 	NoteConflict       = "conflict"        // other lists name another organisation
 	NoteOnePacket      = "one-packet"      // rests on one packet
+	NoteFewPackets     = "few-packets"     // rests on fewer packets than it takes to write to anybody
 	NoteAssumedChance  = "assumed-chance"  // the chance rests on an assumed share, not on a rule of bits
 	NoteMixed          = "mixed"           // much of the source's traffic does not obey the rule
 	NoteManyPorts      = "many-ports"      // probes many ports beside
@@ -214,7 +215,7 @@ const (
 
 // Notes lists every note.
 var Notes = []string{
-	NoteListed, NoteConflict, NoteOnePacket, NoteAssumedChance, NoteMixed, NoteManyPorts, NoteRepeated, NoteCompany,
+	NoteListed, NoteConflict, NoteOnePacket, NoteFewPackets, NoteAssumedChance, NoteMixed, NoteManyPorts, NoteRepeated, NoteCompany,
 	NoteConversation, NotePeerToPeer, NoteFloodLike, NoteManyServices, NoteAttack, NoteReflectedFlood, NoteQuoteOther,
 	NoteRateUnknown, NoteNeighbour, NoteRest, NoteHorizontal, NoteVertical, NoteBlock, NoteICS,
 }

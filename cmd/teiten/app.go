@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -131,15 +130,12 @@ func (a *app) startAttribution(context.Context) error {
 	if err != nil {
 		return err
 	}
-	prefixes := make([]netip.Prefix, 0, len(a.cfg.Constituency.Prefixes))
-	for _, s := range a.cfg.Constituency.Prefixes {
-		prefixes = append(prefixes, netip.MustParsePrefix(s)) // checked with the configuration
-	}
+	covered := prefixes(a.cfg.Constituency.Prefixes)
 	judge := &attribution.Judge{DB: a.db, Options: attribution.Options{Location: zone}, LookBack: a.cfg.Attribution.LookBack,
 		Logger: a.log}
 	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: attribution.DefaultContactConfig(), Logger: a.log}
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
-		Prefixes: prefixes, MaxAge: a.cfg.Attribution.MaxAge, Logger: a.log}
+		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, Logger: a.log}
 	// Each stage wakes the next when it has done something.
 	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)
 	a.loop("judge", 2*time.Second, nil, andWake(judge.Do, toOwners, toOpener))

@@ -27,9 +27,10 @@ type config struct {
 		BinDir string `toml:"bin_dir" help:"Folder of PostgreSQL's programs; empty: found."`
 	} `toml:"database"`
 	Web struct {
-		Listen      string `toml:"listen" help:"Address of the web UI."`
-		BaseURL     string `toml:"base_url" help:"URL under which people reach the web UI, for links in mails; empty: from listen."`
-		Researchers bool   `toml:"researchers" help:"Let researchers register their scanners on public pages."`
+		Listen         string   `toml:"listen" help:"Address of the web UI."`
+		BaseURL        string   `toml:"base_url" help:"URL under which people reach the web UI, for links in mails; empty: from listen."`
+		TrustedProxies []string `toml:"trusted_proxies" help:"Reverse proxies (prefixes) whose X-Forwarded-For is believed; needed behind one, or all users share its login limits."`
+		Researchers    bool     `toml:"researchers" help:"Let researchers register their scanners on public pages."`
 	} `toml:"web"`
 	Organisation struct {
 		NameJA  string `toml:"name_ja" help:"Who we are, in Japanese."`
@@ -255,6 +256,15 @@ func loadConfig(file string, env, settings []string) (*config, error) {
 	return c, c.check()
 }
 
+// prefixes parses prefixes that check has found good.
+func prefixes(list []string) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(list))
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s).Masked())
+	}
+	return out
+}
+
 func (c *config) loadFile(file string, byKey map[string]option) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -317,9 +327,11 @@ func (c *config) check() error {
 	if c.Mail.PerHour < 1 || c.Mail.PerContactDay < 1 {
 		bad("mail.per_hour and mail.per_contact_day must be at least 1; the stop switch on the settings page stops all mail")
 	}
-	for _, p := range c.Constituency.Prefixes {
-		if _, err := netip.ParsePrefix(p); err != nil {
-			bad("constituency.prefixes: %q is not a prefix", p)
+	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "web.trusted_proxies": c.Web.TrustedProxies} {
+		for _, p := range list {
+			if _, err := netip.ParsePrefix(p); err != nil {
+				bad("%s: %q is not a prefix", key, p)
+			}
 		}
 	}
 	for _, cc := range c.Constituency.Countries {

@@ -141,8 +141,9 @@ var ruleTexts = map[string]ruleText{
 var noteTexts = map[string]text{
 	"listed": {"The address is on a list of scanners, but this is not scanning.",
 		"このアドレスはスキャナーのリストにありますが、この通信はスキャンではありません。"},
-	"conflict":   {"Other lists name another organisation for it.", "他のリストでは別の組織とされています。"},
-	"one-packet": {"All rests on one packet.", "1 個のパケットだけに基づく判定です。"},
+	"conflict":    {"Other lists name another organisation for it.", "他のリストでは別の組織とされています。"},
+	"one-packet":  {"All rests on one packet.", "1 個のパケットだけに基づく判定です。"},
+	"few-packets": {"Too few packets match to write to anybody about it.", "一致するパケットが少ないため、この判定だけでは通知しません。"},
 	"assumed-chance": {"The probability rests on an assumed share among unrelated hosts.",
 		"この確率は、無関係なホストに占める割合の想定値に基づきます。"},
 	"mixed":        {"Much of what the source sends does not match.", "この送信元の通信の多くは当てはまりません。"},
