@@ -104,7 +104,12 @@ func (j *Judge) doDue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	err = j.DB.InTx(ctx, func(tx *casedb.Tx) error {
-		if _, err := tx.SaveVerdicts(ctx, profiles.judgements(), version, now); err != nil {
+		list := profiles.judgements()
+		for i := range list {
+			e := &list[i].Verdict.Evidence.V
+			e.Notes = append(e.Notes, NoteRejudged)
+		}
+		if _, err := tx.SaveVerdicts(ctx, list, version, now); err != nil {
 			return err
 		}
 		return tx.SettleSources(ctx, sources, now)

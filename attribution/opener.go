@@ -26,6 +26,7 @@ const (
 	HoldByHand   = "contact by hand only"
 	HoldInvalid  = "contact is invalid"
 	HoldCase     = "case waits for a coordinator"
+	HoldRejudged = "judged again"
 )
 
 const (
@@ -138,8 +139,11 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 		if err != nil {
 			return err
 		}
+		if g.rejudged && state.UnderWay {
+			return tx.HoldQueued(ctx, c.ID, n.Actor, HoldRejudged, now)
+		}
 		contact, ok := contactOf(c, contacts)
-		plan := planMessage(c, opened, state, contact, ok, g.automatic, now)
+		plan := planMessage(c, opened, state, contact, ok, g.automatic, g.rejudged, now)
 		return o.write(ctx, tx, &c, plan, contact, n.Actor, now)
 	})
 	if err != nil {
@@ -157,6 +161,7 @@ type grouped struct {
 	rule      string // the one that most of them were judged by
 	malware   string
 	automatic bool // every rule's notifications may go out on their own
+	rejudged  bool // a verdict comes from judging again, not from new packets
 }
 
 func groupCandidates(found []casedb.Candidate, modes map[string]casedb.RuleMode) grouped {
@@ -166,6 +171,7 @@ func groupCandidates(found []casedb.Candidate, modes map[string]casedb.RuleMode)
 		g.sources = append(g.sources, casedb.CaseSource{Source: c.Source, VerdictID: c.VerdictID})
 		rules[c.Rule]++
 		malware[c.Malware]++
+		g.rejudged = g.rejudged || c.Rejudged
 		g.automatic = g.automatic && modes[c.Rule] == casedb.RuleAutomatic
 	}
 	g.rule, g.malware = most(rules), most(malware)
@@ -208,7 +214,7 @@ type messagePlan struct {
 
 // planMessage decides, as a pure function, whether new sources in a case need a
 // message and whether that may go out on its own.
-func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable, automatic bool, now time.Time) messagePlan {
+func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable, automatic, rejudged bool, now time.Time) messagePlan {
 	switch {
 	case s.UnderWay:
 		return messagePlan{} // it is composed when it is sent and covers them
@@ -228,6 +234,8 @@ func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact
 		p.hold = HoldByHand
 	case !contact.MayAutomatic():
 		p.hold = HoldApproval
+	case rejudged:
+		p.hold = HoldRejudged
 	case !automatic:
 		p.hold = HoldRule
 	case !opened && (c.Waiting != casedb.WaitingNone || c.State == casedb.CaseAnswered):

@@ -188,36 +188,37 @@ func step(c float64) float64 {
 
 // The notes of evidence: short codes, explained by package explain.
 const (
-	NoteListed         = "listed"          // on a list of scanners, but this is not scanning
-	NoteConflict       = "conflict"        // other lists name another organisation
-	NoteOnePacket      = "one-packet"      // rests on one packet
-	NoteFewPackets     = "few-packets"     // rests on fewer packets than it takes to write to anybody
-	NoteAssumedChance  = "assumed-chance"  // the chance rests on an assumed share, not on a rule of bits
-	NoteMixed          = "mixed"           // much of the source's traffic does not obey the rule
-	NoteManyPorts      = "many-ports"      // probes many ports beside
-	NoteRepeated       = "repeated"        // one address of ours, but on several days
-	NoteCompany        = "company"         // one address of ours, but other sources send it the same
-	NoteConversation   = "conversation"    // the capture shows conversations of the source
-	NotePeerToPeer     = "peer-to-peer"    // many high UDP ports, each at its own destination
-	NoteFloodLike      = "flood-like"      // many packets to one port of one address
-	NoteManyServices   = "many-services"   // answers from many ports: a scanned host rather than one under attack
-	NoteAttack         = "attack"          // meets the thresholds of Moore et al. for an attack
-	NoteReflectedFlood = "reflected-flood" // one of many sources that answer to one address of ours
-	NoteQuoteOther     = "quote-other"     // ICMP errors that do not quote a packet of ours
-	NoteRateUnknown    = "rate-unknown"    // the number of monitored addresses is not known
-	NoteNeighbour      = "neighbour"       // from the sensor's own link
-	NoteRest           = "rest"            // more ports than are told apart
-	NoteHorizontal     = "horizontal"      // few ports of many addresses
-	NoteVertical       = "vertical"        // many ports of few addresses
-	NoteBlock          = "block"           // several ports of several addresses
-	NoteICS            = "ics"             // asks for ports of industrial control systems
+	NoteListed         = "listed"            // on a list of scanners, but this is not scanning
+	NoteConflict       = "conflict"          // other lists name another organisation
+	NoteOnePacket      = "one-packet"        // rests on one packet
+	NoteFewPackets     = "few-packets"       // rests on fewer packets than it takes to write to anybody
+	NoteAssumedChance  = "assumed-chance"    // the chance rests on an assumed share, not on a rule of bits
+	NoteMixed          = "mixed"             // much of the source's traffic does not obey the rule
+	NoteManyPorts      = "many-ports"        // probes many ports beside
+	NoteRepeated       = "repeated"          // one address of ours, but on several days
+	NoteCompany        = "company"           // one address of ours, but other sources send it the same
+	NoteConversation   = "conversation"      // the capture shows conversations of the source
+	NotePeerToPeer     = "peer-to-peer"      // many high UDP ports, each at its own destination
+	NoteFloodLike      = "flood-like"        // many packets to one port of one address
+	NoteManyServices   = "many-services"     // answers from many ports: a scanned host rather than one under attack
+	NoteAttack         = "attack"            // meets the thresholds of Moore et al. for an attack
+	NoteReflectedFlood = "reflected-flood"   // one of many sources that answer to one address of ours
+	NoteQuoteOther     = "quote-other"       // ICMP errors that do not quote a packet of ours
+	NoteRateUnknown    = "rate-unknown"      // the number of monitored addresses is not known
+	NoteNeighbour      = "neighbour"         // from the sensor's own link
+	NoteRest           = "rest"              // more ports than are told apart
+	NoteHorizontal     = "horizontal"        // few ports of many addresses
+	NoteVertical       = "vertical"          // many ports of few addresses
+	NoteBlock          = "block"             // several ports of several addresses
+	NoteICS            = "ics"               // asks for ports of industrial control systems
+	NoteRejudged       = casedb.NoteRejudged // from judging again, not from new packets
 )
 
 // Notes lists every note.
 var Notes = []string{
 	NoteListed, NoteConflict, NoteOnePacket, NoteFewPackets, NoteAssumedChance, NoteMixed, NoteManyPorts, NoteRepeated, NoteCompany,
 	NoteConversation, NotePeerToPeer, NoteFloodLike, NoteManyServices, NoteAttack, NoteReflectedFlood, NoteQuoteOther,
-	NoteRateUnknown, NoteNeighbour, NoteRest, NoteHorizontal, NoteVertical, NoteBlock, NoteICS,
+	NoteRateUnknown, NoteNeighbour, NoteRest, NoteHorizontal, NoteVertical, NoteBlock, NoteICS, NoteRejudged,
 }
 
 // The tools a verdict may name.

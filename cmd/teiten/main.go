@@ -31,6 +31,7 @@ type commands struct {
 	Lookup    lookupCmd    `cmd:"" help:"Say who owns an address and whom to write to."`
 	Import    importCmd    `cmd:"" help:"Captures into the case database, each exactly once."`
 	Inbound   inboundCmd   `cmd:"" help:"Say what mails that came back are. Needs no database."`
+	Rejudge   rejudgeCmd   `cmd:"" help:"Judge again what is stored; list what would change."`
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
 	Scanner   scannerCmd   `cmd:"" help:"The allowlist of acknowledged scanners."`
 	Sensor    sensorCmd    `cmd:"" help:"The sensors."`

@@ -25,6 +25,7 @@ type Candidate struct {
 	VerdictID int64     `db:"verdict_id"`
 	Malware   string    `db:"malware"`
 	Rule      string    `db:"rule"`
+	Rejudged  bool      `db:"rejudged"` // judged so when nothing new was seen
 	Last      time.Time `db:"last_at"`
 	NetworkID int64     `db:"network_id"`
 }
@@ -62,7 +63,8 @@ func (t *Tx) LockCandidates(ctx context.Context, f CandidateFilter, ownerID int6
 		return nil, fail("lock owner", err)
 	}
 	var c []Candidate
-	err := t.q.SelectContext(ctx, &c, `select v.source, v.id as verdict_id, v.malware, v.rule, v.last_at, s.network_id`+
+	err := t.q.SelectContext(ctx, &c, `select v.source, v.id as verdict_id, v.malware, v.rule,
+			coalesce(v.evidence->'notes' @> '["rejudged"]', false) as rejudged, v.last_at, s.network_id`+
 		candidateFrom+` and n.owner_id = $8 order by v.source limit $7`, append(f.args(now), limit, ownerID)...)
 	return c, fail("find candidates", err)
 }

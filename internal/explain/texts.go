@@ -163,6 +163,7 @@ var noteTexts = map[string]text{
 	"horizontal":      {"Few ports of many addresses were asked for (a horizontal scan).", "多数のアドレスの少数のポートを探索しています (水平スキャン)。"},
 	"vertical":        {"Many ports of few addresses were asked for (a vertical scan).", "少数のアドレスの多数のポートを探索しています (垂直スキャン)。"},
 	"block":           {"Several ports of several addresses were asked for (a block scan).", "複数のアドレスの複数のポートを探索しています (ブロックスキャン)。"},
+	"rejudged":        {"The verdict comes from judging again what was stored, not from new packets.", "新しいパケットではなく、保存済みの観測を再判定した結果です。"},
 	"ics":             {"Among the ports are those of industrial control systems.", "制御システムで使われるポートが含まれています。"},
 	"rest":            {"It used more ports than are told apart.", "区別して数える上限を超えるポートが使われています。"},
 }

@@ -1,0 +1,157 @@
+package attribution
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// Difference is a source whose verdict would change.
+type Difference struct {
+	Old, New casedb.Verdict
+}
+
+// Rejudgement is what judging again would change.
+type Rejudgement struct {
+	Sources     int // judged
+	Differences []Difference
+	Effect      casedb.RejudgeEffect
+	Applied     bool
+
+	version  int64
+	accused  []netip.Addr
+	cleared  []netip.Addr
+	verdicts map[netip.Addr]casedb.Judgement
+}
+
+// saveAtOnce is the number of verdicts of a re-judgement in one transaction.
+const saveAtOnce = 5000
+
+// Rejudge judges again the sources of all batches since the time, with the
+// rules and the allowlist of now, and says what would change. It writes
+// nothing; Apply does. Batches are judged in the shares in which they would be
+// after an import, so that floods are seen; of a source in several the last
+// counts. Only what differs is held in memory.
+func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, error) {
+	allowlist, version, err := j.allowlist(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rejudgement{version: version, verdicts: map[netip.Addr]casedb.Judgement{}}
+	differences := map[netip.Addr]Difference{}
+	seen := map[netip.Addr]struct{}{}
+	var after *casedb.BatchRef
+	for {
+		refs, err := j.DB.JudgedBatches(ctx, since, after, judgeBatches)
+		if err != nil {
+			return nil, err
+		}
+		if len(refs) == 0 {
+			break
+		}
+		refs = refs[:share(refs)]
+		last := refs[len(refs)-1]
+		after = &last
+		ids := make([]int64, len(refs))
+		for i := range refs {
+			ids[i] = refs[i].ID
+		}
+		profiles := j.profiles(allowlist)
+		if err := j.DB.ObservationsOfSources(ctx, ids, refs[0].Window.Add(-j.lookBack()), profiles.collect); err != nil {
+			return nil, err
+		}
+		list := profiles.judgements()
+		for len(list) > 0 {
+			n := min(len(list), saveAtOnce)
+			if err := j.differ(ctx, list[:n], differences, r.verdicts, seen); err != nil {
+				return nil, err
+			}
+			list = list[n:]
+		}
+	}
+	r.Sources = len(seen)
+	for a, d := range differences {
+		r.Differences = append(r.Differences, d)
+		switch was, is := Actionable(&d.Old), Actionable(&d.New); {
+		case was && !is:
+			r.cleared = append(r.cleared, a)
+		case !was && is:
+			r.accused = append(r.accused, a)
+		}
+	}
+	slices.SortFunc(r.Differences, func(a, b Difference) int { return a.New.Source.Compare(b.New.Source.Addr) })
+	slices.SortFunc(r.cleared, netip.Addr.Compare)
+	slices.SortFunc(r.accused, netip.Addr.Compare)
+	r.Effect, err = j.DB.RejudgeEffect(ctx, r.cleared, r.accused)
+	return r, err
+}
+
+// differ compares new judgements with the verdicts in force.
+func (j *Judge) differ(ctx context.Context, list []casedb.Judgement, differences map[netip.Addr]Difference,
+	verdicts map[netip.Addr]casedb.Judgement, seen map[netip.Addr]struct{}) error {
+	addrs := make([]netip.Addr, len(list))
+	for i := range list {
+		addrs[i] = list[i].Verdict.Source.Addr
+	}
+	current, err := j.DB.CurrentVerdicts(ctx, addrs)
+	if err != nil {
+		return err
+	}
+	old := make(map[netip.Addr]*casedb.Verdict, len(current))
+	for i := range current {
+		old[current[i].Source.Unmap()] = &current[i]
+	}
+	for i := range list {
+		v := &list[i].Verdict
+		a := v.Source.Unmap()
+		seen[a] = struct{}{}
+		delete(differences, a)
+		delete(verdicts, a)
+		was := old[a]
+		if was == nil || sameVerdict(was, v) {
+			continue
+		}
+		v.Evidence.V.Notes = append(slices.Clone(v.Evidence.V.Notes), NoteRejudged)
+		differences[a] = Difference{Old: *was, New: *v}
+		verdicts[a] = list[i]
+	}
+	return nil
+}
+
+// sameVerdict reports whether two verdicts say the same, whatever the version
+// of the rules.
+func sameVerdict(a, b *casedb.Verdict) bool {
+	return a.Kind == b.Kind && a.Tool == b.Tool && a.Malware == b.Malware && a.Acknowledged == b.Acknowledged &&
+		a.Attention == b.Attention && a.Rule == b.Rule && a.Confidence == b.Confidence && a.Evidence.V.Weak == b.Evidence.V.Weak
+}
+
+// Apply saves the new verdicts and deals with the cases of sources that are
+// cleared. Sources that are accused now get cases from the Opener, whose
+// messages wait for a coordinator. ErrStale if the allowlist has changed since
+// Rejudge.
+func (j *Judge) Apply(ctx context.Context, r *Rejudgement) error {
+	if r.Applied {
+		return fmt.Errorf("apply re-judgement: %w", casedb.ErrState)
+	}
+	now := j.now()
+	list := make([]casedb.Judgement, 0, len(r.verdicts))
+	for _, v := range r.verdicts {
+		list = append(list, v)
+	}
+	slices.SortFunc(list, func(a, b casedb.Judgement) int {
+		return cmp.Or(a.Verdict.Source.Compare(b.Verdict.Source.Addr), 0)
+	})
+	err := j.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		if _, err := tx.SaveVerdicts(ctx, list, r.version, now); err != nil {
+			return err
+		}
+		return tx.SettleRejudged(ctx, r.cleared, RuleSet, now)
+	})
+	r.Applied = err == nil
+	return err
+}

@@ -1,0 +1,124 @@
+package casedb
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// NoteRejudged is the note of a verdict that was reached by judging again what
+// was judged before. Notifications that follow from it wait for a coordinator.
+const NoteRejudged = "rejudged"
+
+// JudgedBatches returns at most limit judged batches whose windows begin at or
+// after since, in order of window and id, from behind the last one of the page
+// before (nil: from the start).
+func (q *Queries) JudgedBatches(ctx context.Context, since time.Time, after *BatchRef, limit int) ([]BatchRef, error) {
+	from, id := since.UTC(), int64(0)
+	if after != nil {
+		from, id = after.Window.UTC(), after.ID
+	}
+	var refs []BatchRef
+	err := q.q.SelectContext(ctx, &refs, `select b.id, b.sensor_id, s.name as sensor, b.window_start, b.window_seconds, b.packets,
+			b.observations, b.attempts
+		from batch b join sensor s on s.id = b.sensor_id
+		where b.judged_at is not null and (b.window_start, b.id) > ($1, $2) order by b.window_start, b.id limit $3`, from, id, limit)
+	for i := range refs {
+		refs[i].Window = refs[i].Window.UTC()
+	}
+	return refs, fail("judged batches", err)
+}
+
+// CurrentVerdicts returns the verdicts in force of the sources.
+func (q *Queries) CurrentVerdicts(ctx context.Context, sources []netip.Addr) ([]Verdict, error) {
+	var list []Verdict
+	err := q.q.SelectContext(ctx, &list, `select id, source, kind, tool, malware, acknowledged, attention, confidence, rule, ruleset,
+			ports, evidence, first_at, last_at, created_at, superseded_at
+		from verdict where superseded_at is null and source = any($1::inet[])`, addrTexts(sources))
+	return list, fail("current verdicts", err)
+}
+
+// actionableVerdict is attribution's Actionable in SQL.
+const actionableVerdict = `v.kind = 'infected' and v.acknowledged = '' and v.attention = ''
+	and not coalesce((v.evidence->>'weak')::boolean, false)`
+
+// clearedCases finds the live cases all of whose sources are either cleared,
+// the parameter $1, or not actionable anyway.
+const clearedCases = ` from cases c where c.state not in ('closed','ignored')
+	and exists (select 1 from case_source cs where cs.case_id = c.id and cs.source = any($1::inet[]))
+	and not exists (select 1 from case_source cs join verdict v on v.source = cs.source and v.superseded_at is null
+		where cs.case_id = c.id and cs.source <> all($1::inet[]) and ` + actionableVerdict + `)`
+
+// RejudgeEffect is what new verdicts would do to cases.
+type RejudgeEffect struct {
+	// Closed cases hold nothing any more that their owner must be told; with
+	// Attention of them an owner has been told, so a coordinator must look.
+	Closed, Attention int
+	// Opened cases would be new: owners with sources to tell and no live case.
+	Opened int
+	// Unknown sources would open cases, but nobody knows yet whose they are.
+	Unknown int
+}
+
+// RejudgeEffect says what it would do if the cleared sources were no longer to
+// be told about and the accused ones were.
+func (q *Queries) RejudgeEffect(ctx context.Context, cleared, accused []netip.Addr) (e RejudgeEffect, err error) {
+	if err = q.q.QueryRowxContext(ctx, `select count(*), count(*) filter (where c.state not in ('new','open'))`+clearedCases,
+		addrTexts(cleared)).Scan(&e.Closed, &e.Attention); err != nil {
+		return e, fail("cases of cleared sources", err)
+	}
+	err = q.q.QueryRowxContext(ctx, `select count(distinct n.owner_id) filter (where not exists (select 1 from cases c
+				where c.owner_id = n.owner_id and c.kind = 'infected' and c.state not in ('closed','ignored'))),
+			count(*) filter (where n.id is null)
+		from unnest($1::inet[]) as a (source) left join source s on s.address = a.source
+		left join network n on n.id = s.network_id and n.superseded_at is null`, addrTexts(accused)).Scan(&e.Opened, &e.Unknown)
+	return e, fail("cases of accused sources", err)
+}
+
+// SettleRejudged deals with the live cases of sources that new verdicts have
+// cleared, after these were saved: a case that holds nothing else is ignored and
+// its waiting messages canceled, unless its owner was told already: then a
+// coordinator must look.
+func (t *Tx) SettleRejudged(ctx context.Context, cleared []netip.Addr, ruleset string, now time.Time) error {
+	var ids pq.Int64Array
+	if err := t.q.GetContext(ctx, &ids, `select coalesce(array_agg(c.id order by c.id), '{}')`+clearedCases, addrTexts(cleared)); err != nil {
+		return fail("cases of cleared sources", err)
+	}
+	for _, id := range ids {
+		c, err := t.LockCase(ctx, id)
+		if err != nil {
+			return err
+		}
+		reason := "judged again by rule set " + ruleset
+		switch {
+		case !c.State.Live():
+		case c.State == CaseNew || c.State == CaseOpen:
+			err = t.IgnoreCase(ctx, &c, ActorSystem, reason, now)
+		default:
+			err = t.ChangeCase(ctx, &c, CaseChange{Waiting: WaitFor(WaitingAttention),
+				Event: CaseEvent{Kind: EventNote, Actor: ActorSystem, Text: reason}}, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HoldQueued holds the case's queued notification, if there is one: it would
+// tell of a source that came from judging again.
+func (t *Tx) HoldQueued(ctx context.Context, caseID int64, by, reason string, now time.Time) error {
+	var list []Message
+	if err := t.q.SelectContext(ctx, &list, `select id, version from message
+		where case_id = $1 and purpose = 'notification' and state = 'queued'`, caseID); err != nil {
+		return fail("find queued notification", err)
+	}
+	for _, m := range list {
+		if err := t.HoldMessage(ctx, m.ID, m.Version, by, reason, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
