@@ -20,13 +20,14 @@ var layout = map[string][]string{
 	"teiten/attribution": {"teiten/internal/casedb", "teiten/internal/work", "teiten/internal/explain"},
 	"teiten/notify":      {"teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/work", "teiten/internal/explain"},
 
-	"teiten/internal/explain": {"teiten/internal/casedb"},
-	"teiten/internal/casedb":  {},
-	"teiten/internal/locale":  {},
-	"teiten/internal/work":    {},
-	"teiten/internal/localpg": {},
-	"teiten/internal/synth":   {},
-	"teiten/migrations":       {},
+	"teiten/internal/explain":    {"teiten/internal/casedb"},
+	"teiten/internal/evaluation": {"teiten/internal/casedb"},
+	"teiten/internal/casedb":     {},
+	"teiten/internal/locale":     {},
+	"teiten/internal/work":       {},
+	"teiten/internal/localpg":    {},
+	"teiten/internal/synth":      {},
+	"teiten/migrations":          {},
 
 	// Tests and benchmarks.
 	"teiten/internal/pgtest":     {"teiten/migrations", "teiten/internal/localpg"},

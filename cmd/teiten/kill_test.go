@@ -92,7 +92,8 @@ func TestKilledThirtyTimes(t *testing.T) {
 	eventually(t, "everything is done", func() bool {
 		owners.answer()
 		timePasses(t, db.SQL())
-		return count(t, db.SQL(), `select count(*) from case_event where kind = 'message-sent'`) == outbreakBlocks &&
+		return count(t, db.SQL(), `select count(distinct case_id) from case_event where kind = 'message-sent'`) == outbreakBlocks &&
+			count(t, db.SQL(), `select count(*) from message where state = 'queued'`) == 0 &&
 			count(t, db.SQL(), `select count(distinct case_id) from inbound where class = 'human'`) == outbreakBlocks
 	})
 	_ = s.cmd.Process.Kill()
