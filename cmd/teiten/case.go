@@ -52,7 +52,7 @@ func (c *caseListCmd) Run(ctx context.Context, p *program) error {
 	if c.Limit < 1 {
 		return usagef("--limit must be at least 1")
 	}
-	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		filter := casedb.CaseFilter{OnlyWaiting: c.Waiting, State: casedb.CaseState(c.State), Text: c.Text}
 		enc := json.NewEncoder(p.Stdout)
 		w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
@@ -137,7 +137,7 @@ type eventLine struct {
 
 // Run shows one case.
 func (c *caseShowCmd) Run(ctx context.Context, p *program) error {
-	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		d, err := readCase(ctx, db, strings.ToUpper(c.Number))
 		if errors.Is(err, casedb.ErrNotFound) {
 			return fmt.Errorf("there is no case %s", c.Number)

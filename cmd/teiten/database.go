@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"teiten/internal/casedb"
@@ -24,6 +28,9 @@ func openDatabase(ctx context.Context, cfg *config, log *slog.Logger) (*casedb.D
 	cluster, err := localpg.Start(ctx, localpg.Config{DataDir: cfg.Database.Dir, BinDir: cfg.Database.BinDir, Logger: log})
 	if err != nil {
 		return nil, nil, err
+	}
+	if !cluster.Owner() {
+		log.Info("another process runs the embedded database; using it together")
 	}
 	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
@@ -53,4 +60,25 @@ func (p *program) withDatabase(ctx context.Context, f *configFlags, do func(*cas
 		}
 	}()
 	return do(db)
+}
+
+// withExistingDatabase is withDatabase for commands that only read: they make
+// no embedded database where there is none.
+func (p *program) withExistingDatabase(ctx context.Context, f *configFlags, do func(*casedb.DB) error) error {
+	cfg, err := f.load(p)
+	if err != nil {
+		return err
+	}
+	if cfg.Database.URL == "" {
+		dir := cfg.Database.Dir
+		if dir == "" {
+			if dir, err = localpg.DefaultDataDir(); err != nil {
+				return err
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "data")); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no database in %s yet: start `teiten serve`, or give database.url", dir)
+		}
+	}
+	return p.withDatabase(ctx, f, do)
 }

@@ -117,7 +117,7 @@ func (c *scannerListCmd) Run(ctx context.Context, p *program) error {
 	if c.Limit < 1 {
 		return usagef("--limit must be at least 1")
 	}
-	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(w, "PREFIX\tORGANISATION\tLIST\tFROM\tTO")
 		var after int64
@@ -207,7 +207,7 @@ func (c *scannerExportCmd) Run(ctx context.Context, p *program) error {
 			return usageError{err}
 		}
 	}
-	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		out := bufio.NewWriter(p.Stdout)
 		var prefixes []string
 		err := db.ExportScanners(ctx, at, func(s *casedb.Scanner) error {

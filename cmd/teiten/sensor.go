@@ -58,7 +58,7 @@ func (*sensorListCmd) Help() string { return `Example: teiten sensor list` }
 
 // Run lists the sensors.
 func (c *sensorListCmd) Run(ctx context.Context, p *program) error {
-	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		sensors, err := db.Sensors(ctx)
 		if err != nil {
 			return err

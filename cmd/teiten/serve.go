@@ -99,6 +99,10 @@ func (c *serveCmd) loadCaptures(ctx context.Context, p *program, a *app) error {
 			fmt.Fprintf(p.Stderr, "%s is in the database already.\n", filepath.Base(r.File))
 		default:
 			fmt.Fprintf(p.Stderr, "Loaded %s: %d packets.\n", filepath.Base(r.File), r.Packets)
+			if maxAge := a.cfg.Attribution.MaxAge; r.Last != nil && time.Since(*r.Last) > maxAge {
+				fmt.Fprintf(p.Stderr, "Its newest packet is of %s. Sources last seen more than %s ago open no case (attribution.max_age).\n",
+					r.Last.Format(time.DateOnly), formatDuration(maxAge))
+			}
 		}
 	}
 	return err
@@ -150,6 +154,8 @@ func firstLogin(ctx context.Context, db *casedb.DB, trial bool) (string, error) 
 		return "", err
 	}
 	if exists {
+		// Whoever can start teiten on trial may log in: the old password was
+		// printed once and may be gone.
 		err = db.SetPassword(ctx, name, hash)
 	} else {
 		_, err = db.CreateUser(ctx, casedb.User{Name: name, PasswordHash: hash, Role: casedb.RoleCoordinator, Language: "ja"}, time.Now())

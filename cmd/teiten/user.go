@@ -90,7 +90,7 @@ func (*userListCmd) Help() string { return `Example: teiten user list` }
 
 // Run lists the users.
 func (c *userListCmd) Run(ctx context.Context, p *program) error {
-	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		users, err := db.ListUsers(ctx, 10000)
 		if err != nil {
 			return err
