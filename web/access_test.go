@@ -315,6 +315,29 @@ func TestLanguageOfVisitors(t *testing.T) {
 	}
 }
 
+func TestChosenLanguageOutlastsLogin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lang := func(path string) string {
+		body := b.page(path)
+		i := strings.Index(body, `<html lang="`)
+		return body[i+12 : i+14]
+	}
+	b.user("taro", casedb.RoleCoordinator, "en")
+	want(t, "stored", lang("/cases"), "en")
+	b.http = browser(t)
+	want(t, "chosen", lang("/login?lang=ja"), "ja")
+	b.login("taro")
+	want(t, "after login", lang("/cases"), "ja")
+	if status, _, _ := b.post("/settings/language", "language", "en", "next", "/settings"); status != http.StatusSeeOther {
+		t.Errorf("settings: got %d", status)
+	}
+	want(t, "newest choice", lang("/cases"), "en")
+	b.http = browser(t)
+	b.login("taro")
+	want(t, "another browser", lang("/cases"), "en")
+}
+
 func TestHugeForms(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

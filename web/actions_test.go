@@ -108,6 +108,35 @@ func TestLetterIsShownAndDecidedAbout(t *testing.T) {
 	want(t, "unknown verb", status, http.StatusNotFound)
 }
 
+func TestLongTextsAreRefusedAndKept(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	note := strings.Repeat("記", 20_000)
+	status, _ := d.act("note", "text", note)
+	want(t, "longest note", status, http.StatusSeeOther)
+	want(t, "kept whole", one[string](t, d.db, `select text from case_event where kind = 'note'`) == note, true)
+	for _, test := range []struct{ verb, field, text string }{
+		{"note", "text", note + "録"}, {"answer", "text", strings.Repeat("x", 200_001)}, {"close", "reason", strings.Repeat("x", 2001)},
+		{"ignore", "reason", strings.Repeat("x", 2001)}, {"contact", "why", strings.Repeat("x", 2001)},
+	} {
+		status, body := d.act(test.verb, test.field, test.text)
+		want(t, test.verb, status, http.StatusUnprocessableEntity)
+		if !strings.Contains(body, "This text is too long.") || !strings.Contains(body, test.text) {
+			t.Errorf("%s: the error is not shown or the text is lost", test.verb)
+		}
+	}
+	long := strings.Repeat("文", 66_667)
+	status, body := d.actMessage("edit", "subject", "s", "body", long)
+	want(t, "letter", status, http.StatusUnprocessableEntity)
+	if !strings.Contains(body, long) {
+		t.Error("the letter is lost")
+	}
+	status, _ = d.actMessage("edit", "subject", strings.Repeat("s", 501), "body", "b")
+	want(t, "subject", status, http.StatusUnprocessableEntity)
+	want(t, "notes", one[int](t, d.db, `select count(*) from case_event where kind = 'note'`), 1)
+	want(t, "message", []any{d.message().Edited, d.state().State}, []any{false, casedb.CaseNew})
+}
+
 func TestSomebodyElseWasFaster(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)
@@ -350,7 +379,7 @@ func TestScannerIsRegistered(t *testing.T) {
 	bad := []string{"organisation", "Kept <Institute>", "purpose", "short", "email", "nobody", "url", "javascript:x", "prefixes", "203.0.113.5/26\n10.0.0.0/8"}
 	status, body, _ := d.post("/register?lang=en", bad...)
 	want(t, "bad form", status, http.StatusUnprocessableEntity)
-	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "This is not a mail address.", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>"} {
+	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "This is not a mail address that can be written to", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("the form does not show %q", text)
 		}

@@ -95,9 +95,9 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 	}
 	data := casePage{CasePage: loaded, Form: f, Live: loaded.Case.State.Live()}
 	path := "/cases/" + url.PathEscape(data.Case.Number)
-	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
+	before := idCursor(r.URL.Query().Get("before"))
 	var more bool
-	if data.Timeline, more, err = s.db.Timeline(ctx, data.Case.ID, max(before, 0), timelineSize); err != nil {
+	if data.Timeline, more, err = s.db.Timeline(ctx, data.Case.ID, before, timelineSize); err != nil {
 		return err
 	}
 	if more {
@@ -149,7 +149,7 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 func (s *Server) loadSources(ctx context.Context, r *http.Request, p *locale.Printer, path string, data *casePage) error {
 	var after casedb.Addr
 	if a, err := netip.ParseAddr(r.URL.Query().Get("sources")); err == nil {
-		after.Addr = a
+		after.Addr = a.Unmap().WithZone("")
 	}
 	rows, err := s.db.CaseSourceRows(ctx, data.Case.ID, after, sourcesSize+1)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"teiten/internal/locale"
 )
 
-// The bounds of what people type.
+// The bounds of what people type, in bytes, as package casedb keeps it.
 const (
 	maxReason = 2000
-	maxNote   = 20_000
+	maxNote   = 60_000
 	maxLetter = 200_000
 	maxTitle  = 500
 )
@@ -34,8 +34,30 @@ type caseArgs struct {
 	v       *visit
 }
 
-func (a caseArgs) text(field string, limit int) string {
-	return strings.TrimSpace(casedb.Clean(strings.ReplaceAll(a.values.Get(field), "\r\n", "\n"), limit))
+// text returns what was typed into a field. Text above the limit is refused,
+// not cut: its writer would not notice.
+func (a caseArgs) text(field string, limit int) (string, error) {
+	text, ok := typedText(a.values.Get(field), limit)
+	if !ok {
+		return "", invalidError("invalid.toolong")
+	}
+	return text, nil
+}
+
+// reason returns the reason typed into a field, which must be there.
+func (a caseArgs) reason(field string) (string, error) {
+	reason, err := a.text(field, maxReason)
+	if err == nil && reason == "" {
+		err = invalidError("invalid.reason")
+	}
+	return reason, err
+}
+
+// typedText makes a text from what a browser sent and reports whether it has
+// at most limit bytes.
+func typedText(value string, limit int) (string, bool) {
+	text := strings.TrimSpace(casedb.Clean(strings.ReplaceAll(value, "\r\n", "\n"), 0))
+	return text, len(text) <= limit
 }
 
 // locked locks the case in the version its reader saw.
@@ -85,7 +107,10 @@ func (s *Server) caseAction(w http.ResponseWriter, r *http.Request, v *visit) er
 }
 
 func (s *Server) noteCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	text := a.text("text", maxNote)
+	text, err := a.text("text", maxNote)
+	if err != nil {
+		return err
+	}
 	if text == "" {
 		return invalidError("invalid.empty")
 	}
@@ -97,17 +122,21 @@ func (s *Server) noteCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error 
 }
 
 func (s *Server) closeCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	reason, err := a.text("reason", maxReason)
+	if err != nil {
+		return err
+	}
 	c, err := a.locked(ctx, tx)
 	if err != nil {
 		return err
 	}
-	return tx.CloseCase(ctx, &c, a.v.user.Name, a.text("reason", maxReason), a.v.now)
+	return tx.CloseCase(ctx, &c, a.v.user.Name, reason, a.v.now)
 }
 
 func (s *Server) ignoreCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	reason := a.text("reason", maxReason)
-	if reason == "" {
-		return invalidError("invalid.reason")
+	reason, err := a.reason("reason")
+	if err != nil {
+		return err
 	}
 	c, err := a.locked(ctx, tx)
 	if err != nil {
@@ -117,11 +146,15 @@ func (s *Server) ignoreCase(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 }
 
 func (s *Server) reopenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	reason, err := a.text("reason", maxReason)
+	if err != nil {
+		return err
+	}
 	c, err := a.locked(ctx, tx)
 	if err != nil {
 		return err
 	}
-	return tx.ReopenCase(ctx, &c, a.v.user.Name, a.text("reason", maxReason), a.v.now)
+	return tx.ReopenCase(ctx, &c, a.v.user.Name, reason, a.v.now)
 }
 
 // seenCase takes a case out of the queue that needs nothing done: the reply
@@ -145,7 +178,10 @@ func (s *Server) sendAgain(ctx context.Context, tx *casedb.Tx, a caseArgs) error
 }
 
 func (s *Server) answerCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	text := a.text("text", maxLetter)
+	text, err := a.text("text", maxLetter)
+	if err != nil {
+		return err
+	}
 	if text == "" {
 		return invalidError("invalid.empty")
 	}
@@ -153,15 +189,16 @@ func (s *Server) answerCase(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 	if id, err := strconv.ParseInt(a.values.Get("inbound"), 10, 64); err == nil && id > 0 {
 		inbound = &id
 	}
-	_, err := tx.AnswerCase(ctx, a.c.ID, a.version, inbound, text+"\n", s.cfg.MailDomain, a.v.user.Name, a.v.now)
+	_, err = tx.AnswerCase(ctx, a.c.ID, a.version, inbound, text+"\n", s.cfg.MailDomain, a.v.user.Name, a.v.now)
 	return err
 }
 
 func (s *Server) changeContact(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	change := casedb.ContactChange{Why: a.text("why", maxReason), Name: casedb.CleanLine(a.values.Get("contact-name"), 200)}
-	if change.Why == "" {
-		return invalidError("invalid.reason")
+	why, err := a.reason("why")
+	if err != nil {
+		return err
 	}
+	change := casedb.ContactChange{Why: why, Name: casedb.CleanLine(a.values.Get("contact-name"), 200)}
 	if lang := a.values.Get("language"); locale.Supported(lang) {
 		change.Language = lang
 	}
@@ -173,7 +210,7 @@ func (s *Server) changeContact(ctx context.Context, tx *casedb.Tx, a caseArgs) e
 			return invalidError("invalid.email")
 		}
 	}
-	_, err := tx.ChangeContact(ctx, a.c.ID, a.version, change, s.cfg.MailDomain, a.v.user.Name, a.v.now)
+	_, err = tx.ChangeContact(ctx, a.c.ID, a.version, change, s.cfg.MailDomain, a.v.user.Name, a.v.now)
 	return err
 }
 
@@ -201,9 +238,12 @@ func (s *Server) messageAction(w http.ResponseWriter, r *http.Request, v *visit)
 		return casedb.ErrNotFound
 	}
 	args := caseArgs{c: c, version: caseVersion, values: r.PostForm, v: v}
-	reason := args.text("reason", maxReason)
 	by := v.user.Name
 	err = s.db.InTx(ctx, func(tx *casedb.Tx) error {
+		reason, err := args.text("reason", maxReason)
+		if err != nil {
+			return err
+		}
 		// A letter is composed from the case: who decides about it must have
 		// seen the case as it is.
 		if _, err := args.locked(ctx, tx); err != nil {
@@ -217,7 +257,14 @@ func (s *Server) messageAction(w http.ResponseWriter, r *http.Request, v *visit)
 		case "cancel":
 			return tx.CancelMessage(ctx, id, version, by, reason, v.now)
 		case "edit":
-			subject, body := casedb.CleanLine(r.PostForm.Get("subject"), maxTitle), args.text("body", maxLetter)
+			subject := casedb.CleanLine(r.PostForm.Get("subject"), 0)
+			body, err := args.text("body", maxLetter)
+			if err != nil {
+				return err
+			}
+			if len(subject) > maxTitle {
+				return invalidError("invalid.toolong")
+			}
 			if subject == "" || body == "" {
 				return invalidError("invalid.empty")
 			}

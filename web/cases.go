@@ -91,6 +91,16 @@ func parseCursor(s string) (time.Time, int64) {
 	return time.UnixMicro(m).UTC(), n
 }
 
+// idCursor reads a place in a list that is the id of its last row; anything
+// that is none is the start.
+func idCursor(s string) int64 {
+	id, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || id < 0 {
+		return 0
+	}
+	return id
+}
+
 // cases shows the queue, or a filtered list of all cases.
 func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 	ctx := r.Context()

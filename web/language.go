@@ -12,17 +12,18 @@ import (
 // languageCookie remembers what a visitor chose with ?lang=.
 const languageCookie = "lang"
 
-// language chooses the language of the answer: ?lang=, the user's setting, the
-// cookie, Accept-Language, the configured one.
+// language chooses the language of the answer: what was chosen in this browser
+// (?lang= or the cookie that remembers it), the user's setting,
+// Accept-Language, the configured one.
 func (s *Server) language(r *http.Request, user *casedb.User) string {
 	if lang := r.URL.Query().Get("lang"); locale.Supported(lang) {
 		return lang
 	}
-	if user != nil && locale.Supported(user.Language) {
-		return user.Language
-	}
 	if c, err := r.Cookie(languageCookie); err == nil && locale.Supported(c.Value) {
 		return c.Value
+	}
+	if user != nil && locale.Supported(user.Language) {
+		return user.Language
 	}
 	if h := r.Header.Get("Accept-Language"); h != "" && len(h) < 500 {
 		tags, _, err := language.ParseAcceptLanguage(h)
@@ -39,10 +40,12 @@ func (s *Server) language(r *http.Request, user *casedb.User) string {
 
 // rememberLanguage keeps ?lang= for the next pages.
 func (s *Server) rememberLanguage(w http.ResponseWriter, r *http.Request) {
-	lang := r.URL.Query().Get("lang")
-	if !locale.Supported(lang) {
-		return
+	if lang := r.URL.Query().Get("lang"); locale.Supported(lang) {
+		s.setLanguageCookie(w, lang)
 	}
+}
+
+func (s *Server) setLanguageCookie(w http.ResponseWriter, lang string) {
 	http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.sessions.Cookie.Secure})
 }

@@ -24,7 +24,7 @@ func newLimits() *limits {
 		loginAddress: newLimiter(rate.Every(10*time.Second), 20),
 		loginAccount: newLimiter(rate.Every(15*time.Second), 20),
 		register:     newLimiter(rate.Every(time.Minute), 10),
-		registerMail: newLimiter(rate.Every(time.Hour), 3),
+		registerMail: newLimiter(rate.Every(8*time.Hour), 3),
 		confirm:      newLimiter(rate.Every(2*time.Second), 60),
 		registerAll:  rate.NewLimiter(rate.Every(2*time.Second), 60),
 	}

@@ -110,5 +110,7 @@ func (s *Server) setLanguage(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err := s.db.SetUserLanguage(r.Context(), v.user.ID, lang); err != nil {
 		return err
 	}
+	// It is the newest choice in this browser, too.
+	s.setLanguageCookie(w, lang)
 	return s.redirect(w, r, safeNext(r.PostForm.Get("next")), "")
 }

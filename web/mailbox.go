@@ -3,7 +3,6 @@ package web
 import (
 	"net/http"
 	"strconv"
-	"strings"
 
 	"teiten/internal/casedb"
 )
@@ -25,8 +24,8 @@ type mailboxMailPage struct {
 
 // mailbox lists the built-in mailbox.
 func (s *Server) mailbox(w http.ResponseWriter, r *http.Request, v *visit) error {
-	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
-	mails, err := s.db.BoxMails(r.Context(), max(before, 0), pageSize+1)
+	before := idCursor(r.URL.Query().Get("before"))
+	mails, err := s.db.BoxMails(r.Context(), before, pageSize+1)
 	if err != nil {
 		return err
 	}
@@ -84,7 +83,10 @@ func (s *Server) mailboxAnswer(w http.ResponseWriter, r *http.Request, v *visit)
 	verb := r.PathValue("verb")
 	switch verb {
 	case "reply":
-		text := strings.TrimSpace(casedb.Clean(strings.ReplaceAll(r.PostForm.Get("text"), "\r\n", "\n"), maxNote))
+		text, ok := typedText(r.PostForm.Get("text"), maxLetter)
+		if !ok {
+			return s.renderMail(w, r, v, http.StatusUnprocessableEntity, form{Name: "reply", Values: r.PostForm, Error: "invalid.toolong"})
+		}
 		if text == "" {
 			return s.renderMail(w, r, v, http.StatusUnprocessableEntity, form{Name: "reply", Values: r.PostForm, Error: "invalid.empty"})
 		}

@@ -14,8 +14,9 @@ import (
 	"teiten/internal/locale"
 )
 
-// maxForm bounds the body of every POST.
-const maxForm = 1 << 20
+// maxForm bounds the body of every POST: the longest letter with every byte
+// written %XX three times over, so that one too long can be shown again.
+const maxForm = 2 << 20
 
 // chain puts the middleware around the routing table: recover, log, security
 // headers, cross-origin protection. Session and role follow per route, so that

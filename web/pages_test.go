@@ -194,6 +194,49 @@ func arrive(t testing.TB, b *bundle, in casedb.Inbound) {
 	inTx(t, b.db, func(tx *casedb.Tx) error { return tx.ProcessInbound(ctx, in, "hard bounce 5.1.1", b.now) })
 }
 
+func TestPlacesThatAreNone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.user("taro", casedb.RoleCoordinator, "en")
+	c := fill(t, b)
+	for _, path := range []string{"/cases?view=all&before=", "/cases?view=all&after=", "/sources?after=", "/sources?q=192.0.2.0/24&behind=",
+		"/mailbox?before=", "/unmatched?before=", "/settings?before=", "/scanners?after=", "/registrations?after=", "/public/scanners?after=",
+		"/cases/" + c.Number + "?before=", "/cases/" + c.Number + "?sources=", "/sources/" + c.Sources[0].String() + "?before="} {
+		for _, place := range []string{"99999999999999999999", "9223372036854775807", "4294967296", "-1", "-9223372036854775808", "x", "", "0", "1e9",
+			"%00", "9223372036854775807.9223372036854775807", "36028797018963968.9223372036854775807", "-36028797018963968.1", "1.1", "::ffff:192.0.2.1",
+			"fe80::1%25eth0", "192.0.2.256", "36028797018963968.9223372036854775807.255.65535.x", "-36028797018963968.-1.0.0.", "'", "%ff"} {
+			if status, _, _ := b.get(path + place); status != http.StatusOK {
+				t.Errorf("%s%s: got %d", path, place, status)
+			}
+		}
+	}
+	for _, path := range []string{"/mailbox/", "/registrations/", "/cases/", "/sources/"} {
+		for _, id := range []string{"99999999999999999999", "-1", "9223372036854775807", "x"} {
+			if status, _, _ := b.get(path + id); status != http.StatusNotFound {
+				t.Errorf("%s%s: got %d", path, id, status)
+			}
+		}
+	}
+}
+
+// TestCaseReadsInOrder checks the order on a narrow screen, which is that of
+// the document: what to do stands before the long lists.
+func TestCaseReadsInOrder(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	body, last := d.page("/cases/"+d.c.Number), 0
+	for _, id := range []string{"h-letter", "h-contact", "h-actions", "h-chart", "sources", "timeline"} {
+		i := strings.Index(body, `id="`+id+`"`)
+		if i < last {
+			t.Errorf("%s stands at %d, behind what follows it", id, i)
+		}
+		last = i
+	}
+	if queue := d.page("/cases"); !strings.Contains(queue, `<th scope="row" class="nowrap"`) {
+		t.Error("case numbers wrap")
+	}
+}
+
 func TestQueueFilters(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -4,9 +4,13 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"teiten/internal/casedb"
 )
@@ -146,21 +150,51 @@ func mustPrefixes(texts ...string) []netip.Prefix {
 	return list
 }
 
-// parseEmail reads a bare mail address.
+// parseEmail reads a bare mail address of printable ASCII without quoted parts:
+// what package notify can write into an envelope without SMTPUTF8 (RFC 5321,
+// 4.1.2; RFC 6531).
 func parseEmail(s string) (string, bool) {
 	s = strings.TrimSpace(s)
-	if len(s) > 254 || strings.ContainsAny(s, " <>,;\"\\\r\n\t\x00") {
+	if len(s) > 254 {
 		return "", false
 	}
-	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || a.Name != "" {
-		return "", false
+	for _, r := range s {
+		if r <= ' ' || r > '~' || strings.ContainsRune(`<>()[]\,;:"`, r) {
+			return "", false
+		}
 	}
 	local, domain, ok := strings.Cut(s, "@")
-	if !ok || len(local) > 64 || !strings.Contains(domain, ".") || strings.HasPrefix(domain, "[") || casedb.CleanLine(s, 0) != s {
+	if !ok || local == "" || len(local) > 64 || strings.Contains(domain, "@") || !strings.Contains(domain, ".") {
+		return "", false
+	}
+	if a, err := mail.ParseAddress(s); err != nil || a.Address != s || a.Name != "" {
 		return "", false
 	}
 	return s, true
+}
+
+// maxOrganisation bounds the name of an organisation, in characters.
+const maxOrganisation = 100
+
+// linkPattern matches what mail programs make a link of: URLs and names of
+// hosts.
+var linkPattern = regexp.MustCompile(`(?i)://|www\.|mailto:|@|[\pL\pN]\.[a-z]{2,}`)
+
+// parseOrganisation reads the name of an organisation, or returns the key of
+// the line that says why it is none. The name goes into mails to addresses
+// that nobody has confirmed yet, so that it must not carry a message.
+func parseOrganisation(s string) (name, problem string) {
+	s = strings.TrimSpace(s)
+	name = casedb.CleanLine(s, 0)
+	switch {
+	case name == "":
+		return "", "invalid.empty"
+	case utf8.RuneCountInString(name) > maxOrganisation:
+		return "", "invalid.organisationlong"
+	case strings.ContainsAny(s, "\r\n\v\f\u0085\u2028\u2029") || linkPattern.MatchString(norm.NFKC.String(name)):
+		return "", "invalid.organisation"
+	}
+	return name, ""
 }
 
 // parseWebsite reads the address of a page; the empty text is no page.

@@ -97,7 +97,7 @@ func TestParseEmail(t *testing.T) {
 	t.Parallel()
 	for text, ok := range map[string]bool{"a@research.example": true, " a+b@research.example ": true, "": false, "a": false, "a@b": false,
 		"a@b@research.example": false, "A <a@research.example>": false, "a@research.example, b@research.example": false,
-		"a@research.example\r\nBcc: b@research.example": false, "a@[192.0.2.1]": false, strings.Repeat("a", 65) + "@research.example": false} {
+		"a@research.example\r\nBcc: b@research.example": false, "a@[192.0.2.1]": false, "abuse@例え.example": false, "abİ@x.example": false, "a@xn--r8jz45g.example": true, "\"a\"@x.example": false, "a..b@x.example": false, "@x.example": false, strings.Repeat("a", 65) + "@research.example": false} {
 		if got, is := parseEmail(text); is != ok || (ok && got != strings.TrimSpace(text)) {
 			t.Errorf("%q: got %q %v, want %v", text, got, is, ok)
 		}
@@ -109,7 +109,7 @@ func FuzzParseEmail(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if got, ok := parseEmail(text); ok && (strings.ContainsAny(got, " \r\n\t<>,;\x00") || strings.Count(got, "@") != 1 || len(got) > 254) {
+		if got, ok := parseEmail(text); ok && (strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("<>,;", r) }) || strings.Count(got, "@") != 1 || len(got) > 254) {
 			t.Fatalf("%q passes as %q", text, got)
 		}
 	})
@@ -162,4 +162,21 @@ func FuzzCursors(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestParseOrganisation(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"Example Research Institute": "", " 例示大学 ": "", "Example Co., Ltd. (U.S.)": "", strings.Repeat("学", 100): "", "Example #1 / Scan": "",
+		"": "invalid.empty", " \t ": "invalid.empty", strings.Repeat("学", 101): "invalid.organisationlong",
+		"Pay at https://phish.example": "invalid.organisation", "see www.phish": "invalid.organisation", "WWW.phish": "invalid.organisation",
+		"go to phish.example/x now": "invalid.organisation", "ｗｗｗ．ｐｈｉｓｈ．ｃｏｍ": "invalid.organisation", "write to a@phish": "invalid.organisation",
+		"Institute\nDear customer": "invalid.organisation", "Institute\u2028Dear customer": "invalid.organisation", "a\r\nb": "invalid.organisation",
+		"ftp：／／x": "invalid.organisation",
+	} {
+		name, got := parseOrganisation(text)
+		if got != want || (got == "") != (name != "") {
+			t.Errorf("%.40q: got %q %q, want %q", text, name, got, want)
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"teiten/internal/casedb"
 )
@@ -80,11 +81,15 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request, v *visit) erro
 func (s *Server) readRegistration(f url.Values, data *registerPage) (casedb.Registration, []netip.Prefix) {
 	var reg casedb.Registration
 	var ok bool
-	if reg.Organisation = casedb.CleanLine(f.Get("organisation"), 200); reg.Organisation == "" {
-		data.Errors["organisation"] = "invalid.empty"
+	var problem string
+	if reg.Organisation, problem = parseOrganisation(f.Get("organisation")); problem != "" {
+		data.Errors["organisation"] = problem
 	}
-	reg.Purpose = strings.TrimSpace(casedb.Clean(strings.ReplaceAll(f.Get("purpose"), "\r\n", "\n"), maxReason))
-	if len([]rune(reg.Purpose)) < 10 {
+	reg.Purpose, ok = typedText(f.Get("purpose"), maxReason)
+	switch {
+	case !ok:
+		data.Errors["purpose"] = "invalid.toolong"
+	case utf8.RuneCountInString(reg.Purpose) < 10:
 		data.Errors["purpose"] = "invalid.purpose"
 	}
 	if reg.Email, ok = parseEmail(f.Get("email")); !ok {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"teiten/internal/casedb"
@@ -88,8 +87,8 @@ type scannersPage struct {
 }
 
 func (s *Server) scannerList(r *http.Request, f casedb.ScannerFilter, path string) (scannersPage, error) {
-	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
-	list, more, err := s.db.ListScanners(r.Context(), f, max(after, 0), pageSize)
+	after := idCursor(r.URL.Query().Get("after"))
+	list, more, err := s.db.ListScanners(r.Context(), f, after, pageSize)
 	data := scannersPage{Scanners: list}
 	if more && len(list) > 0 {
 		data.Next = path + "?after=" + strconv.FormatInt(list[len(list)-1].ID, 10)
@@ -185,8 +184,8 @@ func (s *Server) registrations(w http.ResponseWriter, r *http.Request, v *visit)
 			data.State = state
 		}
 	}
-	after, _ := strconv.ParseInt(q.Get("after"), 10, 64)
-	rows, more, err := s.db.ListRegistrations(r.Context(), data.State, max(after, 0), pageSize)
+	after := idCursor(q.Get("after"))
+	rows, more, err := s.db.ListRegistrations(r.Context(), data.State, after, pageSize)
 	if err != nil {
 		return err
 	}
@@ -226,10 +225,10 @@ func (s *Server) decideRegistration(w http.ResponseWriter, r *http.Request, v *v
 		return errForm
 	}
 	f := form{Name: "decide", Values: r.PostForm}
-	reason := strings.TrimSpace(caseArgs{values: r.PostForm}.text("reason", maxReason))
-	if reason == "" {
-		f.Error = "invalid.reason"
-		return s.renderRegistration(w, r, v, http.StatusUnprocessableEntity, f)
+	reason, err := caseArgs{values: r.PostForm}.reason("reason")
+	if key, status, ok := refused(err); ok {
+		f.Error = key
+		return s.renderRegistration(w, r, v, status, f)
 	}
 	err = s.db.InTx(ctx, func(tx *casedb.Tx) error {
 		decide := tx.RejectRegistration

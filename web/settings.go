@@ -36,8 +36,8 @@ func (s *Server) renderSettings(w http.ResponseWriter, r *http.Request, v *visit
 		return err
 	}
 	data.Rules = allRules(s.cfg.Rules, set)
-	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
-	if data.Suppressions, err = s.db.Suppressions(ctx, max(before, 0), pageSize+1, v.now); err != nil {
+	before := idCursor(r.URL.Query().Get("before"))
+	if data.Suppressions, err = s.db.Suppressions(ctx, before, pageSize+1, v.now); err != nil {
 		return err
 	}
 	if len(data.Suppressions) > pageSize {
@@ -65,9 +65,10 @@ func allRules(names []string, set []casedb.RulePolicy) []casedb.RulePolicy {
 // setSending throws the global stop switch.
 func (s *Server) setSending(w http.ResponseWriter, r *http.Request, v *visit) error {
 	a := caseArgs{values: r.PostForm, v: v}
-	stop, reason := r.PostForm.Get("stop") == "yes", a.text("reason", maxReason)
-	if reason == "" {
-		return s.renderSettings(w, r, v, http.StatusUnprocessableEntity, form{Name: "sending", Values: r.PostForm, Error: "invalid.reason"})
+	stop := r.PostForm.Get("stop") == "yes"
+	reason, err := a.reason("reason")
+	if key, status, ok := refused(err); ok {
+		return s.renderSettings(w, r, v, status, form{Name: "sending", Values: r.PostForm, Error: key})
 	}
 	if err := s.db.SetSetting(r.Context(), casedb.SettingSendStopped, stop, v.user.Name, reason, v.now); err != nil {
 		return err
@@ -86,12 +87,14 @@ func (s *Server) setSending(w http.ResponseWriter, r *http.Request, v *visit) er
 func (s *Server) setRule(w http.ResponseWriter, r *http.Request, v *visit) error {
 	a := caseArgs{values: r.PostForm, v: v}
 	policy := casedb.RulePolicy{Rule: r.PostForm.Get("rule"), Mode: casedb.RuleMode(r.PostForm.Get("mode")), ChangedAt: v.now,
-		ChangedBy: v.user.Name, Reason: a.text("reason", maxReason)}
+		ChangedBy: v.user.Name}
 	if !slices.Contains(s.cfg.Rules, policy.Rule) || (policy.Mode != casedb.RuleHold && policy.Mode != casedb.RuleAutomatic) {
 		return errForm
 	}
-	if policy.Reason == "" {
-		return s.renderSettings(w, r, v, http.StatusUnprocessableEntity, form{Name: "rule-" + policy.Rule, Values: r.PostForm, Error: "invalid.reason"})
+	var err error
+	policy.Reason, err = a.reason("reason")
+	if key, status, ok := refused(err); ok {
+		return s.renderSettings(w, r, v, status, form{Name: "rule-" + policy.Rule, Values: r.PostForm, Error: key})
 	}
 	if err := s.db.SetRulePolicy(r.Context(), policy); err != nil {
 		return err

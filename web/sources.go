@@ -86,7 +86,7 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *visit) error
 	var after casedb.SourceCursor
 	after.Last, after.ID = parseCursor(q.Get("after"))
 	if a, err := netip.ParseAddr(q.Get("behind")); err == nil {
-		after.Source.Addr = a.WithZone("")
+		after.Source.Addr = a.Unmap().WithZone("")
 	}
 	rows, more, err := s.db.ListSources(r.Context(), f, after, pageSize)
 	if err != nil {

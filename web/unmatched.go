@@ -23,8 +23,8 @@ func (s *Server) unmatched(w http.ResponseWriter, r *http.Request, v *visit) err
 }
 
 func (s *Server) renderUnmatched(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
-	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
-	mails, err := s.db.UnmatchedInbound(r.Context(), max(before, 0), pageSize+1)
+	before := idCursor(r.URL.Query().Get("before"))
+	mails, err := s.db.UnmatchedInbound(r.Context(), before, pageSize+1)
 	if err != nil {
 		return err
 	}

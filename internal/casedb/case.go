@@ -282,7 +282,7 @@ func (t *Tx) ReopenCase(ctx context.Context, c *Case, by, reason string, now tim
 
 // NoteCase adds a coordinator's note.
 func (t *Tx) NoteCase(ctx context.Context, c *Case, by, text string, now time.Time) error {
-	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventNote, Actor: by, Text: Clean(text, 20000)}}, now)
+	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventNote, Actor: by, Text: Clean(text, 60_000)}}, now)
 }
 
 // SetCaseContact makes contact the one the case writes to.

@@ -116,10 +116,10 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 	err = q.q.SelectContext(ctx, &lines, `with few as materialized (
 			select max(id) as id, min(id) as first, at, actor, count(*) as n from case_event
 			where case_id = $1 and kind = 'source-joined'
-			group by at, actor having $2 = 0 or max(id) < $2 order by 1 desc limit $3
+			group by at, actor having $2::bigint = 0 or max(id) < $2 order by 1 desc limit $3
 		), page as materialized (
 			(select id, at, kind, actor, message_id, inbound_id, text, data from case_event
-				where case_id = $1 and kind <> 'source-joined' and ($2 = 0 or id < $2) order by id desc limit $3)
+				where case_id = $1 and kind <> 'source-joined' and ($2::bigint = 0 or id < $2) order by id desc limit $3)
 			union all
 			select id, at, 'source-joined', actor, null, null, (select string_agg(text, ' ' order by e.id) from
 					(select id, text from case_event where case_id = $1 and id between few.first and few.id

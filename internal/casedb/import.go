@@ -86,6 +86,6 @@ func (q *Queries) DropImport(ctx context.Context, id int64) error {
 func (q *Queries) Imports(ctx context.Context, before int64, limit int) ([]Import, error) {
 	var i []Import
 	err := q.q.SelectContext(ctx, &i, `select `+importColumns+` from import
-		where $1 = 0 or id < $1 order by id desc limit $2`, before, limit)
+		where $1::bigint = 0 or id < $1 order by id desc limit $2`, before, limit)
 	return i, fail("list imports", err)
 }

@@ -129,7 +129,7 @@ func (q *Queries) CaseInbound(ctx context.Context, caseID int64, limit int) ([]I
 func (q *Queries) UnmatchedInbound(ctx context.Context, before int64, limit int) ([]Inbound, error) {
 	var in []Inbound
 	err := q.q.SelectContext(ctx, &in, `select `+inboundListColumns+` from inbound
-		where state in ('processed','failed') and case_id is null and message_id is null and ($1 = 0 or id < $1)
+		where state in ('processed','failed') and case_id is null and message_id is null and ($1::bigint = 0 or id < $1)
 		order by id desc limit $2`, before, limit)
 	return in, fail("list unmatched mail", err)
 }

@@ -31,7 +31,7 @@ func (q *Queries) StoreBoxMail(ctx context.Context, m BoxMail) (int64, error) {
 func (q *Queries) BoxMails(ctx context.Context, before int64, limit int) ([]BoxMail, error) {
 	var m []BoxMail
 	err := q.q.SelectContext(ctx, &m, `select id, received_at, envelope_from, envelope_to, subject, answered_at
-		from mailbox where ($1 = 0 or id < $1) order by id desc limit $2`, before, limit)
+		from mailbox where ($1::bigint = 0 or id < $1) order by id desc limit $2`, before, limit)
 	return m, fail("list the mailbox", err)
 }
 

@@ -38,7 +38,7 @@ func (q *Queries) Suppression(ctx context.Context, address string, now time.Time
 func (q *Queries) Suppressions(ctx context.Context, before int64, limit int, now time.Time) ([]Suppression, error) {
 	var s []Suppression
 	err := q.q.SelectContext(ctx, &s, `select `+suppressionColumns+` from suppression
-		where lifted_at is null and (until is null or until > $3) and ($1 = 0 or id < $1)
+		where lifted_at is null and (until is null or until > $3) and ($1::bigint = 0 or id < $1)
 		order by id desc limit $2`, before, limit, now)
 	return s, fail("list suppressions", err)
 }
