@@ -3,12 +3,15 @@ package attribution
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -36,10 +39,12 @@ const (
 // Limits of a list.
 const (
 	// MaxListBytes is the size beyond which a list is refused.
-	MaxListBytes = 64 << 20
-	maxListLine  = 64 << 10
-	maxProblems  = 1000
-	maxName      = 200
+	MaxListBytes = 128 << 20
+	// MaxListEntries is the number of entries beyond which a list is refused.
+	MaxListEntries = 2_000_000
+	maxListLine    = 64 << 10
+	maxProblems    = 1000
+	maxName        = 200
 	// seenFor is how long before and after the day it was last seen an address
 	// of a dated list counts as the organisation's: such addresses change hands.
 	seenFor = 365 * 24 * time.Hour
@@ -51,26 +56,41 @@ const (
 // ErrTooLarge says that a list is beyond MaxListBytes.
 var ErrTooLarge = errors.New("list is too large")
 
+// ErrTooMany says that a list has more than MaxListEntries.
+var ErrTooMany = errors.New("list has too many entries")
+
 // ErrNoEntries says that nothing in a list could be used.
 var ErrNoEntries = errors.New("no entries in the list")
 
-// Problem is a line of a list that could not be used.
+// Problem is a line of a list that could not be used, or was with a doubt.
 type Problem struct {
 	Line int // from 1; for JSON the line on which the element begins
 	Text string
 	Why  string
+	Used bool
 }
 
 // String writes the problem as "line 3: why: text".
-func (p Problem) String() string { return fmt.Sprintf("line %d: %s: %q", p.Line, p.Why, p.Text) }
+func (p Problem) String() string {
+	s := fmt.Sprintf("line %d: %s: %q", p.Line, p.Why, p.Text)
+	if p.Used {
+		s += " (used all the same)"
+	}
+	return s
+}
 
 // List is a list of scanners that was read.
 type List struct {
 	Name     string // the file's name without folders and ending
 	Format   ListFormat
 	Entries  []casedb.Scanner
-	Problems []Problem // the first thousand
+	Problems []Problem // bad and doubtful lines, the first thousand
 	Bad      int       // all lines that could not be used
+	Doubtful int       // all lines that were used though something is odd about them: host bits, the other IP version
+	Repeats  []Problem // lines that say what others say already, the first thousand
+	Repeated int       // all of these: duplicates, which are dropped, and prefixes inside others
+	lines    []int32   // of the entries
+	version  int       // of IP that the name promises; 0: none
 }
 
 // ReadList reads a list of scanners in any of the formats. name is the file's
@@ -88,6 +108,12 @@ func ReadList(r io.Reader, name string) (*List, error) {
 	base := path.Base(strings.ReplaceAll(name, `\`, "/"))
 	base = strings.TrimSuffix(base, path.Ext(base))
 	l := &List{Name: casedb.CleanLine(base, maxName)}
+	switch lower := strings.ToLower(l.Name); {
+	case strings.HasSuffix(lower, "v4"):
+		l.version = 4
+	case strings.HasSuffix(lower, "v6"):
+		l.version = 6
+	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	switch first := bytes.TrimLeftFunc(data, unicode.IsSpace); {
 	case len(first) > 0 && first[0] == '{':
@@ -103,6 +129,10 @@ func ReadList(r io.Reader, name string) (*List, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read list %s: %w", name, err)
 	}
+	if len(l.Entries) > MaxListEntries {
+		return nil, fmt.Errorf("read list %s: %w: more than %d", name, ErrTooMany, MaxListEntries)
+	}
+	l.findRepeats()
 	if len(l.Entries) == 0 && l.Bad > 0 {
 		return l, fmt.Errorf("read list %s: %w (%s)", name, ErrNoEntries, l.Problems[0])
 	}
@@ -116,12 +146,34 @@ func (l *List) problem(line int, text, why string) {
 	}
 }
 
+// doubt names a line that is used all the same.
+func (l *List) doubt(line int, text, why string) {
+	l.Doubtful++
+	if len(l.Problems) < maxProblems {
+		l.Problems = append(l.Problems, Problem{Line: line, Text: casedb.CleanLine(text, 100), Why: why, Used: true})
+	}
+}
+
 func (l *List) add(line int, text, organisation string, from, to *time.Time) {
 	prefix, why := parseListPrefix(text)
 	if why != "" {
 		l.problem(line, text, why)
 		return
 	}
+	if len(l.Entries) > MaxListEntries {
+		return // the list is refused
+	}
+	if prefix != prefix.Masked() {
+		prefix = prefix.Masked()
+		l.doubt(line, text, "host bits are set, read as "+prefix.String())
+	}
+	switch v6 := prefix.Addr().Is6(); {
+	case l.version == 4 && v6:
+		l.doubt(line, text, "IPv6 in a list of IPv4")
+	case l.version == 6 && !v6:
+		l.doubt(line, text, "IPv4 in a list of IPv6")
+	}
+	l.lines = append(l.lines, int32(min(line, math.MaxInt32)))
 	if organisation = casedb.CleanLine(organisation, maxName); organisation == "" {
 		organisation = l.Name
 	}
@@ -153,8 +205,70 @@ func parseListPrefix(s string) (netip.Prefix, string) {
 	if p.Addr().Is4() && p.Bits() < minBits4 || p.Addr().Is6() && p.Bits() < minBits6 {
 		return p, "too wide"
 	}
-	return p.Masked(), ""
+	return p, ""
 }
+
+// findRepeats drops duplicates and names them, and names prefixes inside others
+// of the same organisation.
+func (l *List) findRepeats() {
+	order := make([]int32, len(l.Entries))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		x, y := &l.Entries[a], &l.Entries[b]
+		return cmp.Or(x.Prefix.Addr().Compare(y.Prefix.Addr()), cmp.Compare(x.Prefix.Bits(), y.Prefix.Bits()),
+			strings.Compare(x.Organisation, y.Organisation), cmp.Compare(a, b))
+	})
+	repeats := map[int32]string{} // by entry
+	drop := map[int32]bool{}
+	var around []int32 // the prefixes that hold the current one
+	for k, i := range order {
+		e := &l.Entries[i]
+		for len(around) > 0 && !l.Entries[around[len(around)-1]].Prefix.Contains(e.Prefix.Addr()) {
+			around = around[:len(around)-1]
+		}
+		if k > 0 {
+			if j := order[k-1]; l.Entries[j].Prefix == e.Prefix && l.Entries[j].Organisation == e.Organisation {
+				// Several dates of one address stay.
+				if sameTime(l.Entries[j].ValidFrom, e.ValidFrom) && sameTime(l.Entries[j].ValidTo, e.ValidTo) {
+					repeats[i], drop[i] = fmt.Sprintf("the same as line %d", l.lines[j]), true
+				}
+				continue
+			}
+		}
+		for n := len(around) - 1; n >= 0; n-- {
+			if w := &l.Entries[around[n]]; w.Prefix != e.Prefix && w.Organisation == e.Organisation {
+				repeats[i] = fmt.Sprintf("inside %s of line %d", w.Prefix, l.lines[around[n]])
+				break
+			}
+		}
+		if e.Prefix.Bits() < e.Prefix.Addr().BitLen() {
+			around = append(around, i)
+		}
+	}
+	l.Repeated = len(repeats)
+	for i := range l.Entries {
+		if len(l.Repeats) == maxProblems {
+			break
+		}
+		if why, ok := repeats[int32(i)]; ok {
+			l.Repeats = append(l.Repeats, Problem{Line: int(l.lines[i]), Text: l.Entries[i].Prefix.String(), Why: why, Used: !drop[int32(i)]})
+		}
+	}
+	if len(drop) > 0 {
+		kept := l.Entries[:0]
+		for i := range l.Entries {
+			if !drop[int32(i)] {
+				kept = append(kept, l.Entries[i])
+			}
+		}
+		l.Entries = kept
+	}
+	l.lines = nil
+}
+
+func sameTime(a, b *time.Time) bool { return a == b || a != nil && b != nil && a.Equal(*b) }
 
 // readLines reads one prefix or address a line. Where what stands behind "#" is
 // a host name, the organisation is the name's registered domain.

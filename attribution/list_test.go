@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"teiten/attribution"
 	"teiten/internal/casedb"
 )
@@ -113,7 +115,7 @@ func FuzzReadList(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(l.Problems) > 1000 || len(l.Problems) > l.Bad {
+		if len(l.Problems) > 1000 || len(l.Problems) > l.Bad+l.Doubtful {
 			t.Errorf("got %d problems of %d", len(l.Problems), l.Bad)
 		}
 		for _, e := range l.Entries {
@@ -194,7 +196,7 @@ func TestScannerListsOfTheCorpus(t *testing.T) {
 			continue
 		}
 		// One list holds paths and mistyped addresses among its 18,000 lines.
-		if len(l.Entries) == 0 || l.Bad*1000 > len(l.Entries) || len(l.Problems) != l.Bad {
+		if len(l.Entries) == 0 || l.Bad*1000 > len(l.Entries) || len(l.Problems) != l.Bad+l.Doubtful {
 			t.Errorf("%s: got %d entries, %d problems, the first %v", filepath.Base(file), len(l.Entries), l.Bad, l.Problems)
 		}
 		formats[l.Format] += len(l.Entries)
@@ -202,5 +204,38 @@ func TestScannerListsOfTheCorpus(t *testing.T) {
 	t.Logf("entries by format: %v", formats)
 	if len(formats) != 4 {
 		t.Errorf("got formats %v, want four", formats)
+	}
+}
+
+// TestOddLinesAreNamed: host bits, the other IP version, duplicates and
+// prefixes inside others are named by line and used, duplicates once.
+func TestOddLinesAreNamed(t *testing.T) {
+	t.Parallel()
+	l, err := attribution.ReadList(strings.NewReader("192.0.2.0/24\n192.0.2.65/26\n2001:db8::/32\n192.0.2.0/24\nnobody\n198.51.100.1\n"), "example_v4.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var problems, repeats []string
+	for _, p := range l.Problems {
+		problems = append(problems, p.String())
+	}
+	for _, p := range l.Repeats {
+		repeats = append(repeats, p.String())
+	}
+	if diff := cmp.Diff([]string{
+		`line 2: host bits are set, read as 192.0.2.64/26: "192.0.2.65/26" (used all the same)`,
+		`line 3: IPv6 in a list of IPv4: "2001:db8::/32" (used all the same)`,
+		`line 5: not an address: "nobody"`,
+	}, problems); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{
+		`line 2: inside 192.0.2.0/24 of line 1: "192.0.2.64/26" (used all the same)`,
+		`line 4: the same as line 1: "192.0.2.0/24"`,
+	}, repeats); diff != "" {
+		t.Error(diff)
+	}
+	if len(l.Entries) != 4 || l.Bad != 1 || l.Doubtful != 2 || l.Repeated != 2 {
+		t.Errorf("got %d entries, %d bad, %d doubtful, %d repeated", len(l.Entries), l.Bad, l.Doubtful, l.Repeated)
 	}
 }

@@ -169,7 +169,8 @@ func (c *attributeCmd) judgeOptions(p *program) (opt attribution.Options, err er
 	return opt, nil
 }
 
-// readList reads a list of scanners and prints the lines it could not use.
+// readList reads a list of scanners and prints the lines that it could not use
+// or had a doubt about.
 func (p *program) readList(name string) (*attribution.List, error) {
 	in, err := p.openInput(name)
 	if err != nil {
@@ -180,15 +181,20 @@ func (p *program) readList(name string) (*attribution.List, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.printProblems(name, list.Problems, list.Bad+list.Doubtful)
+	return list, nil
+}
+
+// printProblems names the lines of a list that have one, of all so many.
+func (p *program) printProblems(name string, problems []attribution.Problem, all int) {
 	const shown = 20
-	for i, problem := range list.Problems {
+	for i, problem := range problems {
 		if i == shown {
-			fmt.Fprintf(p.Stderr, "teiten: %s: and %d more\n", name, list.Bad-shown)
+			fmt.Fprintf(p.Stderr, "teiten: %s: and %d more\n", name, all-shown)
 			break
 		}
 		fmt.Fprintf(p.Stderr, "teiten: %s: %s\n", name, problem)
 	}
-	return list, nil
 }
 
 // parseDay reads a day, or a time with zone.

@@ -141,7 +141,7 @@ func (c *scannerListCmd) Run(ctx context.Context, p *program) error {
 type scannerImportCmd struct {
 	configFlags
 	Files  []string `arg:"" name:"list" help:"Plain CIDR, MISP warninglist, \"IP # name\" lines, or NICT survey-scanner JSON; - is standard input."`
-	Strict bool     `help:"Import nothing from a list that has a line which cannot be used."`
+	Strict bool     `help:"Import nothing from a list that has a line which cannot be used, has host bits set or is of the other IP version."`
 }
 
 func (*scannerImportCmd) Help() string {
@@ -176,16 +176,17 @@ func (c *scannerImportCmd) importList(ctx context.Context, p *program, db *cased
 	if err != nil {
 		return err
 	}
-	if c.Strict && list.Bad > 0 {
-		return fmt.Errorf("%s: %d lines cannot be used, so nothing was imported (--strict)", name, list.Bad)
+	p.printProblems(name, list.Repeats, list.Repeated)
+	if bad := list.Bad + list.Doubtful; c.Strict && bad > 0 {
+		return fmt.Errorf("%s: %d lines cannot be used or are doubtful, so nothing was imported (--strict)", name, bad)
 	}
 	return db.InTx(ctx, func(tx *casedb.Tx) error {
 		done, err := tx.ImportScanners(ctx, list.Name, list.Entries, userName(), time.Now())
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		fmt.Fprintf(p.Stderr, "%s: %d added, %d changed, %d ended, %d as before, %d lines not usable\n", list.Name, done.Added, done.Changed,
-			done.Ended, done.Same, list.Bad)
+		fmt.Fprintf(p.Stderr, "%s: %d added, %d changed, %d ended, %d as before, %d lines not usable, %d doubtful, %d repeated\n", list.Name, done.Added, done.Changed,
+			done.Ended, done.Same, list.Bad, list.Doubtful, list.Repeated)
 		return nil
 	})
 }
