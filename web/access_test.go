@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -183,13 +184,7 @@ func TestForwardedAddressesCountFromTrustedProxiesOnly(t *testing.T) {
 		})
 		limited := 0
 		for i := range 25 {
-			req, err := http.NewRequest(http.MethodPost, b.srv.URL+"/login", strings.NewReader(fmt.Sprintf("name=nobody%d&password=x", i)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			req.Header.Set("X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i))
-			if status, _, _ := b.do(req); status == http.StatusTooManyRequests {
+			if b.loginFrom(fmt.Sprintf("203.0.113.%d", i), "nobody", "x") == http.StatusTooManyRequests {
 				limited++
 			}
 		}
@@ -197,6 +192,51 @@ func TestForwardedAddressesCountFromTrustedProxiesOnly(t *testing.T) {
 			t.Errorf("trusted %v: %d limited", trusted, limited)
 		}
 	}
+}
+
+// loginFrom tries to log in from an address behind a proxy.
+func (b *bundle) loginFrom(address, name, password string) int {
+	b.t.Helper()
+	form := url.Values{"name": {name}, "password": {password}}
+	req, err := http.NewRequest(http.MethodPost, b.srv.URL+"/login", strings.NewReader(form.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("X-Forwarded-For", address)
+	status, _, _ := b.do(req)
+	return status
+}
+
+func TestStrangersLockNobodyOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *web.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	b.user("taro", casedb.RoleCoordinator, "en")
+	b.user("hanako", casedb.RoleCoordinator, "en")
+	for range 21 {
+		b.loginFrom("192.0.2.1", "taro", "x")
+	}
+	want(t, "the pair, even with the password", b.loginFrom("192.0.2.1", "taro", password), http.StatusTooManyRequests)
+	// Those who know their password never run out of tries, also behind the
+	// address that did this.
+	for i := range 21 {
+		if status := b.loginFrom("192.0.2.1", "hanako", password); status != http.StatusSeeOther {
+			t.Fatalf("login %d: got %d", i, status)
+		}
+	}
+	// Wrong passwords for the account from many addresses, more than what slows it.
+	for i := range 21 {
+		if status := b.loginFrom(fmt.Sprintf("203.0.113.%d", i), "taro", "x"); status != http.StatusUnauthorized {
+			t.Fatalf("try %d: got %d", i, status)
+		}
+	}
+	begin := time.Now()
+	want(t, "from elsewhere", b.loginFrom("198.51.100.1", "taro", password), http.StatusSeeOther)
+	if took := time.Since(begin); took < time.Second {
+		t.Errorf("from elsewhere: took %v, which is not slowed", took)
+	}
+	b.now = b.now.Add(time.Minute)
+	want(t, "the pair a minute later", b.loginFrom("192.0.2.1", "taro", password), http.StatusSeeOther)
 }
 
 func TestSecureCookieOverHTTPS(t *testing.T) {

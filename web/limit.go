@@ -2,6 +2,7 @@ package web
 
 import (
 	"container/list"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,8 +12,11 @@ import (
 
 // limits bounds what strangers may try. They live in memory: a restart forgives.
 type limits struct {
-	loginAddress *limiter // tries to log in from one address
-	loginAccount *limiter // tries to log in to one account
+	loginPair    *limiter // wrong passwords for one account from one address
+	loginAddress *limiter // wrong passwords from one address
+	loginAccount *limiter // wrong passwords for one account
+	slowLane     chan struct{}
+	slowness     time.Duration
 	register     *limiter // registrations from one address
 	registerMail *limiter // registrations with one mail address
 	confirm      *limiter // confirmations from one address
@@ -21,12 +25,45 @@ type limits struct {
 
 func newLimits() *limits {
 	return &limits{
-		loginAddress: newLimiter(rate.Every(10*time.Second), 20),
-		loginAccount: newLimiter(rate.Every(15*time.Second), 20),
+		loginPair:    newLimiter(rate.Every(15*time.Second), 20),
+		loginAddress: newLimiter(rate.Every(5*time.Second), 40),
+		loginAccount: newLimiter(rate.Every(15*time.Second), 40),
+		slowLane:     make(chan struct{}, slowLanes),
+		slowness:     time.Second,
 		register:     newLimiter(rate.Every(time.Minute), 10),
 		registerMail: newLimiter(rate.Every(8*time.Hour), 3),
 		confirm:      newLimiter(rate.Every(2*time.Second), 60),
 		registerAll:  rate.NewLimiter(rate.Every(2*time.Second), 60),
+	}
+}
+
+// slowLanes is how many logins from addresses with many wrong passwords are
+// looked at together.
+const slowLanes = 4
+
+// slowLogin makes a login wait whose address or account had too many wrong
+// passwords. It refuses nobody: other people may be behind the same address,
+// and strangers may have caused the account's failures. Such addresses share a
+// few lanes, so that they cannot keep every processor busy with passwords; an
+// account's logins only wait. An error is that of the context.
+func (l *limits) slowLogin(ctx context.Context, address, account string, now time.Time) error {
+	crowded := !l.loginAddress.has(address, now)
+	if !crowded && l.loginAccount.has(account, now) {
+		return nil
+	}
+	if crowded {
+		select {
+		case l.slowLane <- struct{}{}:
+			defer func() { <-l.slowLane }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case <-time.After(l.slowness):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -57,6 +94,30 @@ func newLimiter(every rate.Limit, burst int) *limiter {
 func (l *limiter) allow(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.bucket(key).AllowN(now, 1)
+}
+
+// has reports whether the key's bucket holds a token, and takes none.
+func (l *limiter) has(key string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.buckets[key]
+	return e == nil || e.Value.(*bucket).tokens.TokensAt(now) >= 1
+}
+
+// forgive fills the key's bucket.
+func (l *limiter) forgive(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.buckets[key]; e != nil {
+		l.recent.Remove(e)
+		delete(l.buckets, key)
+	}
+}
+
+// bucket returns the key's bucket, a full one for a new key. The caller holds
+// mu.
+func (l *limiter) bucket(key string) *rate.Limiter {
 	e := l.buckets[key]
 	if e == nil {
 		if l.recent.Len() >= limiterKeys {
@@ -67,7 +128,7 @@ func (l *limiter) allow(key string, now time.Time) bool {
 		l.buckets[key] = e
 	}
 	l.recent.MoveToFront(e)
-	return e.Value.(*bucket).tokens.AllowN(now, 1)
+	return e.Value.(*bucket).tokens
 }
 
 // addressKey is the key of a client's address: an IPv6 client is its /64.

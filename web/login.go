@@ -45,17 +45,27 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request, v *visit) err
 }
 
 // login checks name and password. An unknown user, a disabled one and a wrong
-// password take the same time and get the same answer.
+// password take the same time and get the same answer. Wrong passwords are
+// counted by account and address: that pair is refused after a while, the
+// account from other addresses, and other accounts from the address, are only
+// slowed down.
 func (s *Server) login(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := r.ParseForm(); err != nil {
 		return errForm
 	}
 	form := loginPage{Name: casedb.CleanLine(r.PostForm.Get("name"), 64), Next: safeNext(r.PostForm.Get("next"))}
 	name := casedb.UserName(form.Name)
-	if !s.limits.loginAddress.allow(addressKey(s.clientAddr(r)), v.now) || !s.limits.loginAccount.allow(name, v.now) {
+	address := addressKey(s.clientAddr(r))
+	// Each try takes a token of its account and address; the right password
+	// gives them back.
+	pair := name + " " + address
+	if !s.limits.loginPair.allow(pair, v.now) {
 		form.Error = "login.limited"
 		w.Header().Set("Retry-After", "60")
 		return s.render(w, r, v, http.StatusTooManyRequests, "login", form)
+	}
+	if err := s.limits.slowLogin(r.Context(), address, name, v.now); err != nil {
+		return err
 	}
 	hash := ""
 	user, err := s.db.UserByName(r.Context(), name)
@@ -70,10 +80,13 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	if !ok {
+		s.limits.loginAddress.allow(address, v.now)
+		s.limits.loginAccount.allow(name, v.now)
 		s.log.WarnContext(r.Context(), "login refused", "user", name)
 		form.Error = "login.wrong"
 		return s.render(w, r, v, http.StatusUnauthorized, "login", form)
 	}
+	s.limits.loginPair.forgive(pair)
 	ctx := r.Context()
 	// A fresh token, so that one planted before the login is worth nothing.
 	if err := s.sessions.RenewToken(ctx); err != nil {

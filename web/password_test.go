@@ -104,3 +104,32 @@ func TestLimiterForgetsTheOldest(t *testing.T) {
 		t.Errorf("keys: got %d and %d, want %d", l.recent.Len(), len(l.buckets), limiterKeys)
 	}
 }
+
+func TestCrowdedAddressesTakeTurns(t *testing.T) {
+	t.Parallel()
+	l, now := newLimits(), time.Unix(0, 0)
+	for l.loginAddress.allow("192.0.2.1", now) {
+	}
+	l.slowness = time.Hour
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for range slowLanes + 3 {
+		wg.Go(func() {
+			if err := l.slowLogin(ctx, "192.0.2.1", "a", now); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	for len(l.slowLane) < slowLanes {
+		time.Sleep(time.Millisecond)
+	}
+	// The others go on at once.
+	if err := l.slowLogin(ctx, "192.0.2.2", "a", now); err != nil {
+		t.Errorf("another address: %v", err)
+	}
+	cancel()
+	wg.Wait()
+	if len(l.slowLane) != 0 {
+		t.Errorf("%d lanes stay taken", len(l.slowLane))
+	}
+}
