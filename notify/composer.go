@@ -82,7 +82,7 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 	var letter *letterData
 	number := ""
 	if m.CaseID != nil {
-		l, err := c.letter(ctx, q, m)
+		l, err := c.letter(ctx, q, m, now)
 		if err != nil {
 			return d, fmt.Errorf("compose message %d: %w", m.ID, err)
 		}

@@ -177,19 +177,27 @@ func TestDecide(t *testing.T) {
 	approved.ApprovedAt, approved.HoldReason = &epoch2, "acknowledged scanner: X"
 	open, closed := casedb.Case{State: casedb.CaseOpen}, casedb.Case{State: casedb.CaseClosed}
 	dead := &casedb.Suppression{Reason: "bounced"}
+	one := []casedb.LetterGroup{{Rule: "worm445", Sources: 1}}
+	two := append(one[:1:1], casedb.LetterGroup{Rule: "mirai", Sources: 1})
+	automatic := map[string]casedb.RuleMode{"worm445": casedb.RuleAutomatic, "slammer": casedb.RuleAutomatic, "mirai": casedb.RuleHold}
+	approved.ApprovedBy = "coordinator"
 	for _, test := range []struct {
 		name  string
 		facts notify.Facts
 		want  notify.Action
 		why   string
 	}{
-		{"first", notify.Facts{Message: notification, Case: &open}, notify.ActionSend, "first"},
+		{"first", notify.Facts{Message: notification, Case: &open, Accused: one, Modes: automatic}, notify.ActionSend, "first"},
 		{"closed", notify.Facts{Message: notification, Case: &closed}, notify.ActionCancel, "closed"},
 		{"answer in a closed case", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeAnswer}, Case: &closed}, notify.ActionSend, ""},
 		{"suppressed", notify.Facts{Message: notification, Case: &open, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"confirmation to a suppressed address", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeConfirmation}, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"acknowledged", notify.Facts{Message: notification, Case: &open, Acknowledged: []string{"X"}}, notify.ActionHold, "X"},
-		{"acknowledged and approved even so", notify.Facts{Message: approved, Case: &open, Acknowledged: []string{"X"}}, notify.ActionSend, ""},
+		{"acknowledged and approved even so", notify.Facts{Message: approved, Case: &open, Acknowledged: []string{"X"}, Accused: two}, notify.ActionSend, ""},
+		{"one of two rules holds", notify.Facts{Message: notification, Case: &open, Accused: two, Modes: automatic}, notify.ActionHold, "rule holds"},
+		{"nobody set a mode", notify.Facts{Message: notification, Case: &open, Accused: one}, notify.ActionHold, "rule holds"},
+		{"nothing left to say", notify.Facts{Message: approved, Case: &open, Modes: automatic}, notify.ActionHold, "no source"},
+		{"settled words about others", notify.Facts{Message: approved, Case: &open, Accused: one, Lost: []string{"192.0.2.1"}}, notify.ActionHold, "192.0.2.1"},
 		{"approved, then the contact changed", notify.Facts{Message: approved, Case: &open, ContactRetired: true}, notify.ActionHold, "contact"},
 	} {
 		if got := notify.Decide(test.facts); got.Action != test.want || !strings.Contains(got.Reason, test.why) {

@@ -24,6 +24,13 @@ type Facts struct {
 	Suppression    *casedb.Suppression // nil: we may write to the recipient
 	ContactRetired bool                // a later answer of the registry names somebody else
 	Acknowledged   []string            // organisations that acknowledge sources of the case by now
+	// Accused is what the letter says at present; of a notification without any
+	// nothing is left to tell.
+	Accused []casedb.LetterGroup
+	// Lost are sources that a letter whose words are settled names, and that
+	// are not judged so any more.
+	Lost  []string
+	Modes map[string]casedb.RuleMode // of rules; those that are missing hold
 }
 
 // Decision is what to do with a message, and why.
@@ -38,6 +45,17 @@ const (
 	reasonAcknowledged = "acknowledged scanner"
 	reasonRetired      = "contact replaced"
 )
+
+// The reasons, or their beginnings, that an approval does not overrule: the
+// letter would be wrong.
+const (
+	reasonNobody = "no source is infected any more"
+	reasonLost   = "a source that the letter names is not infected any more"
+)
+
+// reasonRule holds what nobody approved and a rule does not let go out on its
+// own.
+const reasonRule = "rule holds"
 
 // Decide says, at the last moment, whether a due message is still right to
 // send. It asks nothing and changes nothing.
@@ -61,5 +79,24 @@ func Decide(f Facts) Decision {
 	if f.ContactRetired && !overruled(reasonRetired) {
 		return Decision{ActionHold, reasonRetired}
 	}
+	switch {
+	case len(f.Accused) == 0:
+		return Decision{ActionHold, reasonNobody}
+	case len(f.Lost) > 0:
+		return Decision{ActionHold, reasonLost + ": " + strings.Join(f.Lost, ", ")}
+	case m.ApprovedBy == "" && !f.automatic():
+		return Decision{ActionHold, reasonRule}
+	}
 	return Decision{ActionSend, m.Reason}
+}
+
+// automatic reports whether the rules of all that the letter says let it go
+// out on its own.
+func (f Facts) automatic() bool {
+	for _, g := range f.Accused {
+		if f.Modes[g.Rule] != casedb.RuleAutomatic {
+			return false
+		}
+	}
+	return true
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,46 @@ func TestLetters(t *testing.T) {
 				checkMail(t, d)
 			})
 		}
+	}
+}
+
+// TestMixedLetters keeps the letter of a case with two malwares, where each
+// source is told of its own alone, and other traffic of theirs is left out.
+func TestMixedLetters(t *testing.T) {
+	t.Parallel()
+	for _, language := range []string{"ja", "en"} {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := ispCase
+			s.language = language
+			c := w.openCase(s)
+			w.join(c, spec{malware: casedb.MalwareMirai, rule: "mirai", country: "JP", sources: []string{"192.0.2.40"}})
+			w.observe("192.0.2.40", 6, 445, "syn", epoch.Add(-20*time.Hour))
+			w.observe("192.0.2.10", 6, 8080, "syn", epoch.Add(-20*time.Hour))
+			w.observe("192.0.2.10", 6, 445, "null", epoch.Add(-20*time.Hour))
+			d, err := w.composer.Preview(t.Context(), w.db, w.message(c, s, casedb.MessageHeld), epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "notification-mixed."+language+".eml", d.Raw)
+			golden(t, "notification-mixed."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
+			golden(t, "evidence-mixed."+language+".csv", d.CSV)
+			checkMail(t, d)
+			rows, err := csv.NewReader(bytes.NewReader(d.CSV)).ReadAll()
+			if err != nil || len(rows) != 1+3*2 {
+				t.Fatalf("%d rows, %v", len(rows), err)
+			}
+			for _, r := range rows[1:] {
+				want := []string{"445", "worm", casedb.MalwareMS17010, "worm445"}
+				if r[3] == "192.0.2.40" {
+					want = []string{"23", "worm", casedb.MalwareMirai, "mirai"}
+				}
+				if !slices.Equal(r[6:10], want) {
+					t.Errorf("row %v, want %v", r, want)
+				}
+			}
+		})
 	}
 }
 
@@ -198,6 +239,9 @@ func TestHostileOwnersMakeNoHeaders(t *testing.T) {
 	c := w.openCase(s)
 	w.exec(`update verdict set rule = '=HYPERLINK("x")'`)
 	m := w.message(c, s, casedb.MessageHeld)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.EditMessage(ctx, m.ID, m.Version, "subject", "text", "coordinator", epoch)
+	})
 	m.Edited, m.Subject, m.Body = true, "Hello\r\nBcc: everybody@example.org", "text\n.\nmore"
 	d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
 	if err != nil {

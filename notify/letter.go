@@ -21,7 +21,7 @@ type letterData struct {
 	Number  string
 	Owner   string
 	Kind    string
-	Malware string
+	Groups  []letterGroup // one for each malware; never none in a notification
 	Sources int
 	Packets int64
 	Ports   string // "445/TCP, 23/TCP"
@@ -30,8 +30,6 @@ type letterData struct {
 	Last    string
 	FirstZ  string // in UTC
 	LastZ   string
-	Table   string
-	LeftOut int    // rows of the table left out
 	CSVRows int    // rows of the CSV part
 	CSVLeft int    // rows it leaves out
 	Text    string // a coordinator's words
@@ -40,83 +38,125 @@ type letterData struct {
 	csv      []byte
 }
 
-// letter collects what a message says about its case.
-func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Message) (*letterData, error) {
+// letterGroup is what a letter says about the sources with one malware.
+type letterGroup struct {
+	Kind    string
+	Malware string // empty: not known
+	Mixed   bool   // the letter has other groups
+	Sources int
+	Ports   string
+	Table   string
+	LeftOut int // rows of the table left out
+}
+
+// letter collects what a message says about its case at the time now.
+func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.Time) (*letterData, error) {
 	lc, err := q.LetterCase(ctx, *m.CaseID)
 	if err != nil {
 		return nil, err
 	}
-	l := &letterData{us: c.us(m.Language), Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200), Kind: string(lc.Kind),
-		Malware: lc.Malware, Sources: lc.Sources, language: m.Language}
+	l := &letterData{us: c.us(m.Language), Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200), Kind: string(lc.Kind), language: m.Language}
 	if m.Purpose != casedb.PurposeNotification || len(m.Raw) > 0 {
 		return l, nil
 	}
-	sources, err := q.LetterSources(ctx, *m.CaseID, 1000)
+	scope := casedb.ScopeOf(m, now)
+	accused, err := q.LetterGroups(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
-	if len(sources) == 0 {
-		return nil, fmt.Errorf("case %s has no sources", lc.Number)
+	if len(accused) == 0 {
+		return nil, fmt.Errorf("case %s: %s", lc.Number, reasonNobody)
 	}
-	first, last := sources[0].First, sources[0].Last
-	bySource := map[string]casedb.LetterSource{}
-	for _, s := range sources {
-		if s.First.Before(first) {
-			first = s.First
-		}
-		if s.Last.After(last) {
-			last = s.Last
-		}
-		bySource[s.Source.String()] = s
-	}
+	first, last := l.group(accused)
 	if earliest := last.Add(-lookBack); first.Before(earliest) {
 		first = earliest
-	}
-	// A window that holds first began before it.
-	from, to := first.Add(-24*time.Hour), last
-	rows, err := q.LetterTable(ctx, *m.CaseID, from, to, maxTableRows)
-	if err != nil {
-		return nil, err
-	}
-	windows, err := q.LetterWindows(ctx, *m.CaseID, from, to, maxCSVRows)
-	if err != nil {
-		return nil, err
 	}
 	zone, name := likelyZone(lc.Country)
 	if zone != nil {
 		l.Zone = name
+	} else {
+		zone = time.UTC
 	}
-	l.fill(rows, windows, zone, first, last)
-	l.csv, err = evidenceCSV(windows, bySource)
+	l.FirstZ, l.LastZ = first.UTC().Format(timeLayout), last.UTC().Format(timeLayout)
+	l.First, l.Last = first.In(zone).Format(timeLayout), last.In(zone).Format(timeLayout)
+	// A window that holds first began before it.
+	from, to := first.Add(-24*time.Hour), last
+	counted, err := q.LetterPorts(ctx, scope, from, to)
+	if err != nil {
+		return nil, err
+	}
+	l.count(counted)
+	for i := range l.Groups {
+		g := &l.Groups[i]
+		rows, err := q.LetterTable(ctx, scope, g.Malware, from, to, maxTableRows/len(l.Groups))
+		if err != nil {
+			return nil, err
+		}
+		g.tabulate(rows, zone)
+	}
+	windows, err := q.LetterWindows(ctx, scope, from, to, maxCSVRows)
+	if err != nil {
+		return nil, err
+	}
+	if l.CSVRows = len(windows); len(windows) > 0 {
+		l.CSVLeft = windows[0].Total - len(windows)
+	}
+	l.csv, err = evidenceCSV(windows)
 	return l, err
 }
 
 const timeLayout = "2006-01-02 15:04:05"
 
-func (l *letterData) fill(rows, windows []casedb.LetterRow, zone *time.Location, first, last time.Time) {
-	if zone == nil {
-		zone = time.UTC
+// group makes the groups and returns the times of the first and last packet.
+func (l *letterData) group(accused []casedb.LetterGroup) (first, last time.Time) {
+	first, last = accused[0].First, accused[0].Last
+	for _, a := range accused { // in order of malware
+		if a.First.Before(first) {
+			first = a.First
+		}
+		if a.Last.After(last) {
+			last = a.Last
+		}
+		if n := len(l.Groups); n == 0 || l.Groups[n-1].Malware != a.Malware {
+			l.Groups = append(l.Groups, letterGroup{Kind: l.Kind, Malware: a.Malware})
+		}
+		l.Groups[len(l.Groups)-1].Sources += a.Sources
+		l.Sources += a.Sources
 	}
-	ports := map[string]int64{}
-	for _, r := range windows {
-		ports[portName(r.Proto, r.Port)] += r.Packets
-		l.Packets += r.Packets
+	for i := range l.Groups {
+		l.Groups[i].Mixed = len(l.Groups) > 1
 	}
-	l.Ports = topPorts(ports, 5)
-	l.FirstZ, l.LastZ = first.UTC().Format(timeLayout), last.UTC().Format(timeLayout)
-	l.First, l.Last = first.In(zone).Format(timeLayout), last.In(zone).Format(timeLayout)
+	return first, last
+}
+
+// count fills in packets and ports.
+func (l *letterData) count(counted []casedb.LetterPort) {
+	all := map[string]int64{}
+	byMalware := map[string]map[string]int64{}
+	for _, p := range counted {
+		name := portName(p.Proto, p.Port)
+		all[name] += p.Packets
+		l.Packets += p.Packets
+		if byMalware[p.Malware] == nil {
+			byMalware[p.Malware] = map[string]int64{}
+		}
+		byMalware[p.Malware][name] += p.Packets
+	}
+	l.Ports = topPorts(all, 5)
+	for i := range l.Groups {
+		l.Groups[i].Ports = topPorts(byMalware[l.Groups[i].Malware], 5)
+	}
+}
+
+func (g *letterGroup) tabulate(rows []casedb.LetterRow, zone *time.Location) {
 	var b strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&b, "%-15s  %-10s  %7d  %s  %s\n", r.Source, portName(r.Proto, r.Port), r.Packets,
 			r.First.In(zone).Format(timeLayout), r.Last.In(zone).Format(timeLayout))
 	}
-	l.Table = b.String()
+	g.Table = b.String()
 	if len(rows) > 0 {
-		l.LeftOut = rows[0].Total - len(rows)
-	}
-	l.CSVRows = len(windows)
-	if len(windows) > 0 {
-		l.CSVLeft = windows[0].Total - len(windows)
+		g.LeftOut = rows[0].Total - len(rows)
 	}
 }
 
@@ -173,7 +213,7 @@ func portName(proto, port int) string {
 var csvColumns = []string{"timestamp", "last_seen", "protocol", "src_ip", "src_port", "src_geo", "dst_port", "infection", "family", "tag", "count"}
 
 // evidenceCSV writes the evidence for an owner (RFC 4180). Times are UTC.
-func evidenceCSV(rows []casedb.LetterRow, sources map[string]casedb.LetterSource) ([]byte, error) {
+func evidenceCSV(rows []casedb.LetterRow) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	w.UseCRLF = true
@@ -181,7 +221,6 @@ func evidenceCSV(rows []casedb.LetterRow, sources map[string]casedb.LetterSource
 		return nil, fmt.Errorf("write evidence: %w", err)
 	}
 	for _, r := range rows {
-		s := sources[r.Source.String()]
 		sourcePort, destPort := "", ""
 		if r.SourcePort.Valid {
 			sourcePort = strconv.Itoa(int(r.SourcePort.Int32))
@@ -190,7 +229,7 @@ func evidenceCSV(rows []casedb.LetterRow, sources map[string]casedb.LetterSource
 			destPort = strconv.Itoa(r.Port)
 		}
 		record := []string{r.First.UTC().Format(timeLayout), r.Last.UTC().Format(timeLayout), protoName(r.Proto), r.Source.String(),
-			sourcePort, r.Country, destPort, infection(s.Malware), s.Malware, s.Rule, strconv.FormatInt(r.Packets, 10)}
+			sourcePort, r.Country, destPort, infection(r.Malware), r.Malware, r.Rule, strconv.FormatInt(r.Packets, 10)}
 		for i := range record {
 			record[i] = safeCell(record[i])
 		}

@@ -256,12 +256,21 @@ func gather(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case
 		}
 		f.ContactRetired = !there
 	}
-	if c != nil {
-		if f.Acknowledged, err = tx.AcknowledgedSources(ctx, c.ID, now); err != nil {
-			return f, err
-		}
+	if c == nil || m.Purpose != casedb.PurposeNotification {
+		return f, nil
 	}
-	return f, nil
+	if f.Acknowledged, err = tx.AcknowledgedSources(ctx, c.ID, now); err != nil {
+		return f, err
+	}
+	scope := casedb.ScopeOf(m, now)
+	if f.Accused, err = tx.LetterGroups(ctx, scope); err != nil {
+		return f, err
+	}
+	if f.Lost, err = tx.LostSources(ctx, scope, 5); err != nil {
+		return f, err
+	}
+	f.Modes, err = tx.PolicyModes(ctx)
+	return f, err
 }
 
 // send makes the attempt that is on record, and records its end.

@@ -75,6 +75,7 @@ func newWorldAt(t *testing.T, url string) *world {
 			day.Format("20060102"), day.Format(time.DateOnly), day.Add(24*time.Hour).Format(time.DateOnly)))
 	}
 	w.exec(`insert into sensor (name, created_at) values ('sample', $1), ('other', $1)`, epoch)
+	w.rule("worm445", casedb.RuleAutomatic)
 	return w
 }
 
@@ -92,6 +93,14 @@ func (w *world) scan(query string, dest any, args ...any) {
 	}
 }
 
+// rule sets a rule's mode.
+func (w *world) rule(name string, mode casedb.RuleMode) {
+	w.t.Helper()
+	if err := w.db.SetRulePolicy(w.t.Context(), casedb.RulePolicy{Rule: name, Mode: mode, ChangedAt: w.clock.now(), ChangedBy: "test"}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // tx runs f in a transaction that must succeed.
 func (w *world) tx(f func(ctx context.Context, tx *casedb.Tx) error) {
 	w.t.Helper()
@@ -106,6 +115,7 @@ type spec struct {
 	owner, country, language string
 	email                    string
 	malware                  string
+	rule                     string // empty: worm445
 	sources                  []string
 	gate                     casedb.Gate
 }
@@ -125,30 +135,7 @@ func (w *world) openCase(s spec) casedb.Case {
 		s.owner, s.country, s.language, epoch)
 	w.scan(`insert into contact (owner_id, email, provenance, gate, language, created_at) values ($1, $2, 'abuse-role', $3, $4, $5) returning id`,
 		&contact, owner, s.email, s.gate, s.language, epoch)
-	var sources []casedb.CaseSource
-	p := ports[s.malware]
-	class := "syn"
-	if p.proto == 17 {
-		class = "udp"
-	}
-	for i, a := range s.sources {
-		first := epoch.Add(-20*time.Hour + time.Duration(i)*time.Minute)
-		var verdict int64
-		w.exec(`insert into source (address, first_at, last_at, country) values ($1, $2, $3, $4)`, a, first, first.Add(2*time.Hour), s.country)
-		w.scan(`insert into verdict (source, kind, malware, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
-			values ($1, 'infected', $2, 0.9, 'worm445', '1', '{}', '{}', $3, $4, $5) returning id`, &verdict, a, s.malware, first, first.Add(2*time.Hour), epoch)
-		for h := range 2 {
-			at := first.Add(time.Duration(h) * time.Hour)
-			for sensor := 1; sensor <= 2; sensor++ {
-				w.exec(`insert into observation (batch_id, sensor_id, window_start, source, proto, port, class, packets, bytes, destinations,
-					destinations_exact, destination, peer_ports, first_at, last_at, marks, fingerprints, samples)
-					values (1, $1, $2, $3, $4, $5, $6, 6, 360, 2, true, '198.51.100.7', 1, $7, $8, '{}', '[]',
-					'[{"when":"2026-11-19T13:00:00Z","dst":"198.51.100.7","sport":40000,"dport":445,"ttl":110,"id":7,"seq":3325256711}]')`,
-					sensor, at.Truncate(time.Hour), a, p.proto, p.port, class, at.Add(time.Second), at.Add(31*time.Second))
-			}
-		}
-		sources = append(sources, casedb.CaseSource{Source: casedb.Addr{Addr: netip.MustParseAddr(a)}, VerdictID: verdict})
-	}
+	sources := w.see(s)
 	var c casedb.Case
 	w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
 		c, _, _, err = tx.OpenOrJoinCase(ctx, casedb.NewCase{OwnerID: owner, Kind: casedb.KindInfected, Malware: s.malware, ContactID: &contact,
@@ -156,6 +143,62 @@ func (w *world) openCase(s spec) casedb.Case {
 		return err
 	})
 	return c
+}
+
+// see writes infected sources with what was seen of them.
+func (w *world) see(s spec) (sources []casedb.CaseSource) {
+	w.t.Helper()
+	p := ports[s.malware]
+	class, rule := "syn", "worm445"
+	name := fmt.Sprintf("%d/TCP", p.port)
+	if p.proto == 17 {
+		class, name = "udp", fmt.Sprintf("%d/UDP", p.port)
+	}
+	if s.rule != "" {
+		rule = s.rule
+	}
+	for i, a := range s.sources {
+		first := epoch.Add(-20*time.Hour + time.Duration(i)*time.Minute)
+		var verdict int64
+		w.exec(`insert into source (address, first_at, last_at, country) values ($1, $2, $3, $4)`, a, first, first.Add(2*time.Hour), s.country)
+		w.scan(`insert into verdict (source, kind, malware, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
+			values ($1, 'infected', $2, 0.9, $6, '1', array[$7], '{}', $3, $4, $5) returning id`, &verdict, a, s.malware, first, first.Add(2*time.Hour), epoch, rule, name)
+		for h := range 2 {
+			w.observe(a, p.proto, p.port, class, first.Add(time.Duration(h)*time.Hour))
+		}
+		sources = append(sources, casedb.CaseSource{Source: casedb.Addr{Addr: netip.MustParseAddr(a)}, VerdictID: verdict})
+	}
+	return sources
+}
+
+// observe writes what two sensors saw of a source in one window.
+func (w *world) observe(a string, proto, port int, class string, at time.Time) {
+	w.t.Helper()
+	for sensor := 1; sensor <= 2; sensor++ {
+		w.exec(`insert into observation (batch_id, sensor_id, window_start, source, proto, port, class, packets, bytes, destinations,
+			destinations_exact, destination, peer_ports, first_at, last_at, marks, fingerprints, samples)
+			values (1, $1, $2, $3, $4, $5, $6, 6, 360, 2, true, '198.51.100.7', 1, $7, $8, '{}', '[]',
+			'[{"when":"2026-11-19T13:00:00Z","dst":"198.51.100.7","sport":40000,"dport":445,"ttl":110,"id":7,"seq":3325256711}]')`,
+			sensor, at.Truncate(time.Hour), a, proto, port, class, at.Add(time.Second), at.Add(31*time.Second))
+	}
+}
+
+// join brings more sources into a case.
+func (w *world) join(c casedb.Case, s spec) {
+	w.t.Helper()
+	sources := w.see(s)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		_, _, _, err := tx.OpenOrJoinCase(ctx, casedb.NewCase{OwnerID: c.OwnerID, Kind: c.Kind, Sources: sources, Actor: "rule " + s.rule}, w.clock.now())
+		return err
+	})
+}
+
+// judge gives a source another verdict.
+func (w *world) judge(a, kind, acknowledged string) {
+	w.t.Helper()
+	w.exec(`update verdict set superseded_at = $2 where source = $1 and superseded_at is null`, a, w.clock.now())
+	w.exec(`insert into verdict (source, kind, acknowledged, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+		values ($1, $2, $3, 0.5, 'none', '1', '{}', $4, $4, $4)`, a, kind, acknowledged, w.clock.now())
 }
 
 // message writes a notification for a case, held or queued.

@@ -146,6 +146,11 @@ func (t *Tx) EditMessage(ctx context.Context, id int64, version int, subject, bo
 	if c == nil {
 		return nil
 	}
+	if m.Purpose == PurposeNotification {
+		if err := t.coverSources(ctx, id, c.ID, now); err != nil {
+			return err
+		}
+	}
 	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventEdited, Actor: by, MessageID: &id}}, now)
 }
 
@@ -172,6 +177,9 @@ func (t *Tx) cancelLocked(ctx context.Context, m Message, c *Case, by, reason st
 	}
 	if c == nil {
 		return nil
+	}
+	if err := t.coverAll(ctx, c.ID, m.ID); err != nil {
+		return err
 	}
 	ch := CaseChange{Event: CaseEvent{Kind: EventCanceled, Actor: by, MessageID: &m.ID, Text: reason}}
 	if c.Waiting == WaitingApproval {

@@ -4,56 +4,90 @@ import (
 	"context"
 	"database/sql"
 	"time"
+
+	"github.com/lib/pq"
 )
 
 // LetterCase is what a letter says about a case.
 type LetterCase struct {
 	Number   string `db:"number"`
 	Kind     Kind   `db:"kind"`
-	Malware  string `db:"malware"`
 	Language string `db:"language"`
 	Owner    string `db:"owner"`
 	Country  string `db:"country"`
-	Sources  int    `db:"sources"` // how many the case has
 }
 
 // LetterCase returns what a letter says about a case.
 func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, error) {
 	var l LetterCase
-	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.malware, c.language, o.name as owner, o.country,
-		(select count(*) from case_source cs where cs.case_id = c.id) as sources
+	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, o.name as owner, o.country
 		from cases c join owner o on o.id = c.owner_id where c.id = $1`, caseID)
 	return l, fail("get the letter's case", err)
 }
 
-// LetterSource is a source of a case with the verdict that a letter rests on.
-type LetterSource struct {
-	Source   Addr           `db:"source"`
-	Rule     string         `db:"rule"`
-	Malware  string         `db:"malware"`
-	Evidence JSON[Evidence] `db:"evidence"`
-	First    time.Time      `db:"first_at"`
-	Last     time.Time      `db:"last_at"`
+// LetterScope says which sources a letter may name: those of the case that are
+// judged to be of its kind at present, without a contradiction, on more than a
+// weak sign, and that nobody acknowledges.
+type LetterScope struct {
+	CaseID int64
+	// MessageID restricts them to those that the message covers: for one whose
+	// words are settled. 0: all of the case.
+	MessageID int64
+	Now       time.Time // the allowlist entries in force then count
 }
 
-// LetterSources returns the first limit sources of a case in order of address,
-// each with its present verdict if that is still of the case's kind, else with
-// the verdict that brought it into the case.
-func (q *Queries) LetterSources(ctx context.Context, caseID int64, limit int) ([]LetterSource, error) {
-	var s []LetterSource
-	err := q.q.SelectContext(ctx, &s, `select cs.source, v.rule, v.malware, v.evidence, v.first_at, v.last_at
-		from case_source cs join cases c on c.id = cs.case_id
-		join lateral (select v.rule, v.malware, v.evidence, v.first_at, v.last_at from verdict v
-			where v.id = cs.verdict_id or (v.source = cs.source and v.superseded_at is null and v.kind = c.kind)
-			order by v.superseded_at is null and v.kind = c.kind desc, v.id desc limit 1) v on true
-		where cs.case_id = $1 order by cs.source limit $2`, caseID, limit)
-	return s, fail("list the letter's sources", err)
+// ScopeOf returns what the letter of a message about a case may name.
+func ScopeOf(m Message, now time.Time) LetterScope {
+	s := LetterScope{CaseID: *m.CaseID, Now: now}
+	if m.settledWords() {
+		s.MessageID = m.ID
+	}
+	return s
+}
+
+func (s LetterScope) args(more ...any) []any {
+	return append([]any{s.CaseID, s.MessageID, s.Now}, more...)
+}
+
+// accused is the condition that the present verdict v of a source may be told
+// to its owner.
+const accused = `v.superseded_at is null and v.attention = '' and v.acknowledged = ''
+	and not coalesce((v.evidence->>'weak')::boolean, false)`
+
+// letterFrom and letterWhere select the sources of a LetterScope.
+const (
+	letterFrom = ` from case_source cs join cases c on c.id = cs.case_id
+	join verdict v on v.source = cs.source and v.kind = c.kind and ` + accused
+	letterWhere = ` where cs.case_id = $1 and ($2 = 0 or exists (select 1 from message_source ms where ms.message_id = $2 and ms.source = cs.source))
+	and not exists (select 1 from scanner a where a.prefix >>= cs.source
+		and (a.valid_from is null or a.valid_from <= $3) and (a.valid_to is null or a.valid_to > $3))`
+	letterSources = letterFrom + letterWhere
+)
+
+// LetterGroup is the sources of a letter that one rule found one malware on.
+type LetterGroup struct {
+	Malware string    `db:"malware"`
+	Rule    string    `db:"rule"`
+	Sources int       `db:"sources"`
+	First   time.Time `db:"first_at"`
+	Last    time.Time `db:"last_at"`
+}
+
+// LetterGroups returns what the sources of a letter are accused of. None: the
+// letter has nothing to say.
+func (q *Queries) LetterGroups(ctx context.Context, s LetterScope) ([]LetterGroup, error) {
+	var g []LetterGroup
+	err := q.q.SelectContext(ctx, &g, `select v.malware, v.rule, cast(count(*) as integer) as sources, min(v.first_at) as first_at,
+		max(v.last_at) as last_at`+letterSources+` group by v.malware, v.rule order by v.malware, v.rule`, s.args()...)
+	return g, fail("group the letter's sources", err)
 }
 
 // LetterRow is one row of the evidence for an owner. It says nothing about
 // sensors: no destination, and counts of all sensors together.
 type LetterRow struct {
 	Source     Addr          `db:"source"`
+	Malware    string        `db:"malware"`
+	Rule       string        `db:"rule"`
 	Proto      int           `db:"proto"`
 	Port       int           `db:"port"`
 	Packets    int64         `db:"packets"`
@@ -64,35 +98,89 @@ type LetterRow struct {
 	Total      int           `db:"total"`       // rows there are, whatever the limit
 }
 
-// letterProbes restricts evidence to what sources sent on their own account:
-// for other classes the service port is theirs.
-const letterProbes = `o.class in ('syn','fin','null','xmas','tcp-other','udp','icmp-echo')`
+// letterEvidence selects these sources with the observations between $4 and $5 that the
+// verdict is about: what the source sent on its own account (for other classes
+// the service port is its own), to the ports that the verdict names.
+const letterEvidence = letterFrom + ` join observation o on o.source = cs.source and o.window_start >= $4 and o.window_start <= $5
+	and o.class in ('syn','udp','fin','null','xmas','tcp-other','icmp-echo') and (v.malware = '' or o.class in ('syn','udp'))
+	and (v.ports = '{}' or case o.proto when 6 then o.port || '/TCP' when 17 then o.port || '/UDP' when 1 then 'ICMP'
+		when 58 then 'ICMPv6' else 'IP/' || o.proto end = any(v.ports))
+	join source s on s.address = cs.source` + letterWhere
 
-// LetterTable returns the case's evidence between two times, one row per
-// source, protocol and destination port, at most limit.
-func (q *Queries) LetterTable(ctx context.Context, caseID int64, from, to time.Time, limit int) ([]LetterRow, error) {
+// LetterPort is the packets of a letter's sources with one malware to one port.
+type LetterPort struct {
+	Malware string `db:"malware"`
+	Proto   int    `db:"proto"`
+	Port    int    `db:"port"`
+	Packets int64  `db:"packets"`
+}
+
+// LetterPorts returns the ports of a letter's evidence between two times.
+func (q *Queries) LetterPorts(ctx context.Context, s LetterScope, from, to time.Time) ([]LetterPort, error) {
+	var p []LetterPort
+	err := q.q.SelectContext(ctx, &p, `select v.malware, o.proto, o.port, cast(sum(o.packets) as bigint) as packets`+
+		letterEvidence+` group by v.malware, o.proto, o.port`, s.args(from, to)...)
+	return p, fail("list the letter's ports", err)
+}
+
+// LetterTable returns a letter's evidence about one malware between two times,
+// one row per source, protocol and destination port, at most limit.
+func (q *Queries) LetterTable(ctx context.Context, s LetterScope, malware string, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
-	err := q.q.SelectContext(ctx, &r, `select o.source, o.proto, o.port, cast(sum(o.packets) as bigint) as packets,
+	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, o.port, cast(sum(o.packets) as bigint) as packets,
 		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, '' as country,
-		cast(count(*) over () as integer) as total
-		from case_source cs join observation o on o.source = cs.source
-		where cs.case_id = $1 and o.window_start >= $2 and o.window_start <= $3 and `+letterProbes+`
-		group by o.source, o.proto, o.port order by o.source, sum(o.packets) desc, o.proto, o.port limit $4`, caseID, from, to, limit)
+		cast(count(*) over () as integer) as total`+letterEvidence+` and v.malware = $6
+		group by cs.source, v.malware, v.rule, o.proto, o.port
+		order by cs.source, sum(o.packets) desc, o.proto, o.port limit $7`, s.args(from, to, malware, limit)...)
 	return r, fail("tabulate the letter's evidence", err)
 }
 
-// LetterWindows returns the case's evidence between two times, one row per
+// LetterWindows returns a letter's evidence between two times, one row per
 // observation window, source, protocol and destination port, at most limit.
-func (q *Queries) LetterWindows(ctx context.Context, caseID int64, from, to time.Time, limit int) ([]LetterRow, error) {
+func (q *Queries) LetterWindows(ctx context.Context, s LetterScope, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
-	err := q.q.SelectContext(ctx, &r, `select o.source, o.proto, o.port, cast(sum(o.packets) as bigint) as packets,
+	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, o.port, cast(sum(o.packets) as bigint) as packets,
 		min(o.first_at) as first_at, max(o.last_at) as last_at,
 		case when max(o.peer_ports) = 1 and min(o.samples->0->>'sport') = max(o.samples->0->>'sport')
 			then min(cast(o.samples->0->>'sport' as integer)) end as source_port,
-		min(s.country) as country, cast(count(*) over () as integer) as total
-		from case_source cs join observation o on o.source = cs.source join source s on s.address = cs.source
-		where cs.case_id = $1 and o.window_start >= $2 and o.window_start <= $3 and `+letterProbes+`
-		group by o.window_start, o.source, o.proto, o.port
-		order by o.source, min(o.first_at), o.proto, o.port limit $4`, caseID, from, to, limit)
+		min(s.country) as country, cast(count(*) over () as integer) as total`+letterEvidence+`
+		group by o.window_start, cs.source, v.malware, v.rule, o.proto, o.port
+		order by cs.source, min(o.first_at), o.proto, o.port limit $6`, s.args(from, to, limit)...)
 	return r, fail("list the letter's evidence", err)
+}
+
+// LostSources returns sources that a message covers and that a letter may not
+// name any more, in order of address, at most limit.
+func (q *Queries) LostSources(ctx context.Context, s LetterScope, limit int) ([]string, error) {
+	var a []string
+	err := q.q.SelectContext(ctx, &a, `select host(source) from (select source from message_source where message_id = $2
+		except select cs.source`+letterSources+`) lost order by source limit $4`, s.args(limit)...)
+	return a, fail("look for sources that a message lost", err)
+}
+
+// settledWords reports whether the message's words are settled, so that
+// sources that join its case later are not in it.
+func (m Message) settledWords() bool { return m.Edited || m.Attempts > 0 }
+
+// coverSources records that a message covers the sources that its letter may
+// name now, and no others.
+func (t *Tx) coverSources(ctx context.Context, messageID, caseID int64, now time.Time) error {
+	s := LetterScope{CaseID: caseID, Now: now}
+	if _, err := t.q.ExecContext(ctx, `delete from message_source where message_id = $1`, messageID); err != nil {
+		return fail("forget a message's sources", err)
+	}
+	_, err := t.q.ExecContext(ctx, `insert into message_source (message_id, source)
+		select $4, cs.source`+letterSources, s.args(messageID)...)
+	return fail("note a message's sources", err)
+}
+
+// coverAll records for messages that end before their words were settled that
+// their end was about every source of the case: none needs a message until
+// somebody writes one.
+func (t *Tx) coverAll(ctx context.Context, caseID int64, messages ...int64) error {
+	_, err := t.q.ExecContext(ctx, `insert into message_source (message_id, source)
+		select m.id, cs.source from message m join case_source cs on cs.case_id = m.case_id
+		where m.case_id = $1 and m.id = any($2) and m.purpose = 'notification' and m.attempts = 0 and not m.edited
+		on conflict do nothing`, caseID, pq.Array(messages))
+	return fail("note a message's sources", err)
 }

@@ -128,6 +128,9 @@ func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by, reason string
 	if err != nil {
 		return fail("cancel messages", err)
 	}
+	if err := t.coverAll(ctx, caseID, ids...); err != nil {
+		return err
+	}
 	for _, id := range ids {
 		if err := t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventCanceled, Actor: by, MessageID: &id, Text: reason}); err != nil {
 			return err

@@ -150,8 +150,8 @@ func (q *Queries) ContactInForce(ctx context.Context, id int64) (bool, error) {
 }
 
 // BeginAttempt records, before anybody dials, that the locked message is being
-// sent, and keeps the bytes of the first attempt for all others. If the
-// attempt dies with its process, the message is due again at next.
+// sent, and keeps the bytes of the first attempt for all others and which
+// sources they tell about. If the attempt dies with its process, the message is due again at next.
 func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) error {
 	err := t.q.GetContext(ctx, m, `update message set attempts = attempts + 1, next_attempt_at = $2, subject = $3, body = $4,
 		template = $5, raw = $6, version = version + 1 where id = $1 and state = 'queued' and attempts = $7 returning `+messageColumns,
@@ -161,6 +161,11 @@ func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) 
 			return fmt.Errorf("begin attempt: %w", ErrStale)
 		}
 		return err
+	}
+	if m.Purpose == PurposeNotification && m.CaseID != nil && m.Attempts == 1 && !m.Edited {
+		if err := t.coverSources(ctx, m.ID, *m.CaseID, now); err != nil {
+			return err
+		}
 	}
 	_, err = t.q.ExecContext(ctx, `insert into message_attempt (message_id, n, started_at, outcome)
 		values ($1, $2, $3, 'delivering')`, m.ID, m.Attempts, now)
@@ -284,6 +289,9 @@ func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, waiting Waiting, r
 	}
 	if c == nil {
 		return nil
+	}
+	if err := t.coverAll(ctx, c.ID, m.ID); err != nil {
+		return err
 	}
 	ch := CaseChange{Event: CaseEvent{Kind: EventFailed, Actor: ActorSystem, MessageID: &m.ID, Text: reason,
 		Data: JSON[EventData]{EventData{Contact: m.Recipient}}}}
