@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -229,6 +230,80 @@ func TestReplyIsAnswered(t *testing.T) {
 		[]any{casedb.PurposeAnswer, casedb.MessageQueued, "abuse1@isp.example", "r1@isp.example", casedb.WaitingNone})
 	status, _ = d.act("answer", "inbound", "999", "text", "x")
 	want(t, "answer to nothing", status, http.StatusNotFound)
+}
+
+func TestUnverifiedMailIsMarked(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	d.actMessage("approve")
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "trap@elsewhere.example", Subject: "Re: x", Text: "Send it here.",
+		MatchedBy: casedb.MatchedBySubject, HeaderID: "r1@elsewhere.example"})
+	exec(t, d.db, `update inbound set raw = $1`, []byte("Reply-To: trap@elsewhere.example\r\nFrom: Mallory <mallory@elsewhere.example>\r\nSubject: Re: x\r\n\r\nSend it here.\r\n"))
+	body := d.page("/cases/" + d.c.Number)
+	for _, text := range []string{`<option value="" selected>abuse1@isp.example</option>`, ">unverified: trap@elsewhere.example: Re: x</option>",
+		`>unverified</span> <span class="small wrap">From: Mallory &lt;mallory@elsewhere.example&gt;</span>`} {
+		if !strings.Contains(body, text) {
+			t.Errorf("the page does not show %q", text)
+		}
+	}
+	if ja := d.page("/cases/" + d.c.Number + "?lang=ja"); !strings.Contains(ja, "差出人未確認") {
+		t.Error("the Japanese page does not mark it")
+	}
+	d.get("/cases?lang=en")
+	exec(t, d.db, `update inbound set matched_by = 'token'`)
+	if body := d.page("/cases/" + d.c.Number); strings.Contains(body, "unverified") || !strings.Contains(body, `<option value="" selected>abuse1@isp.example</option>`) {
+		t.Error("a mail with our token is marked, or chosen before the contact")
+	}
+}
+
+func TestLetterIsBeingSent(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	shows := func() (sending, next bool) {
+		body := d.page("/cases/" + d.c.Number)
+		return strings.Contains(body, "being sent"), strings.Contains(body, "next attempt")
+	}
+	check := func(what string, sending, next bool) {
+		t.Helper()
+		s, n := shows()
+		want(t, what, []bool{s, n}, []bool{sending, next})
+	}
+	check("held", false, false)
+	d.actMessage("approve")
+	check("approved", true, false)
+	m := d.message()
+	exec(t, d.db, `update message set attempts = 1, next_attempt_at = $2 where id = $1`, m.ID, d.now.Add(7*time.Minute))
+	exec(t, d.db, `insert into message_attempt (message_id, n, started_at, outcome) values ($1, 1, $2, 'delivering')`, m.ID, d.now)
+	check("under way", true, false)
+	exec(t, d.db, `update message_attempt set outcome = 'temporary', finished_at = $1`, d.now)
+	check("tried again later", false, true)
+}
+
+func TestAllowlistEntryIsEnded(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	inTx(t, d.db, func(tx *casedb.Tx) error {
+		_, err := tx.AddScanner(context.Background(), casedb.Scanner{Prefix: casedb.Prefix{Prefix: netip.MustParsePrefix("192.0.2.0/28")},
+			Organisation: "Example Research", List: "local"}, "taro", d.now.Add(-time.Hour))
+		return err
+	})
+	if body := d.page("/scanners"); !strings.Contains(body, `action="/scanners/1/end"`) {
+		t.Error("the entry cannot be ended")
+	}
+	status, _, _ := d.post("/scanners/1/end", "reason", " ")
+	want(t, "no reason", status, http.StatusUnprocessableEntity)
+	status, _, _ = d.post("/scanners/1/end", "reason", "not theirs")
+	want(t, "end", status, http.StatusSeeOther)
+	want(t, "ended", one[time.Time](t, d.db, `select valid_to from scanner`).Equal(d.now), true)
+	if body := d.page("/scanners"); strings.Contains(body, `action="/scanners/1/end"`) {
+		t.Error("an ended entry can be ended")
+	}
+	status, _, _ = d.post("/scanners/1/end", "reason", "again")
+	want(t, "twice", status, http.StatusConflict)
+	for _, id := range []string{"2", "x", "99999999999999999999"} {
+		status, _, _ = d.post("/scanners/"+id+"/end", "reason", "x")
+		want(t, id, status, http.StatusNotFound)
+	}
 }
 
 func TestContactIsChanged(t *testing.T) {

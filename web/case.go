@@ -25,13 +25,13 @@ const (
 type casePage struct {
 	casedb.CasePage
 	Letter     *letter // the notification that matters now; nil: none was ever written
-	Timeline   []casedb.TimelineEvent
+	Timeline   []timelineRow
 	Older      string // URL of older events, empty: none
 	SourceRows []sourceRow
 	NextRows   string // URL of more sources, empty: none
 	Chart      template.HTML
 	ChartRows  []chartRow
-	Answers    []casedb.Inbound // mails by people that can be answered, newest first
+	Answers    []answerable // mails by people, newest first
 	Form       form
 	Live       bool
 	// Alternatives are the contacts the case does not write to.
@@ -53,6 +53,39 @@ type letter struct {
 	Failed   bool // it could not be composed
 	Attempts []casedb.Attempt
 	MayEdit  bool
+	Sending  bool // it is on its way out, or will be in a moment
+}
+
+// answerable is a mail that can be answered.
+type answerable struct {
+	casedb.Inbound
+	Unverified bool // anybody may have sent it
+}
+
+// timelineRow is an event as the page shows it.
+type timelineRow struct {
+	casedb.TimelineEvent
+	Unverified bool   // about a mail that anybody may have sent
+	From       string // what such a mail says about its author
+}
+
+// unverified reports whether anybody who has seen a mail of the case, or knows
+// its number, can have sent a mail that was matched like this. Only our token,
+// and a coordinator who has read it, say more.
+func unverified(matchedBy string) bool {
+	return matchedBy == casedb.MatchedBySubject || matchedBy == casedb.MatchedByHeader
+}
+
+// timelineRows are the events with what is known about who sent their mails.
+func timelineRows(events []casedb.TimelineEvent) []timelineRow {
+	rows := make([]timelineRow, len(events))
+	for i, e := range events {
+		rows[i] = timelineRow{TimelineEvent: e}
+		if unverified(e.InboundMatchedBy) {
+			rows[i].Unverified, rows[i].From = true, fromHeader(e.InboundHead, e.InboundEnvelope)
+		}
+	}
+	return rows
 }
 
 // sourceRow is a source of a case with its verdict in words.
@@ -96,10 +129,11 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 	data := casePage{CasePage: loaded, Form: f, Live: loaded.Case.State.Live()}
 	path := "/cases/" + url.PathEscape(data.Case.Number)
 	before := idCursor(r.URL.Query().Get("before"))
-	var more bool
-	if data.Timeline, more, err = s.db.Timeline(ctx, data.Case.ID, before, timelineSize); err != nil {
+	events, more, err := s.db.Timeline(ctx, data.Case.ID, before, timelineSize)
+	if err != nil {
 		return err
 	}
+	data.Timeline = timelineRows(events)
 	if more {
 		data.Older = path + "?before=" + strconv.FormatInt(data.Timeline[len(data.Timeline)-1].ID, 10) + "#timeline"
 	}
@@ -115,12 +149,15 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 	}
 	for _, in := range inbound {
 		if in.Class == casedb.InboundHuman && in.Sender != "" {
-			data.Answers = append(data.Answers, in)
+			data.Answers = append(data.Answers, answerable{in, unverified(in.MatchedBy)})
 		}
 	}
 	s.loadLetter(ctx, &data, v.now)
 	if data.Stopped, err = s.db.SendStopped(ctx); err != nil {
 		return err
+	}
+	if data.Letter != nil && data.Stopped {
+		data.Letter.Sending = false
 	}
 	if data.Letter != nil && (data.Letter.State == casedb.MessageHeld || data.Letter.State == casedb.MessageQueued) {
 		suppression, err := s.db.Suppression(ctx, data.Letter.Recipient, v.now)
@@ -201,7 +238,22 @@ func (s *Server) loadLetter(ctx context.Context, data *casePage, now time.Time) 
 			l.Attempts = append(l.Attempts, a)
 		}
 	}
+	l.Sending = sending(l, now)
 	data.Letter = l
+}
+
+// sending reports whether a letter leaves now. While an attempt runs, the time
+// of the next one is only when it would be given up.
+func sending(l *letter, now time.Time) bool {
+	if l.State != casedb.MessageQueued {
+		return false
+	}
+	for _, a := range l.Attempts {
+		if a.Outcome == casedb.AttemptDelivering {
+			return true
+		}
+	}
+	return l.NextAttemptAt != nil && !l.NextAttemptAt.After(now)
 }
 
 // compose gives the mail of a message: as it would go out now, or as it went

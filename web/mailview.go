@@ -119,6 +119,30 @@ func headerText(h *gomail.Header, name string) string {
 	return casedb.CleanLine(text, 500)
 }
 
+// fromHeader returns what a mail that begins with head says in From, or its
+// envelope sender.
+func fromHeader(head []byte, envelope string) string {
+	end := len(head)
+	for _, blank := range []string{"\r\n\r\n", "\n\n"} {
+		if i := bytes.Index(head, []byte(blank)); i >= 0 {
+			end = min(end, i)
+		}
+	}
+	// Headers that go on behind what was read end at their last whole line.
+	text := bytes.TrimRight(head[:end], "\r\n")
+	if end == len(head) {
+		text = text[:max(0, bytes.LastIndexByte(text, '\n'))]
+	}
+	r, err := gomail.CreateReader(io.MultiReader(bytes.NewReader(text), strings.NewReader("\r\n\r\n")))
+	if err == nil || message.IsUnknownCharset(err) {
+		defer func() { _ = r.Close() }()
+		if from := casedb.CleanLine(headerText(&r.Header, "From"), 320); from != "" {
+			return from
+		}
+	}
+	return casedb.CleanLine(envelope, 320)
+}
+
 // answerTo returns where a reader's answer to the mail goes.
 func answerTo(h *gomail.Header, fallback string) string {
 	for _, name := range []string{"Reply-To", "From"} {

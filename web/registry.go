@@ -84,7 +84,12 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, v *visit) error
 type scannersPage struct {
 	Scanners []casedb.Scanner
 	Next     string
+	Form     form // Name is the entry's id
+	Now      time.Time
 }
+
+// Ends reports whether the entry is, or will be, in force.
+func (p scannersPage) Ends(e casedb.Scanner) bool { return e.ValidTo == nil || e.ValidTo.After(p.Now) }
 
 func (s *Server) scannerList(r *http.Request, f casedb.ScannerFilter, path string) (scannersPage, error) {
 	after := idCursor(r.URL.Query().Get("after"))
@@ -152,11 +157,43 @@ func utc(t *time.Time) *time.Time {
 
 // scanners shows the whole allowlist.
 func (s *Server) scanners(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return s.renderScanners(w, r, v, http.StatusOK, form{})
+}
+
+// endScanner takes an entry out of the allowlist: it ends now, and what was
+// judged by it is judged again. The reason goes to the log.
+func (s *Server) endScanner(w http.ResponseWriter, r *http.Request, v *visit) error {
+	ctx := r.Context()
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return casedb.ErrNotFound
+	}
+	reason, err := caseArgs{values: r.PostForm}.reason("reason")
+	var entry casedb.Scanner
+	if err == nil {
+		err = s.db.InTx(ctx, func(tx *casedb.Tx) error {
+			entry, err = tx.EndScanner(ctx, id, v.user.Name, v.now)
+			return err
+		})
+	}
+	if key, status, ok := refused(err); ok {
+		return s.renderScanners(w, r, v, status, form{Name: strconv.FormatInt(id, 10), Values: r.PostForm, Error: key})
+	}
+	if err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "allowlist entry ended", "scanner", id, "prefix", entry.Prefix.String(), "list", entry.List,
+		"organisation", entry.Organisation, "user", v.user.Name, "reason", reason)
+	return s.redirect(w, r, "/scanners", v.p.T("done.ended"))
+}
+
+func (s *Server) renderScanners(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
 	data, err := s.scannerList(r, casedb.ScannerFilter{}, "/scanners")
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, v, http.StatusOK, "scanners", data)
+	data.Form, data.Now = f, v.now
+	return s.render(w, r, v, status, "scanners", data)
 }
 
 // registrationsPage is the data of view registrations.

@@ -58,6 +58,7 @@ func (s *Server) routes() http.Handler {
 
 	// Scanners and registrations.
 	handle("GET /scanners", s.desk(s.scanners))
+	handle("POST /scanners/{id}/end", s.coordinator(s.endScanner))
 	handle("GET /registrations", s.desk(s.registrations))
 	handle("GET /registrations/{id}", s.desk(s.registration))
 	handle("POST /registrations/{id}", s.coordinator(s.decideRegistration))
