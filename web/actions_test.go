@@ -507,6 +507,42 @@ func TestScannerIsRegistered(t *testing.T) {
 	}
 }
 
+func TestRegistrationShowsWhoseThePrefixesAre(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	exec(t, d.db, `insert into network_prefix (network_id, prefix) select id, '192.0.2.8/29' from network`)
+	ctx := context.Background()
+	for i, prefixes := range [][]string{{"203.0.113.0/28", "192.0.2.0/26", "2001:db8:1::/48"}, {"192.0.2.10/32"}, {"203.0.113.0/28"}} {
+		_, err := d.db.CreateRegistration(ctx, casedb.Registration{Organisation: "Strangers", Purpose: "Measuring the internet", Email: "a@research.example",
+			Language: "en", Prefixes: prefixes, ConfirmDigest: []byte{byte(i)}, ConfirmUntil: d.now.Add(time.Hour), CreatedAt: d.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(t, d.db, `update registration set state = 'pending'`)
+	for path, inside := range map[string]string{"/registrations/1": "3 infected", "/registrations/2": "1 infected"} {
+		body := d.page(path)
+		for _, text := range []string{inside, "Example Internet Service 1", `href="/cases/` + d.c.Number + `"`, "Careful: ", "192.0.2.8 – 192.0.2.15"} {
+			if !strings.Contains(body, text) {
+				t.Errorf("%s does not show %q", path, text)
+			}
+		}
+	}
+	if body := d.page("/registrations/3"); strings.Contains(body, "Careful") || !strings.Contains(body, "not looked up") || !strings.Contains(body, "nothing infected") {
+		t.Error("the warning is shown for what is clean")
+	}
+	status, _, _ := d.post("/registrations/3", "decision", "accept", "reason", "Known people")
+	want(t, "accept", status, http.StatusSeeOther)
+	if body := d.page("/registrations/3"); !strings.Contains(body, "no end") {
+		t.Error("the entry's end is not shown")
+	}
+	until := d.now.AddDate(1, 0, 0)
+	exec(t, d.db, `update scanner set valid_to = $1`, until)
+	if body := d.page("/registrations/3"); !strings.Contains(body, until.Format("2006-01-02")) {
+		t.Error("the entry's expiry is not shown")
+	}
+}
+
 func TestRegistrationLinksEnd(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -207,6 +208,8 @@ type registrationsPage struct {
 // registrationPage is the data of view registration.
 type registrationPage struct {
 	Registration casedb.Registration
+	Prefixes     []casedb.PrefixPage
+	Suspicious   bool // one of Prefixes is
 	Form         form
 }
 
@@ -247,7 +250,12 @@ func (s *Server) renderRegistration(w http.ResponseWriter, r *http.Request, v *v
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, v, status, "registration", registrationPage{Registration: reg, Form: f})
+	data := registrationPage{Registration: reg, Form: f}
+	if data.Prefixes, err = s.db.RegistrationPrefixes(r.Context(), reg); err != nil {
+		return err
+	}
+	data.Suspicious = slices.ContainsFunc(data.Prefixes, casedb.PrefixPage.Suspicious)
+	return s.render(w, r, v, status, "registration", data)
 }
 
 // decideRegistration accepts or rejects a request and mails the researcher.
