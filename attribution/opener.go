@@ -131,7 +131,7 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 		}
 		var c casedb.Case
 		c, opened, joined, err = tx.OpenOrJoinCase(ctx, n, now)
-		if err != nil || !opened && joined == 0 {
+		if err != nil || !opened && joined == 0 && !g.untold {
 			return err
 		}
 		number = c.Number
@@ -161,6 +161,7 @@ type grouped struct {
 	rule      string // the one that most of them were judged by
 	malware   string
 	automatic bool // every rule's notifications may go out on their own
+	untold    bool // some are in the case already, and in none of its letters
 	rejudged  bool // a verdict comes from judging again, not from new packets
 }
 
@@ -169,6 +170,7 @@ func groupCandidates(found []casedb.Candidate, modes map[string]casedb.RuleMode)
 	rules, malware := make(map[string]int), make(map[string]int)
 	for _, c := range found {
 		g.sources = append(g.sources, casedb.CaseSource{Source: c.Source, VerdictID: c.VerdictID})
+		g.untold = g.untold || c.Untold
 		rules[c.Rule]++
 		malware[c.Malware]++
 		g.rejudged = g.rejudged || c.Rejudged
@@ -217,7 +219,9 @@ type messagePlan struct {
 func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable, automatic, rejudged bool, now time.Time) messagePlan {
 	switch {
 	case s.UnderWay:
-		return messagePlan{} // it is composed when it is sent and covers them
+		// It is composed when it is sent and covers them; if its words are
+		// settled by now, they are candidates again when it has ended.
+		return messagePlan{}
 	case !usable:
 		return messagePlan{waitContact: c.Waiting == casedb.WaitingNone}
 	case !opened && c.Waiting != casedb.WaitingNone && c.Waiting != casedb.WaitingContact && s.LastSent == nil:

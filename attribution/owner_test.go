@@ -455,3 +455,80 @@ func TestOpenerIsAllOrNothing(t *testing.T) {
 		t.Error("no Message-ID")
 	}
 }
+
+// TestSourcesThatJoinDuringRetriesAreTold: the words of a letter are settled
+// by its first attempt, or by a coordinator; who joins later gets the next.
+func TestSourcesThatJoinDuringRetriesAreTold(t *testing.T) {
+	t.Parallel()
+	for _, edited := range []bool{false, true} {
+		t.Run(fmt.Sprint(edited), func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, nil)
+			d.automatic()
+			d.see("192.0.2.10")
+			d.open()
+			d.inTx(func(ctx context.Context, tx *casedb.Tx) error {
+				if edited {
+					return tx.EditMessage(ctx, 1, 1, "subject", "text", "test", d.now)
+				}
+				return d.attempt(ctx, tx, casedb.AttemptTemporary)
+			})
+			d.see("192.0.2.11")
+			if n := d.open(); n != 1 {
+				t.Errorf("%d sources joined, want 1", n)
+			}
+			d.now = d.now.Add(10 * time.Minute)
+			d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return d.attempt(ctx, tx, casedb.AttemptSent) })
+			d.want(`select string_agg(host(source), ' ') from message_source where message_id = 1`, "192.0.2.10")
+			if n := d.open(); n != 0 {
+				t.Errorf("%d sources joined again", n)
+			}
+			d.want(messagesText, "sent first abuse@isp.example [] ja\nqueued new-sources abuse@isp.example [] ja")
+			d.now = d.now.Add(25 * time.Hour)
+			d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return d.attempt(ctx, tx, casedb.AttemptSent) })
+			d.want(`select string_agg(host(source), ' ' order by source) from message_source where message_id = 2`, "192.0.2.10 192.0.2.11")
+			d.open()
+			d.want(`select count(*)::text from message`, "2")
+		})
+	}
+}
+
+// TestCanceledMessagesAreNotWrittenAgain: a coordinator who cancels a message
+// has decided about every source of the case.
+func TestCanceledMessagesAreNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	d.see("192.0.2.10", "192.0.2.11")
+	d.open()
+	d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return tx.CancelMessage(ctx, 1, 1, "test", "", d.now) })
+	d.see("192.0.2.10")
+	d.open()
+	d.want(messagesText, "canceled first abuse@isp.example [rule holds] ja")
+	d.see("192.0.2.12")
+	d.open()
+	d.want(`select count(*)::text from message`, "2")
+}
+
+func (d *desk) inTx(f func(ctx context.Context, tx *casedb.Tx) error) {
+	d.t.Helper()
+	if err := d.db.InTx(d.t.Context(), func(tx *casedb.Tx) error { return f(d.t.Context(), tx) }); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// attempt sends what is due, with the end.
+func (d *desk) attempt(ctx context.Context, tx *casedb.Tx, end casedb.AttemptOutcome) error {
+	due, err := tx.DueMessage(ctx, casedb.SendLimits{}, time.Minute, d.now)
+	if err != nil {
+		return err
+	}
+	m, _, err := tx.LockDueMessage(ctx, due.ID, d.now)
+	if err != nil {
+		return err
+	}
+	m.Raw = []byte("mail")
+	if err := tx.BeginAttempt(ctx, &m, d.now.Add(time.Minute), d.now); err != nil {
+		return err
+	}
+	return tx.FinishAttempt(ctx, m.ID, m.Attempts, casedb.AttemptEnd{Outcome: end}, d.now)
+}

@@ -19,7 +19,8 @@ type CandidateFilter struct {
 	IgnoredSince time.Time
 }
 
-// Candidate is a source that belongs in a case and is in none.
+// Candidate is a source that belongs in a case and is in none, or that is in
+// the owner's live case and in none of its letters.
 type Candidate struct {
 	Source    Addr      `db:"source"`
 	VerdictID int64     `db:"verdict_id"`
@@ -28,6 +29,9 @@ type Candidate struct {
 	Rejudged  bool      `db:"rejudged"` // judged so when nothing new was seen
 	Last      time.Time `db:"last_at"`
 	NetworkID int64     `db:"network_id"`
+	// Untold is a source that is in the case: it joined when the words of the
+	// letter under way were settled already, and nothing is under way now.
+	Untold bool `db:"untold"`
 }
 
 // candidateFrom finds the sources through the index verdict_kind: judged to be
@@ -43,6 +47,22 @@ const candidateFrom = ` from verdict v join source s on s.address = v.source joi
 		and c.kind = v.kind and (c.state not in ('closed','ignored') or c.closed_at >= v.last_at
 			or (c.state = 'ignored' and c.closed_at >= $6)))`
 
+// untoldFrom finds the untold sources. A case that waits for a contact, or that
+// a coordinator has to decide about before anybody was told anything, is left
+// out: whatever is written for it will cover them.
+const untoldFrom = ` from cases c join case_source cs on cs.case_id = c.id
+	join verdict v on v.source = cs.source and v.kind = c.kind and ` + accused + `
+	join source s on s.address = v.source join network n on n.id = s.network_id and n.owner_id = c.owner_id
+	where c.kind = $1 and c.state not in ('closed','ignored') and v.last_at >= $2
+	and n.superseded_at is null and n.expires_at > $3
+	and (n.country = any($4::text[]) or v.source <<= any($5::inet[]))
+	and c.waiting <> 'contact' and (c.waiting = '' or exists (select 1 from message m where m.case_id = c.id
+		and m.purpose = 'notification' and m.sent_at is not null))
+	and exists (select 1 from message m where m.case_id = c.id and m.purpose = 'notification')
+	and not exists (select 1 from message m where m.case_id = c.id and m.purpose = 'notification' and m.state in ('held','queued'))
+	and not exists (select 1 from message m join message_source ms on ms.message_id = m.id
+		where m.case_id = c.id and ms.source = cs.source)`
+
 func (f CandidateFilter) args(now time.Time) []any {
 	return []any{f.Kind, f.Since, now, pq.Array(f.Countries), prefixTexts(f.Prefixes), f.IgnoredSince}
 }
@@ -50,7 +70,8 @@ func (f CandidateFilter) args(now time.Time) []any {
 // CandidateOwners returns at most limit owners that have candidates.
 func (q *Queries) CandidateOwners(ctx context.Context, f CandidateFilter, limit int, now time.Time) ([]int64, error) {
 	var ids []int64
-	err := q.q.SelectContext(ctx, &ids, `select distinct n.owner_id`+candidateFrom+` limit $7`, append(f.args(now), limit)...)
+	err := q.q.SelectContext(ctx, &ids, `select n.owner_id`+candidateFrom+`
+		union select n.owner_id`+untoldFrom+` limit $7`, append(f.args(now), limit)...)
 	return ids, fail("find owners with candidates", err)
 }
 
@@ -63,9 +84,10 @@ func (t *Tx) LockCandidates(ctx context.Context, f CandidateFilter, ownerID int6
 		return nil, fail("lock owner", err)
 	}
 	var c []Candidate
-	err := t.q.SelectContext(ctx, &c, `select v.source, v.id as verdict_id, v.malware, v.rule,
-			coalesce(v.evidence->'notes' @> '["rejudged"]', false) as rejudged, v.last_at, s.network_id`+
-		candidateFrom+` and n.owner_id = $8 order by v.source limit $7`, append(f.args(now), limit, ownerID)...)
+	const columns = `select v.source, v.id as verdict_id, v.malware, v.rule, v.last_at, s.network_id,
+		coalesce(v.evidence->'notes' @> '["rejudged"]', false) as rejudged, `
+	err := t.q.SelectContext(ctx, &c, columns+`false as untold`+candidateFrom+` and n.owner_id = $8
+		union all `+columns+`true`+untoldFrom+` and n.owner_id = $8 order by source limit $7`, append(f.args(now), limit, ownerID)...)
 	return c, fail("find candidates", err)
 }
 
