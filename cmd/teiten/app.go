@@ -121,8 +121,8 @@ func (a *app) loop(name string, every time.Duration, wake <-chan struct{}, do fu
 }
 
 // startAttribution sets up judging, owners and the opening of cases.
-func (a *app) startAttribution(context.Context) error {
-	zone, err := time.LoadLocation(a.cfg.Attribution.TimeZone)
+func (a *app) startAttribution(ctx context.Context) error {
+	options, err := a.cfg.judgeOptions(ctx, a.db)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (a *app) startAttribution(context.Context) error {
 		return err
 	}
 	covered := prefixes(a.cfg.Constituency.Prefixes)
-	judge := &attribution.Judge{DB: a.db, Options: attribution.Options{Location: zone}, LookBack: a.cfg.Attribution.LookBack,
+	judge := &attribution.Judge{DB: a.db, Options: options, LookBack: a.cfg.Attribution.LookBack,
 		Logger: a.log}
 	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: attribution.DefaultContactConfig(), Logger: a.log}
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,

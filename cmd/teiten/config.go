@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -14,6 +15,9 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"teiten/attribution"
+	"teiten/internal/casedb"
 )
 
 // config is everything an operator sets before the start. What coordinators
@@ -63,9 +67,14 @@ type config struct {
 		Prefixes  []string `toml:"prefixes" help:"Prefixes whose infected hosts open cases, whatever the country."`
 	} `toml:"constituency"`
 	Attribution struct {
-		LookBack time.Duration `toml:"look_back" help:"How far back a source's profile reaches."`
-		MaxAge   time.Duration `toml:"max_age" help:"Sources last seen longer ago than this open no case."`
-		TimeZone string        `toml:"time_zone" help:"Zone whose days TSUBAME's definition counts."`
+		LookBack              time.Duration `toml:"look_back" help:"How far back a source's profile reaches."`
+		MaxAge                time.Duration `toml:"max_age" help:"Sources last seen longer ago than this open no case."`
+		TimeZone              string        `toml:"time_zone" help:"Zone whose days TSUBAME's definition counts."`
+		ScannerPorts          int           `toml:"scanner_ports_per_day" help:"Ports within one day that make a scanner (TSUBAME's definition)."`
+		ScannerAddresses      int           `toml:"scanner_addresses" help:"Addresses on one port that make a scanner (Durumeric et al. 2014)."`
+		ScannerBlockPorts     int           `toml:"scanner_block_ports" help:"Ports, on scanner_block_addresses each, that make a block scan."`
+		ScannerBlockAddresses int           `toml:"scanner_block_addresses" help:"See scanner_block_ports."`
+		ScannerProtocols      int           `toml:"scanner_protocols" help:"IP protocols that make a protocol scan."`
 	} `toml:"attribution"`
 	Retention struct {
 		Observations time.Duration `toml:"observations" help:"How long observations are kept."`
@@ -97,6 +106,9 @@ func defaultConfig() *config {
 	c.Attribution.LookBack = 14 * 24 * time.Hour
 	c.Attribution.MaxAge = 14 * 24 * time.Hour
 	c.Attribution.TimeZone = "Asia/Tokyo"
+	c.Attribution.ScannerPorts, c.Attribution.ScannerAddresses = 10, 100
+	c.Attribution.ScannerBlockPorts, c.Attribution.ScannerBlockAddresses = 3, 20
+	c.Attribution.ScannerProtocols = 10
 	c.Retention.Observations = 400 * 24 * time.Hour
 	c.Log.Level = "info"
 	c.Log.Format = "text"
@@ -339,6 +351,10 @@ func (c *config) check() error {
 			bad("constituency.countries: %q is not a country code such as JP", cc)
 		}
 	}
+	at := c.Attribution
+	if min(at.ScannerPorts, at.ScannerAddresses, at.ScannerBlockPorts, at.ScannerBlockAddresses, at.ScannerProtocols) < 2 {
+		bad("attribution.scanner_ numbers must be at least 2: one port or address makes nobody a scanner")
+	}
 	if _, err := time.LoadLocation(c.Attribution.TimeZone); err != nil {
 		bad("attribution.time_zone: %w", err)
 	}
@@ -349,4 +365,23 @@ func (c *config) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// judgeOptions says how sources are judged: by the definitions of the
+// configuration, and knowing which addresses are the sensors' own.
+func (c *config) judgeOptions(ctx context.Context, db *casedb.DB) (opt attribution.Options, err error) {
+	a := c.Attribution
+	opt.Definitions = attribution.Definitions{PortsPerDay: a.ScannerPorts, Addresses: a.ScannerAddresses, BlockPorts: a.ScannerBlockPorts,
+		BlockAddresses: a.ScannerBlockAddresses, Protocols: a.ScannerProtocols}
+	if opt.Location, err = time.LoadLocation(a.TimeZone); err != nil {
+		return opt, err
+	}
+	sensors, err := db.Sensors(ctx)
+	if err != nil {
+		return opt, err
+	}
+	for _, s := range sensors {
+		opt.SensorNets = append(opt.SensorNets, prefixes(s.Networks)...)
+	}
+	return opt, nil
 }

@@ -36,10 +36,6 @@ func (c *rejudgeCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(cfg.Attribution.TimeZone)
-	if err != nil {
-		return err
-	}
 	since := time.Unix(0, 0)
 	if c.Since != "" {
 		if since, err = parseDay(c.Since); err != nil {
@@ -47,7 +43,11 @@ func (c *rejudgeCmd) Run(ctx context.Context, p *program) error {
 		}
 	}
 	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
-		judge := &attribution.Judge{DB: db, Options: attribution.Options{Location: zone}, LookBack: cfg.Attribution.LookBack}
+		options, err := cfg.judgeOptions(ctx, db)
+		if err != nil {
+			return err
+		}
+		judge := &attribution.Judge{DB: db, Options: options, LookBack: cfg.Attribution.LookBack}
 		r, err := judge.Rejudge(ctx, since)
 		if err != nil {
 			return err
