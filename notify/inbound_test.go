@@ -211,6 +211,57 @@ func TestSoftBounceSuppressesNothing(t *testing.T) {
 	}
 }
 
+// TestUnreadReplyStaysInTheQueue: what comes after a person's words does not
+// take their place.
+func TestUnreadReplyStaysInTheQueue(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, notify.InboundConfig{})
+	c, m := p.queued(ispCase)
+	box := p.sentBox()
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	p.take("abuse@isp.example", reply, "From: abuse@isp.example\nSubject: Re: x\n\nWhich hosts?\n")
+	if err := p.mailbox.Answer(t.Context(), box.ID, notify.AnswerBounce, "552 5.2.2 <abuse@isp.example>: Mailbox full"); err != nil {
+		t.Fatal(err)
+	}
+	p.do(p.worker.Do)
+	if c = p.getCase(c.ID); c.Waiting != casedb.WaitingReply || c.State != casedb.CaseAnswered {
+		t.Errorf("case is %s waiting %q", c.State, c.Waiting)
+	}
+	kinds := p.events(c.ID)
+	if m = p.getMessage(m.ID); kinds[len(kinds)-1] != casedb.EventBounce || m.State != casedb.MessageBounced {
+		t.Errorf("events %v, message %s", kinds, m.State)
+	}
+}
+
+// TestReplyToIsOnlyNoted: a stranger who knows the case's number writes, and
+// wants the answer elsewhere.
+func TestReplyToIsOnlyNoted(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, notify.InboundConfig{})
+	c, m := p.queued(ispCase)
+	p.sentBox()
+	p.take("noc@isp.example", "csirt@"+domain, "From: noc@isp.example\nReply-To: mallory@elsewhere.example\nSubject: ["+c.Number+"]\n\nSend it all.\n")
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	p.take("abuse@isp.example", reply, "From: abuse@isp.example\nReply-To: Abuse@isp.example\nSubject: Re: x\n\nDone.\n")
+	list, err := p.db.CaseInbound(t.Context(), c.ID, 10)
+	if err != nil || len(list) != 2 || list[1].Sender != "noc@isp.example" || list[1].ReplyTo != "mallory@elsewhere.example" || list[0].ReplyTo != "" {
+		t.Fatalf("inbound %+v, %v", list, err)
+	}
+	events, err := p.db.CaseEvents(t.Context(), c.ID, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range events {
+		if e.Kind == casedb.EventReply {
+			got = append(got, e.Actor+" "+e.Data.V.Contact+" "+e.Data.V.Reason)
+		}
+	}
+	if want := []string{"noc@isp.example mallory@elsewhere.example " + casedb.ReasonUnverified, "abuse@isp.example  "}; !slices.Equal(got, want) {
+		t.Errorf("replies %q, want %q", got, want)
+	}
+}
+
 const bounceText = `From: MAILER-DAEMON@mx.isp.example
 To: %s
 Subject: Undelivered Mail Returned to Sender

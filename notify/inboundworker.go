@@ -75,8 +75,8 @@ func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now tim
 	c := classify(p, sender)
 	in.Class, in.Hard, in.Status, in.Recipient = c.class, c.hard, c.status, c.recipient
 	in.RemoteTicket, in.Sender, in.Subject, in.Text, in.HeaderID = c.ticket, p.from, p.subject, c.text, p.messageID
-	if p.replyTo != "" && checkAddress(p.replyTo) == nil && c.class == casedb.InboundHuman {
-		in.Sender = p.replyTo // an answer goes there
+	if c.class == casedb.InboundHuman && !strings.EqualFold(p.replyTo, p.from) {
+		in.ReplyTo = p.replyTo // anybody's to write: a note, not where an answer goes
 	}
 	if err := w.match(ctx, in, p); err != nil {
 		return err

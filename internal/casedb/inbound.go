@@ -50,7 +50,8 @@ type Inbound struct {
 	CaseID        *int64       `db:"case_id"`
 	MessageID     *int64       `db:"message_id"`
 	RemoteTicket  string       `db:"remote_ticket"`
-	Sender        string       `db:"sender"`
+	Sender        string       `db:"sender"`   // the From header's address
+	ReplyTo       string       `db:"reply_to"` // a mail's of a person, if another than Sender; shown, never written to by default
 	Subject       string       `db:"subject"`
 	Text          string       `db:"text"`
 	HeaderID      string       `db:"header_id"`
@@ -65,13 +66,17 @@ const (
 	MatchedByHand    = "hand"    // filed by a coordinator
 )
 
+// ReasonUnverified in the event of a reply says that nothing but its words ties
+// it to the case.
+const ReasonUnverified = "unverified sender"
+
 const inboundColumns = `id, received_at, envelope_from, envelope_to, raw, state, attempts, next_attempt_at, last_error,
-	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, subject, text,
+	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, reply_to, subject, text,
 	header_id, processed_at`
 
 // inboundListColumns leaves the mail itself out.
 const inboundListColumns = `id, received_at, envelope_from, envelope_to, ''::bytea as raw, state, attempts, next_attempt_at, last_error,
-	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, subject, text,
+	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, reply_to, subject, text,
 	header_id, processed_at`
 
 // StoreInbound keeps a mail that came to us, before its sender is told that we
@@ -166,10 +171,10 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, no
 	}
 	res, err := t.q.ExecContext(ctx, `update inbound set state = 'processed', class = $3, hard = $4, status = $5, recipient = $6,
 		trusted = $7, matched_by = $8, case_id = $9, message_id = $10, remote_ticket = $11, sender = $12, subject = $13,
-		text = $14, header_id = $15, processed_at = $16, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
+		text = $14, header_id = $15, processed_at = $16, reply_to = $17, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
 		in.ID, in.Attempts, in.Class, in.Hard, CleanLine(in.Status, 20), CleanLine(in.Recipient, 254), in.Trusted, in.MatchedBy,
 		in.CaseID, in.MessageID, CleanLine(in.RemoteTicket, 100), CleanLine(in.Sender, 254), CleanLine(in.Subject, 500),
-		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now)
+		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now, CleanLine(in.ReplyTo, 254))
 	if err = oneRow(res, err); err != nil {
 		if err = fail("process inbound mail", err); isNotFound(err) {
 			return fmt.Errorf("process inbound mail %d: %w", in.ID, ErrStale)
@@ -221,7 +226,9 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, suppress str
 		if in.Hard {
 			ev.Data.V.Reason = "hard"
 		}
-		if c.State.Live() {
+		// Somebody's words that nobody has read come first; the bounce is in the
+		// case's history and in the message's state.
+		if c.State.Live() && c.Waiting != WaitingReply {
 			ch.Waiting = WaitFor(WaitingBounce)
 		}
 	case InboundDelay:
@@ -233,6 +240,10 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, suppress str
 		ch.Waiting = WaitFor(WaitingAttention)
 	case InboundHuman:
 		ev.Kind, ev.Text = EventReply, Clean(in.Text, 200_000)
+		ev.Data.V.Contact = CleanLine(in.ReplyTo, 254)
+		if in.MatchedBy == MatchedByHeader || in.MatchedBy == MatchedBySubject {
+			ev.Data.V.Reason = ReasonUnverified
+		}
 		// Whoever knows a case's number can write its tag: such a mail is shown
 		// to a coordinator, who judges whether the owner has answered.
 		if in.MatchedBy != MatchedBySubject && c.State.Live() {

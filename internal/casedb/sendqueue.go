@@ -257,7 +257,7 @@ func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent
 	}
 	ev.Kind = EventFailed
 	ch := CaseChange{Event: ev}
-	if c.State.Live() {
+	if c.State.Live() && c.Waiting != WaitingReply {
 		ch.Waiting = WaitFor(WaitingFailed)
 		if deadFor != "" {
 			ch.Waiting = WaitFor(WaitingBounce)
