@@ -118,7 +118,10 @@ func TestTheWholeLine(t *testing.T) {
 	if err := sendMail(t.Context(), inbound, "", letter.from, bounce); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the case waits because of the bounce", func() bool { return s.detail(number).Waiting == "bounce" })
+	eventually(t, "the bounce is in the case", func() bool { return s.detail(number).Messages[0].State == "bounced" })
+	if waiting := s.detail(number).Waiting; waiting != "reply" { // nobody has read the answer yet
+		t.Errorf("the case waits for %q, want reply", waiting)
+	}
 
 	readInBrowser(t, s, number)
 

@@ -61,7 +61,10 @@ func TestTheTrial(t *testing.T) {
 		t.Error("the case does not show the reply")
 	}
 	desk.submit(desk.get(box), "/bounce", nil)
-	eventually(t, "the bounce is in the case", func() bool { return s.detail(number).Waiting == "bounce" })
+	eventually(t, "the bounce is in the case", func() bool { return s.detail(number).Messages[0].State == "bounced" })
+	if waiting := s.detail(number).Waiting; waiting != "reply" { // nobody has read the answer yet
+		t.Errorf("the case waits for %q, want reply", waiting)
+	}
 	desk.submit(desk.get("/cases/"+number), "/close", map[string]string{"reason": "cleaned"})
 	if got := s.state(number); got != "closed" {
 		t.Errorf("state %q, want closed", got)
