@@ -309,7 +309,8 @@ func TestAllowlistEntryIsEnded(t *testing.T) {
 func TestContactIsChanged(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)
-	for _, pairs := range [][]string{{"email", "new@isp.example", "why", ""}, {"email", "no address", "why", "x"}, {"email", "a@b.example\r\nBcc: x@y.example", "why", "x"}} {
+	for _, pairs := range [][]string{{"email", "new@isp.example", "why", ""}, {"email", "no address", "why", "x"}, {"email", "a@b.example\r\nBcc: x@y.example", "why", "x"},
+		{"email", "Hostmaster@Registry.example", "why", "x"}, {"email", "csirt@teiten.example", "why", "x"}} {
 		status, body := d.act("contact", pairs...)
 		want(t, "invalid", status, http.StatusUnprocessableEntity)
 		if !strings.Contains(body, `role="alert"`) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -209,9 +210,20 @@ func (s *Server) changeContact(ctx context.Context, tx *casedb.Tx, a caseArgs) e
 		if change.Email, ok = parseEmail(a.values.Get("email")); !ok {
 			return invalidError("invalid.email")
 		}
+		if s.notAnOwner(change.Email) {
+			return invalidError("invalid.notowner")
+		}
 	}
 	_, err = tx.ChangeContact(ctx, a.c.ID, a.version, change, s.cfg.MailDomain, a.v.user.Name, a.v.now)
 	return err
+}
+
+// notAnOwner reports whether an address is a registry's own, or ours: whoever
+// reads mail there does not own the sources of a case.
+func (s *Server) notAnOwner(address string) bool {
+	_, domain, _ := strings.Cut(address, "@")
+	return strings.EqualFold(domain, s.cfg.MailDomain) ||
+		slices.ContainsFunc(s.cfg.NotOwners, func(a string) bool { return strings.EqualFold(a, address) })
 }
 
 // messageAction approves, holds, edits or cancels a message of a case.

@@ -45,7 +45,7 @@ func setup(t *testing.T, change ...func(*web.Config)) *bundle {
 	cfg := web.Config{DB: db, Logger: logger(t), Now: func() time.Time { return b.now },
 		Organisation: map[string]string{"ja": "Example CSIRT", "en": "Example CSIRT"}, Contact: "csirt@teiten.example",
 		MailDomain: "teiten.example", Mailbox: true, Rules: []string{"mirai", "worm445"}, Version: "test",
-		Registration: web.RegistrationLimits{AllowDocumentation: true}, Notify: func() { b.woke++ }}
+		NotOwners: []string{"hostmaster@registry.example"}, Registration: web.RegistrationLimits{AllowDocumentation: true}, Notify: func() { b.woke++ }}
 	var err2 error
 	cfg.BaseURL = "http://desk.example"
 	cfg.Composer, err2 = notify.NewComposer(notify.Config{OrganisationJA: "Example CSIRT", OrganisationEN: "Example CSIRT",

@@ -48,6 +48,9 @@ type Config struct {
 	// Rules are the names of the rules whose notifications can be set to go out
 	// on their own.
 	Rules []string
+	// NotOwners are addresses that no case may be sent to: the registries'
+	// placeholders.
+	NotOwners []string
 	// Registration bounds what researchers may register.
 	Registration RegistrationLimits
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
