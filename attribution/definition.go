@@ -36,6 +36,38 @@ func (d Definitions) withDefaults() Definitions {
 	return d
 }
 
+// stealthTargets is the number of ports and addresses from which on packets
+// that no stack sends are a scan; fewer may be a flood or a broken device.
+const stealthTargets = 5
+
+// judgeStealth: TCP without flags, or with FIN, PSH and URG alone. No stack
+// sends either (RFC 9293, 3.10.7), so a handful of targets is enough; that
+// includes Nmap's -sN and -sX, which have no mark of their own.
+func judgeStealth(p *Profile) (casedb.Verdict, bool) {
+	f := p.facts
+	var packets uint64
+	ports, dests := 0, uint32(0)
+	for i := range p.entryCount() {
+		e := p.entry(i)
+		if e.class != classNull && e.class != classXmas || e.has(flagBroadcast) {
+			continue
+		}
+		packets += e.packets
+		ports++
+		dests = max(dests, e.reach())
+	}
+	if max(ports, int(dests)) < stealthTargets || 2*packets < f.probes || f.clientLike() {
+		return casedb.Verdict{}, false
+	}
+	v := casedb.Verdict{Kind: casedb.KindScanner, Confidence: 0.85}
+	e := &v.Evidence.V
+	e.Definition = fmt.Sprintf("stealth: TCP without flags or with FIN, PSH and URG only, to %d or more ports or addresses", stealthTargets)
+	e.Hits, e.Of = packets, p.packets
+	e.Also = p.also(markNone)
+	v.Ports = f.portList(maxPorts, func(e *entry) bool { return e.class == classNull || e.class == classXmas })
+	return v, true
+}
+
 // judgeProtocols: a scan of IP protocols has no ports to count.
 func judgeProtocols(p *Profile) (casedb.Verdict, bool) {
 	f := p.facts

@@ -130,9 +130,15 @@ func (f *facts) group(e *entry) *group {
 	return &f.groups[len(f.groups)-1]
 }
 
-// ackScanPackets is the number of bare ACKs to a port beyond which they are a
-// conversation and not an ACK scan.
+// ackScanPackets is the number of bare ACKs to a port of one address beyond
+// which they are a conversation and not an ACK scan.
 const ackScanPackets = 3
+
+// ackScan reports whether an entry's bare ACKs could be an ACK scan: few to
+// each destination, and nothing that ends a conversation.
+func (f *facts) ackScan(e *entry) bool {
+	return e.packets <= ackScanPackets*uint64(max(1, e.destsSum)) && f.find(classFIN, e.port) == nil
+}
 
 // markEstablished finds the conversations of a capture that shows both
 // directions, or a sensor that answers: ACK or FIN where there was a SYN or a
@@ -168,7 +174,7 @@ func (f *facts) markEstablished() {
 			if 2*e.packets < syn.packets {
 				continue // a scanner that finds the odd open port
 			}
-		case e.has(flagRest), e.packets <= ackScanPackets:
+		case e.has(flagRest), f.ackScan(e):
 			continue
 		}
 		e.flags |= flagEstablished

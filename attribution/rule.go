@@ -10,7 +10,7 @@ import (
 // RuleSet names this version of the rules and their thresholds. It is stored
 // with every verdict; a verdict of another version is superseded when its
 // source is judged again. Change it whenever a rule can answer differently.
-const RuleSet = "2026.11-3"
+const RuleSet = "2026.11-4"
 
 // Rule looks at a profile and answers with a verdict, or not. Rules are pure:
 // the same profile gives the same answer.
@@ -66,6 +66,7 @@ const (
 	RuleTSUBAME       = "tsubame"
 	RuleDurumeric     = "durumeric"
 	RuleBlock         = "block"
+	RuleStealth       = "stealth"
 	RuleProtocols     = "protocols"
 	RuleMisconfigured = "persistent"
 	RuleUnknown       = "unknown"
@@ -95,6 +96,7 @@ var rules = []rule{
 	{RuleHping, toolRule(markHping)},
 	{RuleTSUBAME, judgeTSUBAME},
 	{RuleDurumeric, judgeDurumeric},
+	{RuleStealth, judgeStealth},
 	{RuleProtocols, judgeProtocols},
 	{RuleBlock, judgeBlock},
 	{RuleMisconfigured, judgePersistent},

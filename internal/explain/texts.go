@@ -120,6 +120,11 @@ var ruleTexts = map[string]ruleText{
 		text{"For {days} days the source has sent to one port of one of our addresses ({ports}) and to nothing else. That looks like a host that was told a wrong address.",
 			"{days} 日間にわたり、当方の一つのアドレスの同じポート ({ports}) だけに送信しています。宛先の設定を誤ったホストと考えられます。"},
 	},
+	"stealth": {
+		text{"scan with impossible TCP flags", "あり得ない TCP フラグによるスキャン"},
+		text{"{hits} of {of} packets ({ports}) are TCP without any flag, or with FIN, PSH and URG only. No system sends these by itself; port scanners do, to get past filters. No tool could be told.",
+			"パケット {of} 個中 {hits} 個 ({ports}) が、フラグのない TCP、または FIN、PSH、URG のみの TCP です。通常の OS がこれらを送ることはなく、フィルターを避けるスキャンに使われます。ツールは特定できません。"},
+	},
 	"protocols": {
 		text{"scan of IP protocols", "IP プロトコルのスキャン"},
 		text{"The source asked for {hits} different IP protocols (definition: {definition}). No tool could be told.",
