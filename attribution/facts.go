@@ -28,7 +28,8 @@ type facts struct {
 	answers     uint64 // packets that answer what we never sent
 	established uint64 // packets of conversations
 	quotesOther uint64 // ICMP errors that do not quote a packet of the sensor
-	broadcast   uint64
+	broadcast   uint64 // packets for everybody on a link, or for a neighbour there
+	neighbour   uint64 // those of broadcast that only the addresses tell
 
 	ports     int // distinct ports asked for, conversations left out
 	portsDay  int // the same on the busiest day
@@ -91,8 +92,12 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 				f.marks |= 1 << m
 			}
 		}
-		if e.has(flagBroadcast) {
+		switch {
+		case e.has(flagBroadcast):
 			f.broadcast += e.packets
+		case p.neighbour(e):
+			f.broadcast += e.packets
+			f.neighbour += e.packets
 		}
 		switch {
 		case e.has(flagEstablished):

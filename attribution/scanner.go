@@ -76,6 +76,29 @@ func (p *Profile) boot() bool {
 	return true
 }
 
+// lanPort reports whether hosts look for each other on the UDP port within
+// their own network: NetBIOS, LLMNR, mDNS, SSDP, WS-Discovery, Dropbox,
+// Syncthing, Plex, Steam, printers and the like.
+func lanPort(port uint16) bool {
+	switch port {
+	case 67, 68, 137, 138, 520, 631, 1900, 1947, 3702, 5353, 5355, 6771, 17500, 21027, 27036, 32412, 32414:
+		return true
+	}
+	return false
+}
+
+// neighbour reports whether an entry is what a host sends to its own network:
+// to the directed broadcast address, or to an address or two beside its own.
+// TSUBAME's sensors see 17500/UDP and 138/UDP like that.
+func (p *Profile) neighbour(e *entry) bool {
+	if e.proto != protoUDP || !lanPort(e.port) || e.dest>>32 != 1 || !p.source.Is4() || e.reach() > 2 {
+		return false
+	}
+	b := p.source.As4()
+	source, dest := uint32(b[0])<<24|uint32(b[1])<<16|uint32(b[2])<<8|uint32(b[3]), uint32(e.dest)
+	return source>>8 == dest>>8 || source>>16 == dest>>16 && dest&0xff == 0xff
+}
+
 // judgeBroadcast: traffic for everybody on a link is no probe.
 func judgeBroadcast(p *Profile) (casedb.Verdict, bool) {
 	a := p.source
@@ -86,8 +109,10 @@ func judgeBroadcast(p *Profile) (casedb.Verdict, bool) {
 	v := casedb.Verdict{Kind: casedb.KindMisconfigured, Confidence: 0.9}
 	v.Evidence.V.Hits, v.Evidence.V.Of = p.facts.broadcast, p.packets
 	if neighbour {
-		v.Evidence.V.Notes = append(v.Evidence.V.Notes, NoteNeighbour)
 		v.Evidence.V.Hits = p.packets
+	}
+	if neighbour || p.facts.neighbour > 0 {
+		v.Evidence.V.Notes = append(v.Evidence.V.Notes, NoteNeighbour)
 	}
 	return v, true
 }

@@ -12,8 +12,8 @@ var ruleTexts = map[string]ruleText{
 	},
 	"broadcast": {
 		text{"traffic of the sensor's own link", "センサーと同じリンク内の通信"},
-		text{"The source sends to broadcast or multicast addresses, or from an address that only holds on its own link ({hits} of {of} packets). That is a neighbour's or a misconfigured host's traffic, not a probe.",
-			"ブロードキャストまたはマルチキャスト宛て、あるいはリンク内でのみ有効なアドレスからの通信です ({of} 個中 {hits} 個)。近隣の機器や設定の誤りによる通信であり、探索ではありません。"},
+		text{"The source sends to broadcast or multicast addresses, looks for its neighbours, or uses an address that only holds on its own link ({hits} of {of} packets). That is a neighbour's or a misconfigured host's traffic, not a probe.",
+			"ブロードキャストまたはマルチキャスト宛て、近隣の機器の探索、あるいはリンク内でのみ有効なアドレスからの通信です ({of} 個中 {hits} 個)。近隣の機器や設定の誤りによる通信であり、探索ではありません。"},
 	},
 	"spoofed-flood": {
 		text{"forged source of a flood", "送信元を偽装したフラッド攻撃の一部"},
@@ -164,7 +164,7 @@ var noteTexts = map[string]text{
 	"reflected-flood": {"It is one of many sources that answer to one of our addresses: a reflected flood.", "当方の一つのアドレスへ応答する多数の送信元の一つであり、リフレクション攻撃の一部です。"},
 	"quote-other":     {"Its ICMP errors do not quote packets of ours.", "ICMP エラーが引用するパケットは当方のアドレスのものではありません。"},
 	"rate-unknown":    {"The rate over the whole Internet cannot be estimated, as the number of monitored addresses is not known.", "観測しているアドレス数が不明なため、インターネット全体での頻度は推定できません。"},
-	"neighbour":       {"It comes from the sensor's own link.", "センサーと同じリンクからの通信です。"},
+	"neighbour":       {"It comes from the sensor's own network.", "センサーと同じネットワークからの通信です。"},
 	"horizontal":      {"Few ports of many addresses were asked for (a horizontal scan).", "多数のアドレスの少数のポートを探索しています (水平スキャン)。"},
 	"vertical":        {"Many ports of few addresses were asked for (a vertical scan).", "少数のアドレスの多数のポートを探索しています (垂直スキャン)。"},
 	"block":           {"Several ports of several addresses were asked for (a block scan).", "複数のアドレスの複数のポートを探索しています (ブロックスキャン)。"},
