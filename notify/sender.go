@@ -276,6 +276,13 @@ func gather(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case
 // send makes the attempt that is on record, and records its end.
 func (s *Sender) send(ctx context.Context, j job) error {
 	m := j.message
+	// The switch may have been thrown since the claim.
+	switch stopped, err := s.DB.SendStopped(ctx); {
+	case err != nil:
+		return s.finish(ctx, m, casedb.AttemptEnd{Outcome: casedb.AttemptTemporary, Response: "not sent: " + err.Error()})
+	case stopped:
+		return s.finish(ctx, m, casedb.AttemptEnd{Outcome: casedb.AttemptTemporary, Response: "not sent: all mail is stopped"})
+	}
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout())
 	defer cancel()
 	// A stop gives the server a moment for its answer: without it the mail

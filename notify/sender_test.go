@@ -346,19 +346,53 @@ func TestLimitsHoldInEveryWindow(t *testing.T) {
 	}
 }
 
+// TestNoAttemptStartsAfterTheStop throws the switch at the worst moment: when
+// the attempt is on record and nobody has dialled yet.
+func TestNoAttemptStartsAfterTheStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := startServer(t, &testServer{})
+	sender := w.sender(server.transport())
+	_, m := w.queued(ispCase)
+	w.exec(`create function stop_now() returns trigger language plpgsql as $$ begin
+		insert into setting (name, value, changed_at, changed_by, reason) values ('send-stopped', 'true', now(), 'coordinator', 'test');
+		return new; end $$`)
+	w.exec(`create trigger stop_now after insert on message_attempt for each row execute function stop_now()`)
+	w.do(sender.Do)
+	if n := len(server.received()); n != 0 {
+		t.Fatalf("%d mails left after the stop", n)
+	}
+	if m = w.getMessage(m.ID); m.State != casedb.MessageQueued || m.Attempts != 1 || !strings.Contains(m.LastError, "stopped") {
+		t.Errorf("message is %s after %d attempts: %s", m.State, m.Attempts, m.LastError)
+	}
+	w.exec(`drop trigger stop_now on message_attempt`)
+	w.clock.advance(time.Hour)
+	w.do(sender.Do)
+	if n := len(server.received()); n != 0 {
+		t.Fatalf("%d mails left while stopped", n)
+	}
+	if err := w.db.SetSendStopped(t.Context(), false, "lead", "mended", w.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	w.do(sender.Do)
+	if n := len(server.received()); n != 1 {
+		t.Errorf("%d mails after the release, want 1", n)
+	}
+}
+
 func TestStopSwitchAndDecisions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	server := startServer(t, &testServer{})
 	sender := w.sender(server.transport())
 	c, m := w.queued(ispCase)
-	if err := w.db.SetSetting(t.Context(), casedb.SettingSendStopped, true, "coordinator", "test", epoch); err != nil {
+	if err := w.db.SetSendStopped(t.Context(), true, "coordinator", "test", epoch); err != nil {
 		t.Fatal(err)
 	}
 	if w.do(sender.Do) != 0 || len(server.received()) != 0 {
 		t.Fatal("mail left although sending is stopped")
 	}
-	if err := w.db.SetSetting(t.Context(), casedb.SettingSendStopped, false, "coordinator", "", epoch); err != nil {
+	if err := w.db.SetSendStopped(t.Context(), false, "lead", "mended", epoch); err != nil {
 		t.Fatal(err)
 	}
 	// An acknowledged source makes the message wait; the coordinator overrules it.

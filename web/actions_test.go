@@ -406,17 +406,38 @@ func TestSettings(t *testing.T) {
 	want(t, "stop", status, http.StatusSeeOther)
 	stopped, err := d.db.SendStopped(context.Background())
 	want(t, "stopped", []any{stopped, err}, []any{true, nil})
-	for _, path := range []string{"/settings", "/cases", "/cases/" + d.c.Number} {
-		if body := d.page(path); !strings.Contains(body, "stopped") {
+	for _, path := range []string{"/settings", "/cases", "/cases/" + d.c.Number, "/sources", "/mailbox", "/unmatched", "/scanners", "/registrations", "/register"} {
+		if body := d.page(path); !strings.Contains(body, "wrong letters") {
 			t.Errorf("%s does not show it", path)
 		}
 	}
+	for _, pairs := range [][]string{{"/settings/sending", "stop", "no", "reason", "mended"}, {"/settings/rules", "rule", "mirai", "mode", "automatic", "reason", "x"}} {
+		status, _, _ = d.post(pairs[0], pairs[1:]...)
+		want(t, "by a coordinator: "+pairs[0], status, http.StatusForbidden)
+	}
+	if err := d.db.SetUserRole(context.Background(), "taro", casedb.RoleLead); err != nil {
+		t.Fatal(err)
+	}
+	status, _, _ = d.post("/settings/sending", "stop", "no", "reason", "")
+	want(t, "start without reason", status, http.StatusUnprocessableEntity)
 	status, _, _ = d.post("/settings/sending", "stop", "no", "reason", "mended")
 	want(t, "start", status, http.StatusSeeOther)
+	if stopped, err = d.db.SendStopped(context.Background()); stopped || err != nil {
+		t.Errorf("after the start: %v, %v", stopped, err)
+	}
 	status, _, _ = d.post("/settings/rules", "rule", "mirai", "mode", "automatic", "reason", "")
 	want(t, "rule without reason", status, http.StatusUnprocessableEntity)
 	status, _, _ = d.post("/settings/rules", "rule", "mirai", "mode", "automatic", "reason", "never wrong")
 	want(t, "rule", status, http.StatusSeeOther)
+	status, _, _ = d.post("/settings/rules", "rule", "mirai", "mode", "approve-once", "reason", "still learning")
+	want(t, "rule", status, http.StatusSeeOther)
+	status, _, _ = d.post("/settings/rules", "rule", "mirai", "mode", "automatic", "reason", "never wrong")
+	want(t, "rule", status, http.StatusSeeOther)
+	for _, text := range []string{"wrong letters", "mended", "still learning", "never wrong"} {
+		if body := d.page("/settings"); !strings.Contains(body, text) {
+			t.Errorf("the history does not show %q", text)
+		}
+	}
 	for _, pairs := range [][]string{{"rule", "none", "mode", "automatic", "reason", "x"}, {"rule", "mirai", "mode", "x", "reason", "x"}} {
 		status, _, _ = d.post("/settings/rules", pairs...)
 		want(t, "nonsense", status, http.StatusBadRequest)

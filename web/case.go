@@ -38,9 +38,7 @@ type casePage struct {
 	Alternatives []casedb.Contact
 	// OtherMails are the messages of the case beside Letter.
 	OtherMails []casedb.Message
-	// Stopped says that the global stop switch is on; Suppressed why the
-	// letter's recipient gets no mail.
-	Stopped    bool
+	// Suppressed says why the letter's recipient gets no mail.
 	Suppressed string
 	CanSend    bool // a new notification may be written
 }
@@ -153,10 +151,7 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		}
 	}
 	s.loadLetter(ctx, &data, v.now)
-	if data.Stopped, err = s.db.SendStopped(ctx); err != nil {
-		return err
-	}
-	if data.Letter != nil && data.Stopped {
+	if data.Letter != nil && v.stop != nil {
 		data.Letter.Sending = false
 	}
 	if data.Letter != nil && (data.Letter.State == casedb.MessageHeld || data.Letter.State == casedb.MessageQueued) {

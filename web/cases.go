@@ -27,7 +27,6 @@ type casesPage struct {
 	Next     string // URL of the next page, empty: none
 	Previous string
 	Filtered bool
-	Stopped  bool // the global stop switch is on
 }
 
 // tab is one view of the queue.
@@ -118,9 +117,6 @@ func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	if data.Counts, err = s.db.CountWaiting(ctx); err != nil {
-		return err
-	}
-	if data.Stopped, err = s.db.SendStopped(ctx); err != nil {
 		return err
 	}
 	for _, n := range data.Counts {

@@ -27,7 +27,7 @@ func families() map[string][]string {
 		"provenance":   {"abuse-role", "remark", "jpnic-whois", "local-part", "override", "none"},
 		"gate":         {"auto", "approve", "human"},
 		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
-		"mode":         {"hold", "automatic"},
+		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn),
 		"language":     locale.Languages(),
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
 		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},

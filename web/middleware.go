@@ -129,6 +129,9 @@ type visit struct {
 	now  time.Time
 	// flash is the line that the request before this one left for the reader.
 	flash string
+	// stop is who stopped all mail; nil: it is not stopped, or the visitor is
+	// not told.
+	stop *casedb.SwitchChange
 }
 
 // action handles one route. An error it returns becomes an error page; it
@@ -151,6 +154,12 @@ func (s *Server) public(a action) http.Handler {
 		v := &visit{user: user, now: s.now()}
 		v.p = s.catalog.Printer(s.language(r, user))
 		s.rememberLanguage(w, r)
+		if user != nil {
+			if v.stop, err = s.db.SendStop(r.Context()); err != nil {
+				s.fail(w, r, v, err)
+				return
+			}
+		}
 		v.flash = s.sessions.PopString(r.Context(), sessionFlash)
 		w.Header().Set("Cache-Control", "no-store")
 		if err := a(w, r, v); err != nil {
@@ -188,12 +197,23 @@ func (s *Server) coordinator(a action) http.Handler {
 	})
 }
 
+// lead is a route for those who say what the program may do on its own.
+func (s *Server) lead(a action) http.Handler {
+	return s.coordinator(func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		if !v.user.MayLead() {
+			return errLead
+		}
+		return a(w, r, v)
+	})
+}
+
 // The errors of requests themselves.
 var (
 	errCrossOrigin = errors.New("request from another site")
 	errPanicked    = errors.New("panic")
 	errLogin       = errors.New("not logged in")
 	errRole        = errors.New("role may not do this")
+	errLead        = errors.New("only a lead may do this")
 	errForm        = errors.New("form cannot be read")
 	errBusy        = errors.New("too many requests")
 )
@@ -209,6 +229,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 		status, key = http.StatusForbidden, "error.crossorigin"
 	case errors.Is(err, errRole):
 		status, key = http.StatusForbidden, "error.role"
+	case errors.Is(err, errLead):
+		status, key = http.StatusForbidden, "error.lead"
 	case errors.Is(err, errLogin):
 		status, key = http.StatusUnauthorized, "error.login"
 	case errors.Is(err, errForm):

@@ -72,7 +72,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 func TestEveryPageWithFullData(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.user("taro", casedb.RoleCoordinator, "ja")
+	b.user("taro", casedb.RoleLead, "ja")
 	c := fill(t, b)
 	paths := map[string]string{
 		"cases": "/cases", "case": "/cases/" + c.Number, "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
@@ -197,7 +197,7 @@ func arrive(t testing.TB, b *bundle, in casedb.Inbound) {
 func TestPlacesThatAreNone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.user("taro", casedb.RoleCoordinator, "en")
+	b.user("taro", casedb.RoleLead, "en")
 	c := fill(t, b)
 	for _, path := range []string{"/cases?view=all&before=", "/cases?view=all&after=", "/sources?after=", "/sources?q=192.0.2.0/24&behind=",
 		"/mailbox?before=", "/unmatched?before=", "/settings?before=", "/scanners?after=", "/registrations?after=", "/public/scanners?after=",

@@ -61,6 +61,8 @@ type page struct {
 	Section      string // which entry of the navigation is current
 	User         *casedb.User
 	MayChange    bool
+	MayLead      bool
+	Stop         *casedb.SwitchChange // who stopped all mail; nil: nobody
 	Flash        string
 	Organisation string
 	Contact      string
@@ -79,7 +81,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, v *visit, status
 		return fmt.Errorf("render: no view %s", view)
 	}
 	p := page{Lang: v.p.Lang(), Path: r.URL.Path, Section: section(r.URL.Path), User: v.user, Flash: v.flash,
-		MayChange: v.user != nil && v.user.MayChange(), Organisation: s.cfg.Organisation[v.p.Lang()], Contact: s.cfg.Contact,
+		MayChange: v.user != nil && v.user.MayChange(), MayLead: v.user != nil && v.user.MayLead(), Stop: v.stop, Organisation: s.cfg.Organisation[v.p.Lang()], Contact: s.cfg.Contact,
 		Version: s.cfg.Version, Mailbox: s.cfg.Mailbox, V: data}
 	p.Other = locale.English
 	if p.Lang == locale.English {

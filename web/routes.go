@@ -67,7 +67,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET /settings", s.desk(s.settings))
 	handle("POST /settings/language", s.desk(s.setLanguage))
 	handle("POST /settings/sending", s.coordinator(s.setSending))
-	handle("POST /settings/rules", s.coordinator(s.setRule))
+	handle("POST /settings/rules", s.lead(s.setRule))
 	handle("POST /settings/suppressions", s.coordinator(s.liftSuppression))
 
 	handle("/", s.public(func(http.ResponseWriter, *http.Request, *visit) error { return casedb.ErrNotFound }))

@@ -1,42 +1,59 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"teiten/internal/casedb"
 )
 
+// recordSpan is how far back the record of the rules' letters reaches.
+const recordSpan = 365 * 24 * time.Hour
+
 // settingsPage is the data of view settings.
 type settingsPage struct {
-	Stopped      bool
-	Rules        []casedb.RulePolicy // every known rule, those nobody set on hold
+	Rules        []ruleLine // every known rule, those nobody set on hold
+	Modes        []casedb.RuleMode
+	Changes      []casedb.SwitchChange
+	NextChanges  string
 	Suppressions []casedb.Suppression
 	Next         string
 	Users        []casedb.User
 	Form         form
 }
 
-// settings shows the switches that coordinators change while teiten runs.
+// ruleLine is one rule: how far its letters go on their own, and what became
+// of them so far.
+type ruleLine struct {
+	casedb.RulePolicy
+	Record casedb.RuleRecord
+}
+
+// settings shows the switches that are changed while teiten runs.
 func (s *Server) settings(w http.ResponseWriter, r *http.Request, v *visit) error {
 	return s.renderSettings(w, r, v, http.StatusOK, form{})
 }
 
 func (s *Server) renderSettings(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
 	ctx := r.Context()
-	data := settingsPage{Form: f}
+	data := settingsPage{Form: f, Modes: casedb.RuleModes}
 	var err error
-	if data.Stopped, err = s.db.SendStopped(ctx); err != nil {
+	if data.Rules, err = s.ruleLines(ctx, v.now); err != nil {
 		return err
 	}
-	set, err := s.db.RulePolicies(ctx)
-	if err != nil {
+	before := idCursor(r.URL.Query().Get("changes"))
+	if data.Changes, err = s.db.SwitchChanges(ctx, before, changesShown+1); err != nil {
 		return err
 	}
-	data.Rules = allRules(s.cfg.Rules, set)
-	before := idCursor(r.URL.Query().Get("before"))
+	if len(data.Changes) > changesShown {
+		data.Changes = data.Changes[:changesShown]
+		data.NextChanges = "/settings?changes=" + strconv.FormatInt(data.Changes[changesShown-1].ID, 10) + "#changes"
+	}
+	before = idCursor(r.URL.Query().Get("before"))
 	if data.Suppressions, err = s.db.Suppressions(ctx, before, pageSize+1, v.now); err != nil {
 		return err
 	}
@@ -48,6 +65,30 @@ func (s *Server) renderSettings(w http.ResponseWriter, r *http.Request, v *visit
 		return err
 	}
 	return s.render(w, r, v, status, "settings", data)
+}
+
+// changesShown is how many changes of switches a page shows.
+const changesShown = 10
+
+// ruleLines lists the rules; those nobody has set a mode for hold.
+func (s *Server) ruleLines(ctx context.Context, now time.Time) ([]ruleLine, error) {
+	set, err := s.db.RulePolicies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.db.RuleRecords(ctx, now.Add(-recordSpan))
+	if err != nil {
+		return nil, err
+	}
+	byRule := make(map[string]casedb.RuleRecord, len(records))
+	for _, r := range records {
+		byRule[r.Rule] = r
+	}
+	var lines []ruleLine
+	for _, p := range allRules(s.cfg.Rules, set) {
+		lines = append(lines, ruleLine{RulePolicy: p, Record: byRule[p.Rule]})
+	}
+	return lines, nil
 }
 
 // allRules adds the rules nobody has set a mode for; those hold.
@@ -62,15 +103,19 @@ func allRules(names []string, set []casedb.RulePolicy) []casedb.RulePolicy {
 	return all
 }
 
-// setSending throws the global stop switch.
+// setSending throws the global stop switch. Every coordinator may stop all
+// mail at once; to start it again is a lead's decision.
 func (s *Server) setSending(w http.ResponseWriter, r *http.Request, v *visit) error {
 	a := caseArgs{values: r.PostForm, v: v}
 	stop := r.PostForm.Get("stop") == "yes"
+	if !stop && !v.user.MayLead() {
+		return errLead
+	}
 	reason, err := a.reason("reason")
 	if key, status, ok := refused(err); ok {
 		return s.renderSettings(w, r, v, status, form{Name: "sending", Values: r.PostForm, Error: key})
 	}
-	if err := s.db.SetSetting(r.Context(), casedb.SettingSendStopped, stop, v.user.Name, reason, v.now); err != nil {
+	if err := s.db.SetSendStopped(r.Context(), stop, v.user.Name, reason, v.now); err != nil {
 		return err
 	}
 	s.log.WarnContext(r.Context(), "sending switched", "stopped", stop, "user", v.user.Name)
@@ -88,7 +133,7 @@ func (s *Server) setRule(w http.ResponseWriter, r *http.Request, v *visit) error
 	a := caseArgs{values: r.PostForm, v: v}
 	policy := casedb.RulePolicy{Rule: r.PostForm.Get("rule"), Mode: casedb.RuleMode(r.PostForm.Get("mode")), ChangedAt: v.now,
 		ChangedBy: v.user.Name}
-	if !slices.Contains(s.cfg.Rules, policy.Rule) || (policy.Mode != casedb.RuleHold && policy.Mode != casedb.RuleAutomatic) {
+	if !slices.Contains(s.cfg.Rules, policy.Rule) || !slices.Contains(casedb.RuleModes, policy.Mode) {
 		return errForm
 	}
 	var err error

@@ -158,7 +158,7 @@ func firstLogin(ctx context.Context, db *casedb.DB, trial bool) (string, error) 
 		// printed once and may be gone.
 		err = db.SetPassword(ctx, name, hash)
 	} else {
-		_, err = db.CreateUser(ctx, casedb.User{Name: name, PasswordHash: hash, Role: casedb.RoleCoordinator, Language: "ja"}, time.Now())
+		_, err = db.CreateUser(ctx, casedb.User{Name: name, PasswordHash: hash, Role: casedb.RoleLead, Language: "ja"}, time.Now())
 	}
 	if err != nil {
 		return "", fmt.Errorf("first user: %w", err)

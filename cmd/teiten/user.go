@@ -21,13 +21,14 @@ import (
 type userCmd struct {
 	Add    userAddCmd    `cmd:"" help:"Add a user."`
 	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
+	Role   userRoleCmd   `cmd:"" help:"Set what a user may do."`
 	List   userListCmd   `cmd:"" help:"List the users."`
 }
 
 type userAddCmd struct {
 	configFlags
 	Name        string `arg:"" help:"Name to log in with."`
-	Role        string `help:"coordinator or viewer." enum:"coordinator,viewer" default:"coordinator"`
+	Role        string `help:"lead, coordinator or viewer." enum:"lead,coordinator,viewer" default:"coordinator"`
 	DisplayName string `help:"Name shown on the pages."`
 	Email       string `help:"E-mail address."`
 	Language    string `help:"ja or en." enum:"ja,en" default:"ja"`
@@ -35,6 +36,10 @@ type userAddCmd struct {
 
 func (*userAddCmd) Help() string {
 	return `Example: teiten user add hanako --role coordinator
+
+A viewer sees everything and changes nothing; a coordinator decides about
+cases and mails and may stop all mail; a lead also says how far each rule's
+letters go on their own, and starts mail again.
 
 The password is asked for on a terminal, or read as one line from standard
 input.`
@@ -80,6 +85,27 @@ func (c *userPasswdCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 		fmt.Fprintf(p.Stderr, "The password of %s is set.\n", c.Name)
+		return nil
+	})
+}
+
+type userRoleCmd struct {
+	configFlags
+	Name string `arg:"" help:"Name of the user."`
+	Role string `arg:"" help:"lead, coordinator or viewer." enum:"lead,coordinator,viewer"`
+}
+
+func (*userRoleCmd) Help() string { return `Example: teiten user role hanako lead` }
+
+// Run sets the role.
+func (c *userRoleCmd) Run(ctx context.Context, p *program) error {
+	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+		if err := db.SetUserRole(ctx, c.Name, casedb.Role(c.Role)); errors.Is(err, casedb.ErrNotFound) {
+			return fmt.Errorf("there is no user %s", c.Name)
+		} else if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.Stderr, "%s is %s now.\n", c.Name, c.Role)
 		return nil
 	})
 }

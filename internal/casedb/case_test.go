@@ -213,7 +213,7 @@ func TestListsEqualConstraints(t *testing.T) {
 		{"contact", "gate", texts([]casedb.Gate{casedb.GateAuto, casedb.GateApprove, casedb.GateHuman})},
 		{"registration", "state", texts([]casedb.RegistrationState{casedb.RegistrationUnconfirmed, casedb.RegistrationPending,
 			casedb.RegistrationAccepted, casedb.RegistrationRejected})},
-		{"rule_policy", "mode", texts([]casedb.RuleMode{casedb.RuleHold, casedb.RuleAutomatic})},
+		{"rule_policy", "mode", texts(casedb.RuleModes)}, {"users", "role", texts(casedb.Roles)},
 	} {
 		var def string
 		err := db.SQL().QueryRow(`select pg_get_constraintdef(oid) from pg_constraint where contype = 'c'
@@ -268,7 +268,7 @@ func TestSettingsAndSecrets(t *testing.T) {
 	if stopped, err := db.SendStopped(t.Context()); stopped || err != nil {
 		t.Errorf("at first: %v %v", stopped, err)
 	}
-	if err := db.SetSetting(t.Context(), casedb.SettingSendStopped, true, "hanako", "test", noon); err != nil {
+	if err := db.SetSendStopped(t.Context(), true, "hanako", "test", noon); err != nil {
 		t.Fatal(err)
 	}
 	if stopped, err := db.SendStopped(t.Context()); !stopped || err != nil {

@@ -171,7 +171,18 @@ func (t *Tx) coverSources(ctx context.Context, messageID, caseID int64, now time
 	}
 	_, err := t.q.ExecContext(ctx, `insert into message_source (message_id, source)
 		select $4, cs.source`+letterSources, s.args(messageID)...)
-	return fail("note a message's sources", err)
+	if err != nil {
+		return fail("note a message's sources", err)
+	}
+	return t.noteRules(ctx, messageID, s)
+}
+
+// noteRules records by which rules the sources that a letter may name were
+// judged.
+func (t *Tx) noteRules(ctx context.Context, messageID int64, s LetterScope) error {
+	_, err := t.q.ExecContext(ctx, `update message set rules = coalesce((select array_agg(distinct v.rule order by v.rule)`+
+		letterSources+`), '{}') where id = $4`, s.args(messageID)...)
+	return fail("note a message's rules", err)
 }
 
 // coverAll records for messages that end before their words were settled that

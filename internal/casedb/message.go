@@ -111,6 +111,11 @@ func (t *Tx) InsertMessage(ctx context.Context, m Message, actor string) (Messag
 	if m.CaseID == nil {
 		return m, nil
 	}
+	if m.Purpose == PurposeNotification {
+		if err := t.noteRules(ctx, m.ID, ScopeOf(m, m.CreatedAt)); err != nil {
+			return m, err
+		}
+	}
 	kind := EventHeld
 	if m.State == MessageQueued {
 		kind = EventQueued

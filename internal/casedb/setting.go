@@ -8,12 +8,6 @@ import (
 	"time"
 )
 
-// The settings that coordinators change while teiten runs.
-const (
-	// SettingSendStopped is the global stop switch: true, and no mail leaves.
-	SettingSendStopped = "send-stopped"
-)
-
 // Setting reads the setting into dest and reports whether it is set.
 func (q *Queries) Setting(ctx context.Context, name string, dest any) (bool, error) {
 	var v []byte
@@ -38,13 +32,6 @@ func (q *Queries) SetSetting(ctx context.Context, name string, value any, by, re
 	return fail("set setting", err)
 }
 
-// SendStopped reports whether the global stop switch is on.
-func (q *Queries) SendStopped(ctx context.Context) (bool, error) {
-	var stopped bool
-	_, err := q.Setting(ctx, SettingSendStopped, &stopped)
-	return stopped, err
-}
-
 // Secret returns 32 random bytes that are made once per name and kept.
 func (q *Queries) Secret(ctx context.Context, name string, now time.Time) ([]byte, error) {
 	fresh := make([]byte, 32)
@@ -58,39 +45,4 @@ func (q *Queries) Secret(ctx context.Context, name string, now time.Time) ([]byt
 	var v []byte
 	err := q.q.GetContext(ctx, &v, `select value from secret where name = $1`, name)
 	return v, fail("get secret", err)
-}
-
-// RuleMode says how far a rule's notifications go on their own.
-type RuleMode string
-
-// The modes, as in the CHECK constraint of table rule_policy.
-const (
-	RuleHold      RuleMode = "hold"
-	RuleAutomatic RuleMode = "automatic"
-)
-
-// RulePolicy is the mode of one rule, with who set it and why.
-type RulePolicy struct {
-	Rule      string    `db:"rule"`
-	Mode      RuleMode  `db:"mode"`
-	ChangedAt time.Time `db:"changed_at"`
-	ChangedBy string    `db:"changed_by"`
-	Reason    string    `db:"reason"`
-}
-
-// RulePolicies returns the rules that somebody has set a mode for; all others
-// hold.
-func (q *Queries) RulePolicies(ctx context.Context) ([]RulePolicy, error) {
-	var p []RulePolicy
-	err := q.q.SelectContext(ctx, &p, `select rule, mode, changed_at, changed_by, reason from rule_policy order by rule`)
-	return p, fail("list rule policies", err)
-}
-
-// SetRulePolicy sets a rule's mode.
-func (q *Queries) SetRulePolicy(ctx context.Context, p RulePolicy) error {
-	_, err := q.q.ExecContext(ctx, `insert into rule_policy (rule, mode, changed_at, changed_by, reason)
-		values ($1, $2, $3, $4, $5) on conflict (rule) do update set mode = excluded.mode,
-		changed_at = excluded.changed_at, changed_by = excluded.changed_by, reason = excluded.reason`,
-		p.Rule, p.Mode, p.ChangedAt, p.ChangedBy, p.Reason)
-	return fail("set rule policy", err)
 }

@@ -13,12 +13,13 @@ type Role string
 
 // The roles, as in the CHECK constraint of table users.
 const (
+	RoleLead        Role = "lead"        // decides, and how far the program may decide
 	RoleCoordinator Role = "coordinator" // decides
 	RoleViewer      Role = "viewer"      // sees everything, changes nothing
 )
 
 // Roles lists every role.
-var Roles = []Role{RoleCoordinator, RoleViewer}
+var Roles = []Role{RoleLead, RoleCoordinator, RoleViewer}
 
 // User is a person who logs in to the desk.
 type User struct {
@@ -36,7 +37,13 @@ type User struct {
 
 // MayChange reports whether the user may change anything but their own
 // settings.
-func (u *User) MayChange() bool { return u.Role == RoleCoordinator && u.DisabledAt == nil }
+func (u *User) MayChange() bool {
+	return (u.Role == RoleCoordinator || u.Role == RoleLead) && u.DisabledAt == nil
+}
+
+// MayLead reports whether the user may change what the program does on its
+// own.
+func (u *User) MayLead() bool { return u.Role == RoleLead && u.DisabledAt == nil }
 
 // Label returns how the user is called on pages.
 func (u *User) Label() string {
