@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-const registrationColumns = `id, organisation, purpose, url, email, language, prefixes, state, confirm_digest, confirm_until,
+const registrationColumns = `id, organisation, purpose, url, email, language, prefixes, ports, state, confirm_digest, confirm_until,
 	created_at, confirmed_at, decided_at, decided_by, reason`
 
 // CreateRegistration writes a researcher's request, which waits until its
@@ -20,11 +20,11 @@ func (q *Queries) CreateRegistration(ctx context.Context, r Registration) (Regis
 	if len(prefixes) == 0 {
 		return r, errors.New("create registration: no prefixes")
 	}
-	err = q.q.GetContext(ctx, &r, `insert into registration (organisation, purpose, url, email, language, prefixes, state,
+	err = q.q.GetContext(ctx, &r, `insert into registration (organisation, purpose, url, email, language, prefixes, ports, state,
 			confirm_digest, confirm_until, created_at)
-		values ($1, $2, $3, $4, $5, $6::cidr[], 'unconfirmed', $7, $8, $9) returning `+registrationColumns,
+		values ($1, $2, $3, $4, $5, $6::cidr[], $7, 'unconfirmed', $8, $9, $10) returning `+registrationColumns,
 		CleanLine(r.Organisation, 200), Clean(r.Purpose, 5000), CleanLine(r.URL, 500), CleanLine(r.Email, 254), r.Language,
-		prefixes, r.ConfirmDigest, r.ConfirmUntil, r.CreatedAt)
+		prefixes, r.Ports, r.ConfirmDigest, r.ConfirmUntil, r.CreatedAt)
 	return r, fail("create registration", err)
 }
 
@@ -97,12 +97,13 @@ func (t *Tx) AcceptRegistration(ctx context.Context, id int64, by, reason string
 	// then in force again. It has no first day, as packets that are judged
 	// today were sent before.
 	var prefixes []string
-	err = t.q.SelectContext(ctx, &prefixes, `insert into scanner as s (prefix, organisation, list, purpose, url, registration_id,
-			created_at)
-		select distinct p, $2, $3, $4, $5, $6::bigint, $7::timestamptz from unnest($1::cidr[]) as p
+	err = t.q.SelectContext(ctx, &prefixes, `insert into scanner as s (prefix, organisation, list, purpose, url, ports,
+			registration_id, created_at)
+		select distinct p, $2, $3, $4, $5, $6, $7::bigint, $8::timestamptz from unnest($1::cidr[]) as p
 		on conflict (list, prefix, organisation, coalesce(valid_from, '-infinity')) do update
-			set purpose = excluded.purpose, url = excluded.url, registration_id = excluded.registration_id, valid_to = null
-		returning prefix`, r.Prefixes, r.Organisation, ListRegistration, r.Purpose, r.URL, r.ID, now)
+			set purpose = excluded.purpose, url = excluded.url, ports = excluded.ports,
+				registration_id = excluded.registration_id, valid_to = null
+		returning prefix`, r.Prefixes, r.Organisation, ListRegistration, r.Purpose, r.URL, r.Ports, r.ID, now)
 	if err != nil {
 		return r, fail("allowlist registration", err)
 	}

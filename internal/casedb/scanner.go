@@ -20,7 +20,7 @@ const (
 // settingScannersVersion counts the changes of the allowlist.
 const settingScannersVersion = "scanners-version"
 
-const scannerColumns = `id, prefix, organisation, list, purpose, url, registration_id, valid_from, valid_to, created_at`
+const scannerColumns = `id, prefix, organisation, list, purpose, url, ports, registration_id, valid_from, valid_to, created_at`
 
 // ScannersVersion returns a number that changes with every change of the
 // allowlist.
@@ -48,11 +48,11 @@ func (t *Tx) AddScanner(ctx context.Context, s Scanner, by string, now time.Time
 	if err := t.changeScanners(ctx, by, now); err != nil {
 		return s, err
 	}
-	err := t.q.GetContext(ctx, &s, `insert into scanner (prefix, organisation, list, purpose, url, registration_id, valid_from,
-			valid_to, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning `+scannerColumns,
+	err := t.q.GetContext(ctx, &s, `insert into scanner (prefix, organisation, list, purpose, url, ports, registration_id,
+			valid_from, valid_to, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning `+scannerColumns,
 		s.Prefix, CleanLine(s.Organisation, 200), CleanLine(s.List, 200), Clean(s.Purpose, 2000), CleanLine(s.URL, 500),
-		s.RegistrationID, s.ValidFrom, s.ValidTo, now)
+		s.Ports, s.RegistrationID, s.ValidFrom, s.ValidTo, now)
 	if err != nil {
 		return s, fail("add scanner", err)
 	}

@@ -62,19 +62,18 @@ func (q *Queries) SourcePage(ctx context.Context, address netip.Addr) (SourcePag
 	if err != nil {
 		return p, fail("list cases of source", err)
 	}
-	err = q.q.SelectContext(ctx, &p.Scanners, `select id, prefix, organisation, list, purpose, url, registration_id, valid_from,
-			valid_to, created_at
-		from scanner where prefix >>= $1 order by masklen(prefix) desc, id limit $2`, a, pageScanners)
+	err = q.q.SelectContext(ctx, &p.Scanners, `select `+scannerColumns+` from scanner where prefix >>= $1 order by masklen(prefix) desc, id limit $2`, a, pageScanners)
 	return p, fail("list scanners around source", err)
 }
 
 // SourceFilter says which judged sources a list shows; the zero filter all of
 // them.
 type SourceFilter struct {
-	Kind   Kind
-	Tool   string
-	Port   string       // "445/TCP"
-	Prefix netip.Prefix // invalid: any address
+	Kind      Kind
+	Tool      string
+	Port      string       // "445/TCP"
+	Prefix    netip.Prefix // invalid: any address
+	Attention bool         // only those with a contradiction that a coordinator must look at
 }
 
 // SourceCursor is a place in a list of sources: behind the one with the
@@ -97,8 +96,9 @@ type SourceRow struct {
 // with the verdicts in force, and whether there are more: those of a prefix in
 // order of address, others the last seen first.
 //
-// Plans: verdict_last, verdict_kind_last and verdict_tool_last give the order,
-// verdict_current that within a prefix; verdict_ports finds rare ports.
+// Plans: verdict_last, verdict_kind_last, verdict_tool_last and
+// verdict_attention give the order, verdict_current that within a prefix;
+// verdict_ports finds rare ports.
 func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceCursor, limit int) ([]SourceRow, bool, error) {
 	w := where{}
 	w.add(`v.superseded_at is null`)
@@ -110,6 +110,9 @@ func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceC
 	}
 	if f.Port != "" {
 		w.add(`v.ports @> ?`, pq.StringArray{Clean(f.Port, 32)})
+	}
+	if f.Attention {
+		w.add(`v.attention <> ''`)
 	}
 	inner, outer := `v.last_at desc, v.id desc`, `p.last_at desc, p.id desc`
 	switch {
@@ -138,6 +141,14 @@ func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceC
 		return rows[:limit], true, nil
 	}
 	return rows, false, nil
+}
+
+// CountAttention returns the number of sources with a contradiction that a
+// coordinator must look at, at most CountLimit+1.
+func (q *Queries) CountAttention(ctx context.Context) (n int, err error) {
+	err = q.q.GetContext(ctx, &n, `select count(*) from (select 1 from verdict where superseded_at is null and attention <> '' limit $1) few`,
+		CountLimit+1)
+	return n, fail("count sources that need attention", err)
 }
 
 // PacketHour is how many packets came in the hour that starts at At.

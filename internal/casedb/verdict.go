@@ -34,22 +34,35 @@ const (
 // Evidence is what a verdict rests on: Hits of Of packets obey the rule, which
 // unrelated packets would do by chance with probability Chance.
 type Evidence struct {
-	Packets      uint64   `json:"packets"`
-	Hits         uint64   `json:"hits"`
-	Of           uint64   `json:"of"`
-	Chance       float64  `json:"chance"`
-	Weak         bool     `json:"weak,omitempty"` // one packet only, or auxiliary fields only
-	Destinations uint32   `json:"destinations"`
-	Sensors      int      `json:"sensors"`
-	Days         int      `json:"days"`
-	Definition   string   `json:"definition,omitempty"` // the scanner definition used
-	List         string   `json:"list,omitempty"`       // the allowlist that matched
-	Notes        []string `json:"notes,omitempty"`      // short codes, explained by the locale catalogue
+	Packets      uint64  `json:"packets"`
+	Hits         uint64  `json:"hits"`
+	Of           uint64  `json:"of"`
+	Chance       float64 `json:"chance"`
+	Weak         bool    `json:"weak,omitempty"` // one packet only, or auxiliary fields only
+	Destinations uint32  `json:"destinations"`
+	Sensors      int     `json:"sensors"`
+	Days         int     `json:"days"`
+	Definition   string  `json:"definition,omitempty"` // the scanner definition used
+	List         string  `json:"list,omitempty"`       // the allowlist that matched
+	// Undeclared is what an acknowledged scanner sent to ports that its entry
+	// does not declare.
+	Undeclared *Undeclared `json:"undeclared,omitempty"`
+	Notes      []string    `json:"notes,omitempty"` // short codes, explained by the locale catalogue
 	// Payloads say in a few words what the first packets asked for.
 	Payloads []string `json:"payloads,omitempty"`
 	// Also are weaker or contradicting findings kept beside the verdict, as
 	// rule names ("zmap" on an infected host).
 	Also []string `json:"also,omitempty"`
+}
+
+// Undeclared are the Packets of Of probes that went to other ports than those
+// Declared, and the first of these ports, most packets first.
+type Undeclared struct {
+	Packets  uint64   `json:"packets"`
+	Of       uint64   `json:"of"`
+	Ports    []string `json:"ports"`
+	More     int      `json:"more,omitempty"` // ports beyond those named
+	Declared string   `json:"declared"`
 }
 
 // Verdict is the judgement of one source. It is never overwritten, only
@@ -92,6 +105,7 @@ type Scanner struct {
 	List           string     `db:"list"` // where the entry comes from
 	Purpose        string     `db:"purpose"`
 	URL            string     `db:"url"`
+	Ports          PortSet    `db:"ports"` // what its operator says it probes; empty: not declared
 	RegistrationID *int64     `db:"registration_id"`
 	ValidFrom      *time.Time `db:"valid_from"`
 	ValidTo        *time.Time `db:"valid_to"`
@@ -128,6 +142,7 @@ type Registration struct {
 	Email         string            `db:"email"`
 	Language      string            `db:"language"`
 	Prefixes      pq.StringArray    `db:"prefixes"`
+	Ports         PortSet           `db:"ports"` // empty: not declared
 	State         RegistrationState `db:"state"`
 	ConfirmDigest []byte            `db:"confirm_digest"` // SHA-256 of the mailed token
 	ConfirmUntil  time.Time         `db:"confirm_until"`
