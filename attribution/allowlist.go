@@ -17,6 +17,8 @@ type Match struct {
 	Prefix       netip.Prefix
 	Organisation string
 	List         string
+	// Ports are those that the entry declares, empty if none.
+	Ports casedb.PortSet
 	// Conflicts are other organisations that lists in force name for the address.
 	Conflicts []string
 }
@@ -68,7 +70,7 @@ func (a *Allowlist) Lookup(addr netip.Addr, at time.Time) (Match, bool) {
 			switch {
 			case !found:
 				found = true
-				m = Match{Prefix: prefix, Organisation: e.Organisation, List: e.List}
+				m = Match{Prefix: prefix, Organisation: e.Organisation, List: e.List, Ports: e.Ports}
 			case !sameOrganisation(e.Organisation, m.Organisation) && !slices.Contains(m.Conflicts, e.Organisation):
 				m.Conflicts = append(m.Conflicts, e.Organisation)
 			}

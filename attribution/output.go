@@ -122,6 +122,9 @@ func appendEvidence(b []byte, e *casedb.Evidence) []byte {
 	if e.List != "" {
 		b = appendField(b, `,"list":`, e.List)
 	}
+	if e.Undeclared != nil {
+		b = appendUndeclared(b, e.Undeclared)
+	}
 	if len(e.Notes) > 0 {
 		b = appendStrings(append(b, `,"notes":`...), e.Notes)
 	}
@@ -132,6 +135,19 @@ func appendEvidence(b []byte, e *casedb.Evidence) []byte {
 		b = appendStrings(append(b, `,"also":`...), e.Also)
 	}
 	return append(b, '}')
+}
+
+func appendUndeclared(b []byte, u *casedb.Undeclared) []byte {
+	b = append(b, `,"undeclared":{"packets":`...)
+	b = strconv.AppendUint(b, u.Packets, 10)
+	b = append(b, `,"of":`...)
+	b = strconv.AppendUint(b, u.Of, 10)
+	b = appendStrings(append(b, `,"ports":`...), u.Ports)
+	if u.More > 0 {
+		b = append(b, `,"more":`...)
+		b = strconv.AppendInt(b, int64(u.More), 10)
+	}
+	return append(appendField(b, `,"declared":`, u.Declared), '}')
 }
 
 // appendTime writes a time as RFC 3339 with microseconds, in UTC.

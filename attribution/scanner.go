@@ -8,7 +8,8 @@ import (
 )
 
 // judgeAcknowledged: the source is on the allowlist, and scans. Where it shows
-// malware's marks it stays a scanner in name, and a coordinator must look.
+// malware's marks, or probes ports that its entry does not declare, it stays a
+// scanner in name, and a coordinator must look.
 func judgeAcknowledged(p *Profile) (casedb.Verdict, bool) {
 	f := p.facts
 	if p.ack == nil || f.probes == 0 || f.answers > f.probes {
@@ -38,12 +39,21 @@ func judgeAcknowledged(p *Profile) (casedb.Verdict, bool) {
 			break
 		}
 	}
+	if e.Undeclared = p.undeclared(p.ack.Ports); e.Undeclared != nil && v.Attention == "" {
+		v.Attention = AttentionUndeclared
+	}
 	return v, true
 }
 
-// AttentionMalware begins the attention of a verdict about an acknowledged
-// scanner that shows a malware's marks; a colon and the rule follow.
-const AttentionMalware = "malware"
+// What the attention of a verdict about an acknowledged scanner says.
+const (
+	// AttentionMalware begins it where the source shows a malware's marks; a
+	// colon and the rule follow.
+	AttentionMalware = "malware"
+	// AttentionUndeclared says that it probes ports that its entry does not
+	// declare.
+	AttentionUndeclared = "undeclared-ports"
+)
 
 // judgeBogon: addresses that cannot send.
 func judgeBogon(p *Profile) (casedb.Verdict, bool) {

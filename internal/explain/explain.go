@@ -83,6 +83,9 @@ func Verdict(v *casedb.Verdict, lang string) string {
 	if v.Attention != "" {
 		parts = append(parts, Attention(v.Attention, lang))
 	}
+	if u := v.Evidence.V.Undeclared; u != nil {
+		parts = append(parts, undeclared(u, lang))
+	}
 	if len(v.Evidence.V.Also) > 0 {
 		parts = append(parts, fill(alsoText.in(lang), v, lang))
 	}
@@ -94,6 +97,21 @@ func Verdict(v *casedb.Verdict, lang string) string {
 		return strings.Join(parts, "")
 	}
 	return strings.Join(parts, " ")
+}
+
+// undeclared says which ports that were not declared an acknowledged scanner
+// probed.
+func undeclared(u *casedb.Undeclared, lang string) string {
+	comma := ", "
+	if lang == "ja" {
+		comma = "、"
+	}
+	list := strings.Join(u.Ports, comma)
+	if u.More > 0 {
+		list += strings.ReplaceAll(undeclaredMore.in(lang), "{more}", number(uint64(u.More)))
+	}
+	return strings.NewReplacer("{packets}", number(u.Packets), "{of}", number(u.Of), "{ports}", casedb.CleanLine(list, 600),
+		"{declared}", casedb.CleanLine(u.Declared, 300)).Replace(undeclaredText.in(lang))
 }
 
 // Attention explains the contradiction that a coordinator must look at.

@@ -177,7 +177,16 @@ var noteTexts = map[string]text{
 var attentionTexts = map[string]text{
 	"malware": {"Attention: the source is an acknowledged scanner, yet its packets match \"{rule}\". Do not take the list for an excuse; ask the organisation.",
 		"注意: 調査目的スキャナーとして登録されていますが、パケットは「{rule}」に一致します。リストに載っていることは無実の証明ではありません。組織に確認してください。"},
+	"undeclared-ports": {"Attention: the source is an acknowledged scanner, yet it probes ports that its operator has not declared. Ask the organisation whether the declaration is out of date or the host is doing something else.",
+		"注意: 調査目的スキャナーとして登録されていますが、届け出のないポートを探索しています。届け出の内容が古いのか、別の動作をしているのか、組織に確認してください。"},
 }
+
+// undeclaredText says what an acknowledged scanner sent to ports that it has
+// not declared; undeclaredMore that there were more ports than it names.
+var undeclaredText = text{"{packets} of {of} probes went to ports that are not declared: {ports}. Declared are {declared}.",
+	"探索のパケット {of} 個中 {packets} 個が、届け出のないポート ({ports}) 宛てです。届け出のあるポートは {declared} です。"}
+
+var undeclaredMore = text{" and {more} more", " ほか {more} 個"}
 
 var alsoText = text{"Also found: {also}.", "ほかに次の特徴も見られます: {also}。"}
 
