@@ -28,6 +28,7 @@ type scannerAddCmd struct {
 	List         string `help:"Name of the list it belongs to." default:"manual"`
 	Purpose      string `help:"What for."`
 	URL          string `help:"Where they say so."`
+	Ports        string `help:"The ports they say they probe, such as \"80/TCP, 8000-8100/TCP, 53/UDP, ICMP\"; probes of others are shown to coordinators. all: not declared." default:"all" placeholder:"PORTS"`
 	From         string `help:"First day it holds." placeholder:"DATE"`
 	To           string `help:"First day it no longer holds." placeholder:"DATE"`
 }
@@ -44,6 +45,9 @@ func (c *scannerAddCmd) Run(ctx context.Context, p *program) error {
 	}
 	s := casedb.Scanner{Prefix: casedb.Prefix{Prefix: prefix}, Organisation: casedb.CleanLine(c.Organisation, 200),
 		List: casedb.CleanLine(c.List, 200), Purpose: casedb.CleanLine(c.Purpose, 1000), URL: casedb.CleanLine(c.URL, 500)}
+	if s.Ports, err = casedb.ParsePorts(c.Ports); err != nil {
+		return usagef("--ports: %w; write them like 80/TCP, 8000-8100/TCP, 53/UDP, ICMP", err)
+	}
 	if s.ValidFrom, err = optionalDay(c.From); err == nil {
 		s.ValidTo, err = optionalDay(c.To)
 	}
@@ -119,7 +123,7 @@ func (c *scannerListCmd) Run(ctx context.Context, p *program) error {
 	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "PREFIX\tORGANISATION\tLIST\tFROM\tTO")
+		fmt.Fprintln(w, "PREFIX\tORGANISATION\tLIST\tFROM\tTO\tPORTS")
 		var after int64
 		for left := c.Limit; left > 0; {
 			page, more, err := db.ListScanners(ctx, f, after, min(left, 500))
@@ -127,7 +131,7 @@ func (c *scannerListCmd) Run(ctx context.Context, p *program) error {
 				return err
 			}
 			for _, s := range page {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", s.Prefix, s.Organisation, s.List, stamp(s.ValidFrom), stamp(s.ValidTo))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Prefix, s.Organisation, s.List, stamp(s.ValidFrom), stamp(s.ValidTo), declared(s.Ports))
 				after = s.ID
 			}
 			if left -= len(page); !more {
@@ -136,6 +140,14 @@ func (c *scannerListCmd) Run(ctx context.Context, p *program) error {
 		}
 		return w.Flush()
 	})
+}
+
+// declared writes the ports of an entry.
+func declared(ports casedb.PortSet) string {
+	if !ports.Declared() {
+		return "all"
+	}
+	return ports.String()
 }
 
 type scannerImportCmd struct {
@@ -148,7 +160,8 @@ func (*scannerImportCmd) Help() string {
 	return `Example: teiten scanner import research_v4.txt shodan.json
 
 A list is known by its file's name: importing it again adds what is new and ends
-what it no longer names. Each list is imported wholly or not at all.`
+what it no longer names. Each list is imported wholly or not at all. None of the
+formats declares ports.`
 }
 
 // Run imports the lists.
@@ -216,7 +229,11 @@ func (c *scannerExportCmd) Run(ctx context.Context, p *program) error {
 				prefixes = append(prefixes, s.Prefix.String())
 				return nil
 			}
-			_, err := fmt.Fprintf(out, "%s # %s (%s)\n", s.Prefix, s.Organisation, s.List)
+			ports := ""
+			if s.Ports.Declared() {
+				ports = "; " + s.Ports.String()
+			}
+			_, err := fmt.Fprintf(out, "%s # %s (%s%s)\n", s.Prefix, s.Organisation, s.List, ports)
 			return err
 		})
 		if err != nil {
