@@ -472,11 +472,12 @@ func TestScannerIsRegistered(t *testing.T) {
 	coordinator := d.http
 	d.http = browser(t)
 	good := []string{"organisation", "Example Research Institute", "purpose", "Measuring the internet", "email", "security@research.example",
-		"url", "https://research.example/", "prefixes", "203.0.113.0/26\n2001:db8:1::/48"}
-	bad := []string{"organisation", "Kept <Institute>", "purpose", "short", "email", "nobody", "url", "javascript:x", "prefixes", "203.0.113.5/26\n10.0.0.0/8"}
+		"url", "https://research.example/", "prefixes", "203.0.113.0/26\n2001:db8:1::/48",
+		"ports", "443/tcp, 80/TCP\n8000-8100/TCP ICMP"}
+	bad := []string{"organisation", "Kept <Institute>", "purpose", "short", "email", "nobody", "url", "javascript:x", "prefixes", "203.0.113.5/26\n10.0.0.0/8", "ports", "443"}
 	status, body, _ := d.post("/register?lang=en", bad...)
 	want(t, "bad form", status, http.StatusUnprocessableEntity)
-	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "This is not a mail address that can be written to", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>"} {
+	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "This is not a mail address that can be written to", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>", "Please write the ports like 80/TCP", ">443</textarea>"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("the form does not show %q", text)
 		}
@@ -490,7 +491,8 @@ func TestScannerIsRegistered(t *testing.T) {
 		t.Fatalf("the mail has no link:\n%s", mail)
 	}
 	state := func() string { return one[string](t, d.db, `select state from registration`) }
-	if body := d.page(found[1]); !strings.Contains(body, "203.0.113.0/26") {
+	const ports = "ICMP, 80/TCP, 443/TCP, 8000-8100/TCP"
+	if body := d.page(found[1]); !strings.Contains(body, "203.0.113.0/26") || !strings.Contains(body, ports) {
 		t.Error("the page does not show what is confirmed")
 	}
 	want(t, "after GET", state(), "unconfirmed")
@@ -511,20 +513,30 @@ func TestScannerIsRegistered(t *testing.T) {
 			t.Errorf("%v: got %d", pairs, status)
 		}
 	}
+	if body := d.page("/registrations/1"); !strings.Contains(body, ports) {
+		t.Error("the coordinator does not see the declared ports")
+	}
 	status, _, _ = d.post("/registrations/1", "decision", "accept", "reason", "Known people")
 	want(t, "accept", status, http.StatusSeeOther)
 	status, _, _ = d.post("/registrations/1", "decision", "reject", "reason", "changed my mind")
 	want(t, "decide twice", status, http.StatusConflict)
 	want(t, "mail", one[int](t, d.db, `select count(*) from message where purpose = 'decision' and body like '%Known people%'`), 1)
+	want(t, "declared", one[int](t, d.db, `select count(*) from scanner where ports = $1`, ports), 2)
+	if body := d.page("/scanners"); !strings.Contains(body, ports) {
+		t.Error("the allowlist does not show the declared ports")
+	}
 	d.http = browser(t)
-	if body := d.page("/public/scanners"); !strings.Contains(body, "Example Research Institute") || strings.Contains(body, "security@research.example") {
+	if body := d.page("/public/scanners"); !strings.Contains(body, ports) || !strings.Contains(body, "Example Research Institute") || strings.Contains(body, "security@research.example") {
 		t.Error("the public list is wrong")
 	}
 	_, text, h := d.get("/public/scanners.json")
 	var list struct {
-		Scanners []struct{ Organisation, Prefix, Purpose, URL string }
+		Scanners []struct {
+			Organisation, Prefix, Purpose, URL string
+			Ports                              []string
+		}
 	}
-	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Scanners) != 2 || h.Get("Content-Type") != "application/json" {
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Scanners) != 2 || len(list.Scanners[0].Ports) != 4 || h.Get("Content-Type") != "application/json" {
 		t.Errorf("JSON: got %s, %v", text, err)
 	}
 }

@@ -27,6 +27,8 @@ type casesPage struct {
 	Next     string // URL of the next page, empty: none
 	Previous string
 	Filtered bool
+	// Contradictions are sources that need attention, with a case or without.
+	Contradictions int
 }
 
 // tab is one view of the queue.
@@ -117,6 +119,9 @@ func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	if data.Counts, err = s.db.CountWaiting(ctx); err != nil {
+		return err
+	}
+	if data.Contradictions, err = s.db.CountAttention(ctx); err != nil {
 		return err
 	}
 	for _, n := range data.Counts {

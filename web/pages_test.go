@@ -50,7 +50,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 	b := setup(t)
 	b.user("taro", casedb.RoleCoordinator, "ja")
 	for _, lang := range []string{"ja", "en"} {
-		for _, path := range []string{"/cases", "/cases?view=all", "/cases?view=reply", "/sources", "/mailbox", "/unmatched", "/scanners",
+		for _, path := range []string{"/cases", "/cases?view=all", "/cases?view=reply", "/sources", "/sources?attention=1", "/mailbox", "/unmatched", "/scanners",
 			"/registrations", "/settings", "/public/scanners", "/register", "/register/done"} {
 			sep := "?"
 			if strings.Contains(path, "?") {
@@ -275,6 +275,15 @@ func TestSourceFilters(t *testing.T) {
 		if got := strings.Count(b.page("/sources?"+query), `href="/sources/192.0.2.`); got != want {
 			t.Errorf("%s: got %d sources, want %d", query, got, want)
 		}
+	}
+	if body := b.page("/cases"); strings.Contains(body, "/sources?attention=1") {
+		t.Error("the queue asks to look at nothing")
+	}
+	exec(t, b.db, `update verdict set attention = 'undeclared-ports', kind = 'scanner', acknowledged = 'Example Research'
+		where source = '192.0.2.10' and superseded_at is null`)
+	body := b.page("/sources?attention=1")
+	if strings.Count(body, `href="/sources/192.0.2.`) != 1 || !strings.Contains(body, "has not declared") || !strings.Contains(b.page("/cases"), "/sources?attention=1") {
+		t.Errorf("contradictions are not found:\n%s", body)
 	}
 	for _, query := range []string{"port=x", "q=nonsense"} {
 		if status, _, _ := b.get("/sources?" + query); status != http.StatusUnprocessableEntity {

@@ -98,6 +98,10 @@ func (s *Server) readRegistration(f url.Values, data *registerPage) (casedb.Regi
 	if reg.URL, ok = parseWebsite(f.Get("url")); !ok {
 		data.Errors["url"] = "invalid.url"
 	}
+	var err error
+	if reg.Ports, err = casedb.ParsePorts(f.Get("ports")); err != nil {
+		data.Errors["ports"] = "invalid.ports"
+	}
 	var prefixes []netip.Prefix
 	prefixes, data.Prefixes = parsePrefixes(f.Get("prefixes"), s.cfg.Registration)
 	return reg, prefixes

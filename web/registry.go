@@ -117,6 +117,7 @@ type publicScanner struct {
 	Prefix       string     `json:"prefix"`
 	Purpose      string     `json:"purpose"`
 	URL          string     `json:"url,omitempty"`
+	Ports        []string   `json:"ports,omitempty"` // as declared; none: not declared
 	ValidFrom    *time.Time `json:"valid_from,omitempty"`
 	ValidTo      *time.Time `json:"valid_to,omitempty"`
 }
@@ -136,7 +137,7 @@ func (s *Server) publicScannersJSON(w http.ResponseWriter, r *http.Request, v *v
 	}{Scanners: make([]publicScanner, 0, len(list)), Truncated: more}
 	for _, e := range list {
 		out.Scanners = append(out.Scanners, publicScanner{Organisation: e.Organisation, Prefix: e.Prefix.String(), Purpose: e.Purpose,
-			URL: e.URL, ValidFrom: utc(e.ValidFrom), ValidTo: utc(e.ValidTo)})
+			URL: e.URL, Ports: e.Ports.Names(), ValidFrom: utc(e.ValidFrom), ValidTo: utc(e.ValidTo)})
 	}
 	b, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {

@@ -13,12 +13,14 @@ import (
 
 // sourcesPage is the data of view sources.
 type sourcesPage struct {
-	Query url.Values
-	Rows  []casedb.SourceRow
-	Kinds []casedb.Kind
-	Tools []string
-	Next  string
-	Bad   string // key of the line that says which filter was not understood
+	Query     url.Values
+	Filter    casedb.SourceFilter
+	Attention int // sources that need it
+	Rows      []casedb.SourceRow
+	Kinds     []casedb.Kind
+	Tools     []string
+	Next      string
+	Bad       string // key of the line that says which filter was not understood
 }
 
 // tools are what a verdict can name, as in the contract's kind of tool.
@@ -55,6 +57,10 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *visit) error
 			data.Query.Set(key, value)
 		}
 	}
+	if q.Get("attention") != "" {
+		f.Attention = true
+		keep("attention", "1")
+	}
 	if k := casedb.Kind(q.Get("kind")); slices.Contains(casedb.Kinds, k) {
 		f.Kind = k
 		keep("kind", string(k))
@@ -79,6 +85,11 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *visit) error
 		} else {
 			data.Bad = "invalid.address"
 		}
+	}
+	data.Filter = f
+	var err error
+	if data.Attention, err = s.db.CountAttention(r.Context()); err != nil {
+		return err
 	}
 	if data.Bad != "" {
 		return s.render(w, r, v, http.StatusUnprocessableEntity, "sources", data)
