@@ -9,51 +9,6 @@ import (
 	"teiten/internal/casedb"
 )
 
-// ContactConfig is what an operator may change about the choice of contacts.
-// The zero value chooses without knowing any registry's placeholder; see
-// DefaultContactConfig.
-type ContactConfig struct {
-	// PlaceholderHandles are handles of entities that stand for a registry and
-	// not for the network's owner.
-	PlaceholderHandles []string
-	// PlaceholderEmails are the registries' own addresses.
-	PlaceholderEmails []string
-	// OwnNetworks are the names or handles of the networks that registries run
-	// themselves, where their addresses are the right ones.
-	OwnNetworks []string
-	// OwnPrefixes are the same as prefixes.
-	OwnPrefixes []netip.Prefix
-	// RegistryNames are names of registries as networks' descriptions and
-	// entities write them; they are never taken for the name of an owner.
-	RegistryNames []string
-}
-
-// DefaultContactConfig returns the placeholders of the regional and national
-// registries.
-func DefaultContactConfig() ContactConfig {
-	return ContactConfig{
-		PlaceholderHandles: []string{
-			"IRT-JPNIC-JP", "IRT-KRNIC-KR", "IRT-CNNIC-CN", "IRT-APNIC-AP", "IRT-TWNIC-AP", "IRT-VNNIC-AP", "IRT-IDNIC-ID",
-			"JNIC1-AP", "AWC12-ARIN", "ABUSE3850-ARIN",
-		},
-		PlaceholderEmails: []string{
-			"hostmaster@nic.ad.jp", "hostmaster@nic.or.kr", "irt@nic.or.kr", "ipas@cnnic.cn", "ipas@cnnic.net.cn",
-			"abuse@lacnic.net", "hostmaster@lacnic.net", "search-apnic-not-arin@apnic.net", "abuse@apnic.net",
-			"hostmaster@apnic.net", "hm-changed@apnic.net", "abuse@ripe.net", "hostmaster@ripe.net", "hostmaster@arin.net",
-			"abuse@arin.net", "abusepoc@afrinic.net", "hostmaster@afrinic.net", "abuse@iana.org", "hm-changed@vnnic.vn",
-			"hostmaster@twnic.net.tw", "hostmaster@idnic.net",
-		},
-		OwnNetworks: []string{"JPNICNET", "APNIC-SERVICES", "RIPE-NCC", "ARIN-NET"},
-		RegistryNames: []string{
-			"Japan Network Information Center", "Asia Pacific Network Information Centre", "APNIC", "JPNIC",
-			"Korea Network Information Center", "KRNIC", "China Internet Network Information Center", "CNNIC",
-			"RIPE Network Coordination Centre", "RIPE NCC", "LACNIC", "AFRINIC", "African Network Information Center",
-			"Latin American and Caribbean IP address Regional Registry", "American Registry for Internet Numbers",
-			"Internet Assigned Numbers Authority", "IANA", "TWNIC", "Taiwan Network Information Center",
-		},
-	}
-}
-
 // Choice is what an answer says about who to write to.
 type Choice struct {
 	Network      ChosenNetwork
@@ -73,6 +28,7 @@ type ChosenNetwork struct {
 	Handle      string
 	Name        string
 	Country     string // ISO 3166 in capitals, or empty
+	AS          AS     // as the answer names it; the zero AS: none, or several
 	Registry    string // apnic, arin, ripe, lacnic, afrinic, jpnic or the host of another
 }
 
@@ -125,11 +81,15 @@ func ChooseContact(answer Answer, addr netip.Addr, cfg ContactConfig) Choice {
 	c.readValidity()
 	found := c.candidates()
 	if len(found) == 0 {
-		c.choice.Contact = none
 		if len(c.choice.Rejected) > 0 {
 			none.Why = "The answer names only addresses that must not be written to."
-			c.choice.Contact = none
 		}
+		if w := answer.Whois; w != nil {
+			none.Why += " " + w.source() + " names none for abuse."
+		} else if answer.WhoisNote != "" {
+			none.Why += " " + answer.WhoisNote
+		}
+		c.choice.Contact = none
 		return c.choice
 	}
 	c.choice.Contact, c.choice.Alternatives = found[0].ChosenContact, nil
@@ -143,6 +103,7 @@ func ChooseContact(answer Answer, addr netip.Addr, cfg ContactConfig) Choice {
 const (
 	classAbuseRole = iota
 	classRemark
+	classWhois
 	classLocalPart
 	classByHand
 	classInvalid // the registry says that mail does not arrive
@@ -168,6 +129,9 @@ type chooser struct {
 func (c *chooser) network(addr netip.Addr) ChosenNetwork {
 	a := c.answer
 	n := ChosenNetwork{Handle: a.Handle, Name: a.Name, Country: countryCode(a.Country), Registry: registryOf(a)}
+	if len(a.Origins) == 1 {
+		n.AS.Number = a.Origins[0]
+	}
 	if n.Country == "" {
 		for _, e := range a.Entities {
 			if e.Country != "" && slices.Contains(e.Roles, "registrant") {
@@ -179,28 +143,30 @@ func (c *chooser) network(addr netip.Addr) ChosenNetwork {
 	if !a.Contains(addr) {
 		return n
 	}
+	n.Country = cmp.Or(n.Country, Country(addr))
 	n.First, n.Last = a.First, a.Last
 	if tooWide(n.First, n.Last) {
 		n.First, n.Last = addr, addr
+	}
+	if w := a.Whois; w != nil && w.Contains(addr) {
+		// The national registry knows the assignment inside; its contact is for that only.
+		if n.First.Less(w.First) {
+			n.First = w.First
+		}
+		if w.Last.Less(n.Last) {
+			n.Last = w.Last
+		}
 	}
 	n.Prefixes = coveringPrefixes(n.First, n.Last)
 	n.Range = rangeText(n.First, n.Last)
 	return n
 }
 
-// isOwnNetwork reports whether the range belongs to a registry itself.
-func (c *chooser) isOwnNetwork(addr netip.Addr) bool {
-	if containsFold(c.cfg.OwnNetworks, c.answer.Name) || containsFold(c.cfg.OwnNetworks, c.answer.Handle) {
-		return true
-	}
-	return slices.ContainsFunc(c.cfg.OwnPrefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
 // owner finds the name and the key of the network's owner.
 func (c *chooser) owner() (name, key string) {
 	registry := c.choice.Network.Registry
 	named := func(e AnswerEntity) bool {
-		return e.Name != "" && !c.isPlaceholderHandle(e.Handle) && !c.isRegistryName(e.Name) && !isMaintainer(e.Handle)
+		return e.Name != "" && !c.isPlaceholderHandle(e.Handle) && (c.own || !c.isRegistryName(e.Name)) && !isMaintainer(e.Handle)
 	}
 	for _, e := range c.answer.Entities {
 		if slices.Contains(e.Roles, "registrant") && e.Depth == 0 && named(e) {
@@ -210,6 +176,14 @@ func (c *chooser) owner() (name, key string) {
 			}
 			break
 		}
+	}
+	network := c.choice.Network
+	if w := c.answer.Whois; w != nil && w.Organisation != "" && network.First.IsValid() && !c.isRegistryName(w.Organisation) {
+		if network.First != c.answer.First || network.Last != c.answer.Last {
+			// An assignment inside the range: somebody else than the range's owner, most likely.
+			return w.Organisation, w.Registry + ":net:" + network.Range
+		}
+		name = cmp.Or(name, w.Organisation)
 	}
 	if name == "" {
 		name = c.describedOwner()
@@ -247,7 +221,7 @@ func (c *chooser) isPlaceholderHandle(handle string) bool {
 
 func (c *chooser) hasOnlyPlaceholders(e AnswerEntity) bool {
 	for _, m := range e.Emails {
-		if address, reason := MailAddress(m.Address); reason == "" && !containsFold(c.cfg.PlaceholderEmails, address) {
+		if address, reason := MailAddress(m.Address); reason == "" && !c.cfg.isPlaceholderEmail(address) {
 			return false
 		}
 	}

@@ -2,24 +2,9 @@ package attribution
 
 import (
 	"net/mail"
-	"regexp"
 	"strings"
 
 	"golang.org/x/net/idna"
-)
-
-// addressInText finds e-mail addresses in a remark's line.
-var addressInText = regexp.MustCompile(`[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
-
-// complaintWords mark the lines of a network's remarks that name an address for
-// complaints.
-var complaintWords = regexp.MustCompile(`(?i)abuse|spam|complaint|security incident|csirt|hack|intrusion|不正|迷惑|苦情`)
-
-// The remarks of APNIC about the addresses of incident response teams: "X is
-// invalid", "X was validated on DATE".
-var (
-	saidInvalid   = regexp.MustCompile(`(?i)^(\S+@\S+) is invalid`)
-	saidValidated = regexp.MustCompile(`(?i)^(\S+@\S+) was validated on (\d{4}-\d{2}-\d{2})`)
 )
 
 // MailAddress checks an e-mail address from a registry or a form and returns it
@@ -49,6 +34,9 @@ func MailAddress(s string) (address, reason string) {
 	local, domain := s[:at], s[at+1:]
 	if len(local) > 64 {
 		return "", "it is too long"
+	}
+	if strings.Contains(local, "*") || len(local) >= 3 && strings.Trim(strings.ToLower(local), "x") == "" {
+		return "", "it is masked" // RFC 9537, 4.2: a part of the value is redacted
 	}
 	for i := range len(local) {
 		if c := local[i]; c >= 0x80 || !isAtomOrDot(c) {

@@ -11,27 +11,6 @@ import (
 // maxCandidates bounds the alternatives; more would help nobody.
 const maxCandidates = 50
 
-// readValidity collects what remarks say about addresses.
-func (c *chooser) readValidity() {
-	c.invalid, c.validated = make(map[string]bool), make(map[string]string)
-	read := func(remarks []AnswerRemark) {
-		for _, r := range remarks {
-			for _, l := range r.Lines {
-				if m := saidInvalid.FindStringSubmatch(l); m != nil {
-					c.invalid[strings.ToLower(m[1])] = true
-				}
-				if m := saidValidated.FindStringSubmatch(l); m != nil {
-					c.validated[strings.ToLower(m[1])] = m[2]
-				}
-			}
-		}
-	}
-	read(c.answer.Remarks)
-	for _, e := range c.answer.Entities {
-		read(e.Remarks)
-	}
-}
-
 // candidates returns every address of the answer that may be written to, each
 // once, the best first, and fills Rejected.
 func (c *chooser) candidates() []candidate {
@@ -40,6 +19,7 @@ func (c *chooser) candidates() []candidate {
 		found = append(found, c.ofEntity(i, e)...)
 	}
 	found = append(found, c.ofRemarks()...)
+	found = append(found, c.ofWhois()...)
 	slices.SortStableFunc(found, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.class, b.class), slices.Compare(a.order, b.order))
 	})
@@ -62,16 +42,12 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 	abuse := slices.Contains(e.Roles, "abuse")
 	var found []candidate
 	for i, m := range e.Emails {
-		address, reason := MailAddress(m.Address)
-		switch {
-		case reason != "":
-			c.reject(casedb.CleanLine(m.Address, 254), "The address cannot be written to: "+reason+".")
-			continue
-		case placeholder && !c.own:
-			c.reject(address, cmp.Or(e.Handle, e.Name)+" stands for a registry, not for the owner of the network.")
-			continue
-		case containsFold(c.cfg.PlaceholderEmails, address) && !c.own:
-			c.reject(address, "The address is a registry's own, not the owner's of the network.")
+		address, why := c.acceptable(m.Address)
+		if placeholder && !c.own {
+			why = cmp.Or(e.Handle, e.Name) + " stands for a registry, not for the owner of the network."
+		}
+		if why != "" {
+			c.reject(address, why)
 			continue
 		}
 		f := candidate{ChosenContact: ChosenContact{Email: address, Name: e.Name, Role: strings.Join(e.Roles, " ")}}
@@ -82,10 +58,14 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 			f.class, f.Provenance, f.Gate = classAbuseRole, casedb.FromAbuseRole, casedb.GateAuto
 			f.order = append([]int{boolRank(len(e.Roles) == 1), e.Depth, position}, within...)
 			f.Why = "The registry names " + entityText(e) + " for abuse" + roleText(e) + emailText(m, e, address) + "."
-		case localPart(address) == "abuse":
+		case localPart(address) == "abuse", slices.Contains(m.Types, "abuse"):
 			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
 			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
-			f.Why = "The address begins with abuse@ and stands at " + entityText(e) + roleText(e) + "."
+			f.Why = "The address begins with abuse@ and stands at "
+			if localPart(address) != "abuse" {
+				f.Why = "The address is marked for abuse and stands at "
+			}
+			f.Why += entityText(e) + roleText(e) + "."
 		default:
 			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
 			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
@@ -97,48 +77,56 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 	return found
 }
 
-// ofRemarks returns the addresses in the network's remarks whose line, or the
-// one before it, speaks of complaints.
-func (c *chooser) ofRemarks() []candidate {
+// ofWhois returns the addresses that a national registry's WHOIS names. Those
+// for abuse are as good as a remark: the registry says nothing about whether
+// they are read.
+func (c *chooser) ofWhois() []candidate {
+	w := c.answer.Whois
+	if w == nil {
+		return nil
+	}
 	var found []candidate
-	n := 0
-	for _, r := range c.answer.Remarks {
-		before := ""
-		for _, l := range r.Lines {
-			addresses := addressInText.FindAllString(l, 5)
-			if len(addresses) > 0 && !saidInvalid.MatchString(l) && !saidValidated.MatchString(l) &&
-				(complaintWords.MatchString(l) || complaintWords.MatchString(before)) {
-				for _, a := range addresses {
-					n++
-					if n > maxCandidates {
-						return found
-					}
-					if f, ok := c.ofRemark(strings.Trim(a, ".'"), l, n); ok {
-						found = append(found, f)
-					}
-				}
-			}
-			before = l
+	for i, k := range w.Contacts {
+		address, why := c.acceptable(k.Email)
+		if why != "" {
+			c.reject(address, why)
+			continue
 		}
+		f := candidate{ChosenContact: ChosenContact{Email: address, Name: w.Organisation, Role: "whois"}, order: []int{0, i}}
+		switch {
+		case k.Abuse && w.Registry == jpnicWhois.name:
+			f.class, f.Provenance, f.Gate = classWhois, casedb.FromJPNICWhois, casedb.GateApprove
+			f.Why = w.source() + " names it under " + k.Label + "."
+		case k.Abuse:
+			f.class, f.Provenance, f.Gate = classWhois, casedb.FromRemark, casedb.GateApprove
+			f.Why = w.source() + " names it under " + quoted(k.Label)
+		case localPart(address) == "abuse":
+			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
+			f.Why = "The address begins with abuse@ and stands in " + w.source() + "."
+		default:
+			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
+			f.Why = "The address is not for abuse; it stands in " + w.source() + " under " + quoted(k.Label)
+		}
+		c.judge(&f, nil)
+		found = append(found, f)
 	}
 	return found
 }
 
-func (c *chooser) ofRemark(text, line string, n int) (candidate, bool) {
-	address, reason := MailAddress(text)
-	if reason != "" {
-		c.reject(text, "The address cannot be written to: "+reason+".")
-		return candidate{}, false
+// source names the WHOIS for people.
+func (w *WhoisAnswer) source() string { return strings.ToUpper(w.Registry) + " WHOIS" }
+
+// acceptable checks an address of an answer and returns it as it is written to,
+// or as far as it can be shown with the reason why it must not be.
+func (c *chooser) acceptable(email string) (address, why string) {
+	address, reason := MailAddress(email)
+	switch {
+	case reason != "":
+		return casedb.CleanLine(email, 254), "The address cannot be written to: " + reason + "."
+	case c.cfg.isPlaceholderEmail(address) && !c.own:
+		return address, "The address is a registry's own, not the owner's of the network."
 	}
-	if containsFold(c.cfg.PlaceholderEmails, address) && !c.own {
-		c.reject(address, "The address is a registry's own, not the owner's of the network.")
-		return candidate{}, false
-	}
-	f := candidate{class: classRemark, order: []int{boolRank(localPart(address) == "abuse"), n}}
-	f.ChosenContact = ChosenContact{Email: address, Role: "remark", Provenance: casedb.FromRemark, Gate: casedb.GateApprove,
-		Why: "A remark on the network says: " + quoted(line)}
-	c.judge(&f, nil)
-	return f, true
+	return address, ""
 }
 
 // judge applies what the registry says about the address.
@@ -152,7 +140,7 @@ func (c *chooser) judge(f *candidate, e *AnswerEntity) {
 		f.Why += " The registry says that the address is invalid."
 	case validated:
 		f.Valid = &yes
-		f.Why += " The registry validated the address on " + date + "."
+		f.Why += " The registry validated the address" + date + "."
 	case e == nil:
 	case slices.ContainsFunc(e.Remarks, func(r AnswerRemark) bool { return strings.Contains(r.Title, "unvalidated poc") }):
 		// ARIN has asked and nobody has answered.

@@ -59,7 +59,7 @@ func TestLookupFileAgreesWithCorpus(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			got, err := attribution.LookupFile(r, netip.MustParseAddr(query), attribution.DefaultContactConfig())
+			got, err := attribution.LookupFile(r, netip.MustParseAddr(query), attribution.DefaultContactConfig(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -207,7 +207,7 @@ func TestMailAddress(t *testing.T) {
 
 func TestLookupResultKeys(t *testing.T) {
 	t.Parallel()
-	got, err := attribution.LookupFile(strings.NewReader(network("")), netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig())
+	got, err := attribution.LookupFile(strings.NewReader(network("")), netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestLookupResultKeys(t *testing.T) {
 	if err := got.WriteJSON(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"address":"192.0.2.5","network":{"range":"192.0.2.0/24","handle":"H","name":"EX","country":"","registry":"unknown"},"owner":"EX",` +
+	want := `{"address":"192.0.2.5","network":{"range":"192.0.2.0/24","handle":"H","name":"EX","country":"","registry":"unknown","asn":null,"as_name":""},"owner":"EX",` +
 		`"contact":{"email":"","provenance":"none","gate":"human","valid":null,"why":"The answer names no address to write to.","role":""},` +
 		`"alternatives":[],"rejected":[],"language":"en"}` + "\n"
 	if b.String() != want {
@@ -263,7 +263,7 @@ func FuzzChooseContact(f *testing.F) {
 				t.Errorf("%d prefixes of %s hold the address", inside, c.Network.Range)
 			}
 		}
-		if _, err := json.Marshal(c.Result(addr)); err != nil || c.OwnerKey == "" || strings.ContainsAny(c.OwnerKey+c.OwnerName, "\r\n\x00") {
+		if _, err := json.Marshal(c.Result(addr, nil)); err != nil || c.OwnerKey == "" || strings.ContainsAny(c.OwnerKey+c.OwnerName, "\r\n\x00") {
 			t.Errorf("owner %q %q: %v", c.OwnerKey, c.OwnerName, err)
 		}
 	})

@@ -1,6 +1,7 @@
 package attribution
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -20,6 +21,8 @@ const (
 
 	firstLookupPause   = time.Minute
 	longestLookupPause = 12 * time.Hour
+	// longestSpread bounds over how long rows that wait for a server come back.
+	longestSpread = 10 * time.Minute
 
 	defaultCacheFor  = 7 * 24 * time.Hour
 	defaultUnknown   = 7 * 24 * time.Hour // after "not found"
@@ -39,8 +42,13 @@ type OwnerWorker struct {
 	// CacheFor is how long an answer holds. Zero means a week.
 	CacheFor time.Duration
 
-	// mu lets one batch run at a time, or two would ask about the same range.
-	mu sync.Mutex
+	// AS gives networks their AS number. Nil: none is known.
+	AS *ASTable
+
+	// mu lets one batch run at a time, or two would ask about the same range;
+	// it guards deferred.
+	mu       sync.Mutex
+	deferred int // lookups put off one after the other
 }
 
 // Do answers a batch of due rows and returns how many it dealt with. A row that
@@ -85,6 +93,7 @@ func (w *OwnerWorker) one(ctx context.Context, row casedb.OwnerLookup) error {
 		return err
 	}
 	answer, err := w.Lookup.Lookup(ctx, row.Address.Addr)
+	cacheFor := cmp.Or(w.CacheFor, defaultCacheFor)
 	if err != nil {
 		if ctx.Err() != nil {
 			// A stop is no failure; the row is due again at once.
@@ -92,31 +101,52 @@ func (w *OwnerWorker) one(ctx context.Context, row casedb.OwnerLookup) error {
 			defer cancel()
 			return errors.Join(ctx.Err(), w.DB.DeferLookup(release, row, "stopped", w.now()))
 		}
-		return w.settleFailure(ctx, row, err)
+		failed := lookupError(err)
+		if answer.Raw == nil || !hopeless(failed, row) {
+			return w.settleFailure(ctx, row, failed)
+		}
+		// The range and its owner are known, if not whom to write to.
+		w.logger().Warn("stored an owner without a national registry's answer", "source", row.Address, "err", err)
+		cacheFor = min(cacheFor, defaultHopeless)
 	}
+	w.deferred = 0
 	choice := ChooseContact(answer, row.Address.Addr, w.Config)
 	if !choice.Network.First.IsValid() {
 		w.logger().Warn("registry answered about other addresses", "source", row.Address, "err", choice.Contact.Why)
 		return w.DB.FailLookup(ctx, row, choice.Contact.Why, w.now().Add(defaultHopeless))
 	}
-	return w.store(ctx, row, answer, choice)
+	return w.store(ctx, row, answer, choice, cacheFor)
 }
 
-// settleFailure records why there is no answer and when to ask again.
-func (w *OwnerWorker) settleFailure(ctx context.Context, row casedb.OwnerLookup, err error) error {
-	now := w.now()
+// lookupError is why a lookup failed; an error of another type may pass.
+func lookupError(err error) *LookupError {
 	var e *LookupError
 	if !errors.As(err, &e) {
 		e = &LookupError{Kind: LookupTemporary, Asked: true, Err: err}
 	}
+	return e
+}
+
+// hopeless reports whether to stop asking about a row for now.
+func hopeless(e *LookupError, row casedb.OwnerLookup) bool {
+	return !e.Retryable() || e.Asked && row.Attempts >= lookupTries
+}
+
+// settleFailure records why there is no answer and when to ask again.
+func (w *OwnerWorker) settleFailure(ctx context.Context, row casedb.OwnerLookup, e *LookupError) error {
+	now := w.now()
 	pause := max(e.RetryAfter, work.Backoff(row.Attempts-1, firstLookupPause, longestLookupPause))
+	if e.Kind == LookupThrottled && !e.Asked {
+		// Nobody was asked. The more rows wait for a server, the further apart they come back.
+		w.deferred++
+		spread := min(time.Duration(w.deferred)*e.RetryAfter, longestSpread)
+		return w.DB.DeferLookup(ctx, row, e.Error(), now.Add(e.RetryAfter+work.Backoff(0, spread, spread)))
+	}
+	w.deferred = 0
 	switch {
 	case e.Kind == LookupNotFound:
 		return w.DB.FailLookup(ctx, row, e.Error(), now.Add(defaultUnknown))
-	case e.Kind == LookupThrottled && !e.Asked:
-		// Nobody was asked. A second more, so that rows that wait for one server do not all come at its first moment.
-		return w.DB.DeferLookup(ctx, row, e.Error(), now.Add(e.RetryAfter+work.Backoff(0, time.Second, time.Second)))
-	case !e.Retryable() || row.Attempts >= lookupTries:
+	case hopeless(e, row):
 		w.logger().Warn("gave up looking up an owner", "source", row.Address, "attempt", row.Attempts, "err", e)
 		return w.DB.FailLookup(ctx, row, e.Error(), now.Add(max(pause, defaultHopeless)))
 	}
@@ -124,31 +154,55 @@ func (w *OwnerWorker) settleFailure(ctx context.Context, row casedb.OwnerLookup,
 	return w.DB.RetryLookup(ctx, row, e.Error(), now.Add(pause))
 }
 
-// store writes owner, network and contacts and settles the row, all or nothing.
-func (w *OwnerWorker) store(ctx context.Context, row casedb.OwnerLookup, answer Answer, choice Choice) error {
+// store writes owner, network and contacts and settles the row and all others
+// that wait inside the range, all or nothing.
+func (w *OwnerWorker) store(ctx context.Context, row casedb.OwnerLookup, answer Answer, choice Choice, cacheFor time.Duration) error {
 	now := w.now()
-	cacheFor := w.CacheFor
-	if cacheFor <= 0 {
-		cacheFor = defaultCacheFor
-	}
 	n := choice.Network
+	network := casedb.Network{First: casedb.Addr{Addr: n.First}, Last: casedb.Addr{Addr: n.Last}, Handle: n.Handle, Name: n.Name,
+		Country: n.Country, Registry: n.Registry, OwnerName: choice.OwnerName, Raw: answer.Raw, FetchedAt: now, ExpiresAt: now.Add(cacheFor)}
+	if answer.Whois != nil {
+		network.Whois = answer.Whois.Raw
+	}
+	if as, ok := w.networkAS(choice); ok {
+		network.ASN, network.ASName = &as.Number, as.Name
+	}
+	network.Choice.V = choice.record()
 	return w.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		if err := tx.HoldLookup(ctx, row); err != nil {
+			return err
+		}
 		owner, err := tx.PutOwner(ctx, casedb.Owner{Key: casedb.CleanLine(choice.OwnerKey, maxOwnerKeyBytes), Name: choice.OwnerName,
 			Country: n.Country, Language: choice.Language, CreatedAt: now})
 		if err != nil {
 			return err
 		}
-		network, superseded, err := tx.AddNetwork(ctx, casedb.Network{OwnerID: owner.ID, First: casedb.Addr{Addr: n.First},
-			Last: casedb.Addr{Addr: n.Last}, Handle: n.Handle, Name: n.Name, Country: n.Country, Registry: n.Registry,
-			Raw: answer.Raw, FetchedAt: now, ExpiresAt: now.Add(cacheFor)}, n.Prefixes, now)
+		network.OwnerID = owner.ID
+		stored, superseded, err := tx.AddNetwork(ctx, network, n.Prefixes, now)
 		if err != nil {
 			return err
 		}
-		if err := tx.PutContacts(ctx, network, contactRows(choice), superseded, now); err != nil {
-			return err
-		}
-		return tx.FinishLookup(ctx, row, network.ID)
+		return tx.PutContacts(ctx, stored, contactRows(choice), superseded, now)
 	})
+}
+
+// networkAS is the AS that announces the whole network, else the one that the
+// registry's answer names.
+func (w *OwnerWorker) networkAS(choice Choice) (AS, bool) {
+	if as, ok := w.AS.Network(choice.Network.First, choice.Network.Last); ok {
+		return as, true
+	}
+	return choice.Network.AS, choice.Network.AS.Number != 0
+}
+
+// record is the choice as it is kept with the network.
+func (c *Choice) record() casedb.NetworkChoice {
+	k := c.Contact
+	r := casedb.NetworkChoice{Email: k.Email, Provenance: k.Provenance, Gate: k.Gate, Valid: k.Valid, Why: k.Why}
+	for _, x := range c.Rejected {
+		r.Rejected = append(r.Rejected, casedb.Rejected{Email: x.Email, Why: x.Why})
+	}
+	return r
 }
 
 // contactRows are the choice and its alternatives as rows; none where there is

@@ -226,7 +226,7 @@ func TestWorkerRetries(t *testing.T) {
 	}{
 		{"temporary", &attribution.LookupError{Kind: attribution.LookupTemporary, Asked: true}, "due", "1", 30 * time.Second, time.Minute},
 		{"throttled", &attribution.LookupError{Kind: attribution.LookupThrottled, Asked: true, RetryAfter: time.Hour}, "due", "1", time.Hour, time.Hour},
-		{"not asked", &attribution.LookupError{Kind: attribution.LookupThrottled, RetryAfter: time.Minute}, "due", "0", time.Minute, 61 * time.Second},
+		{"not asked", &attribution.LookupError{Kind: attribution.LookupThrottled, RetryAfter: time.Minute}, "due", "0", time.Minute, 2 * time.Minute},
 		{"not found", &attribution.LookupError{Kind: attribution.LookupNotFound, Asked: true}, "failed", "1", 7 * 24 * time.Hour, 7 * 24 * time.Hour},
 		{"too large", &attribution.LookupError{Kind: attribution.LookupTooLarge, Asked: true}, "failed", "1", 24 * time.Hour, 24 * time.Hour},
 		{"strange", errors.New("strange\x00\nerror"), "due", "1", 30 * time.Second, time.Minute},

@@ -84,16 +84,7 @@ func NewRDAPClient(cfg RDAPConfig) (*RDAPClient, error) {
 		transport = publicTransport(allowed)
 	}
 	c.http = &http.Client{
-		Transport: &manners{next: transport, now: cfg.Now, server: make(map[string]*server), every: func(host string) time.Duration {
-			name := host
-			if h, _, err := net.SplitHostPort(host); err == nil {
-				name = h
-			}
-			if c.base == nil && (name == "lacnic.net" || strings.HasSuffix(name, ".lacnic.net") || strings.HasSuffix(name, ".registro.br")) {
-				return max(cfg.Every, lacnicEvery)
-			}
-			return cfg.Every
-		}},
+		Transport:     &manners{next: transport, servers: newServers(func(host string) time.Duration { return rateFor(host, cfg.Every) }, cfg.Now)},
 		CheckRedirect: guardRedirect,
 	}
 	if c.base == nil {
@@ -104,6 +95,18 @@ func NewRDAPClient(cfg RDAPConfig) (*RDAPClient, error) {
 		c.bootstrap = b
 	}
 	return c, nil
+}
+
+// rateFor is the time between two questions to a server, by its host.
+func rateFor(host string, every time.Duration) time.Duration {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	if name == "lacnic.net" || strings.HasSuffix(name, ".lacnic.net") || strings.HasSuffix(name, ".registro.br") {
+		return max(every, lacnicEvery)
+	}
+	return every
 }
 
 // Lookup asks the registry that is responsible for the address. Its errors are

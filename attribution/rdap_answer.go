@@ -51,8 +51,14 @@ type Answer struct {
 	CIDRs    []netip.Prefix
 	Remarks  []AnswerRemark
 	Entities []AnswerEntity // at any depth, in document order
+	Origins  []int64        // AS numbers that the answer names (ARIN)
 	Redacted bool           // the answer says that parts are left out (RFC 9537)
 	Raw      []byte
+
+	// Whois is what a national registry's WHOIS adds; nil: nothing. WhoisNote
+	// says why, if it was asked.
+	Whois     *WhoisAnswer
+	WhoisNote string
 }
 
 // AnswerRemark is a remark (RFC 9083, 4.3).
@@ -106,6 +112,7 @@ func ParseAnswer(raw []byte) (Answer, error) {
 		Source:   noticeSource(top["notices"]),
 		SelfURL:  selfURL(top["links"]),
 		Remarks:  parseRemarks(top["remarks"]),
+		Origins:  originASNs(top["arin_originas0_originautnums"]),
 		Redacted: len(list(top["redacted"])) > 0,
 		Raw:      raw,
 	}
@@ -315,6 +322,18 @@ func noticeSource(v any) string {
 		}
 	}
 	return ""
+}
+
+// originASNs reads the AS numbers of ARIN's extension originas0.
+func originASNs(v any) []int64 {
+	items := list(v)
+	var numbers []int64
+	for _, item := range items[:min(len(items), maxPrefixes)] {
+		if as, err := parseASN(text(item)); err == nil && as.Number > 0 {
+			numbers = append(numbers, as.Number)
+		}
+	}
+	return numbers
 }
 
 func selfURL(v any) string {

@@ -1,6 +1,7 @@
 package attribution
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -28,9 +29,11 @@ const (
 
 // LookupError is why a lookup failed. It is always used as a pointer.
 type LookupError struct {
-	Kind   LookupErrorKind
-	Server string // host, or empty
-	Status int    // HTTP status, 0 without an answer
+	Kind LookupErrorKind
+	// Protocol is "WHOIS"; empty means RDAP.
+	Protocol string
+	Server   string // host, or empty
+	Status   int    // HTTP status, 0 without an answer
 	// RetryAfter is how long to wait at least; 0: the caller decides.
 	RetryAfter time.Duration
 	// Asked says that the question reached a server; a wait of our own making
@@ -41,7 +44,7 @@ type LookupError struct {
 
 // Error says what happened, with the server.
 func (e *LookupError) Error() string {
-	s := "RDAP " + string(e.Kind)
+	s := cmp.Or(e.Protocol, "RDAP") + " " + string(e.Kind)
 	if e.Server != "" {
 		s += " at " + e.Server
 	}

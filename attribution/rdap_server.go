@@ -21,22 +21,28 @@ const (
 	defaultPause = time.Minute
 	// longestPause bounds what a Retry-After may ask for.
 	longestPause = 24 * time.Hour
-	// maxServers bounds the servers that manners are remembered for.
+	// maxServers bounds the servers that are remembered.
 	maxServers = 256
 )
 
-// manners is an http.RoundTripper that is polite to each server: one question
-// at a time, no more than its rate, none while it asks for a pause or is down;
-// and that reads no answer larger than MaxAnswerBytes.
+// manners is an http.RoundTripper that is polite to each server and reads no
+// answer larger than MaxAnswerBytes.
 type manners struct {
-	next   http.RoundTripper
-	every  func(host string) time.Duration
-	now    func() time.Time
-	mu     sync.Mutex // guards servers
-	server map[string]*server
+	next    http.RoundTripper
+	servers *servers
 }
 
-// server is what we remember of one RDAP server.
+// servers are the registries' servers, over RDAP and WHOIS, as we have met
+// them: each is asked one question at a time, no more than at its rate, and
+// none while it asks for a pause or is down.
+type servers struct {
+	every func(host string) time.Duration
+	now   func() time.Time
+	mu    sync.Mutex // guards known
+	known map[string]*server
+}
+
+// server is what we remember of one server.
 type server struct {
 	turn    chan struct{} // holds one token; whoever has it asks
 	limiter *rate.Limiter
@@ -45,65 +51,89 @@ type server struct {
 	until   time.Time  // no question before
 }
 
-func (m *manners) serverFor(host string) (*server, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.server[host]; s != nil {
-		return s, nil
+func newServers(every func(host string) time.Duration, now func() time.Time) *servers {
+	return &servers{every: every, now: now, known: make(map[string]*server)}
+}
+
+func (s *servers) get(host string) (*server, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.known[host]; known != nil {
+		return known, nil
 	}
-	if len(m.server) >= maxServers {
-		return nil, errors.New("too many different RDAP servers")
+	if len(s.known) >= maxServers {
+		return nil, errors.New("too many different servers")
 	}
-	s := &server{
+	n := &server{
 		turn:    make(chan struct{}, 1),
-		limiter: rate.NewLimiter(rate.Every(m.every(host)), 1),
+		limiter: rate.NewLimiter(rate.Every(s.every(host)), 1),
 		breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 			Name: host, Timeout: time.Minute,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 5 },
 		}),
 	}
-	s.turn <- struct{}{}
-	m.server[host] = s
-	return s, nil
+	n.turn <- struct{}{}
+	s.known[host] = n
+	return n, nil
 }
+
+// visit is one question to a server: report must be called once, with what
+// came of it, and leave when the answer has been read.
+type visit struct {
+	server *server
+	report func(err error) // nil: the server is well
+}
+
+// enter waits for the server's turn, longest at most. Its errors are of type
+// *LookupError.
+func (s *servers) enter(ctx context.Context, host string, longest time.Duration) (visit, error) {
+	known, err := s.get(host)
+	if err != nil {
+		return visit{}, &LookupError{Kind: LookupRefused, Server: host, Err: err}
+	}
+	if err := known.wait(ctx, s.now, host, longest); err != nil {
+		return visit{}, err
+	}
+	done, err := known.breaker.Allow()
+	if err != nil {
+		known.turn <- struct{}{}
+		return visit{}, &LookupError{Kind: LookupThrottled, Server: host, RetryAfter: time.Minute, Err: err}
+	}
+	return visit{server: known, report: done}, nil
+}
+
+// leave gives the server's turn to the next.
+func (v visit) leave() { v.server.turn <- struct{}{} }
 
 // RoundTrip asks when it is our turn. Its errors are of type *LookupError.
 func (m *manners) RoundTrip(req *http.Request) (*http.Response, error) {
 	host := strings.ToLower(req.URL.Host)
-	s, err := m.serverFor(host)
-	if err != nil {
-		return nil, &LookupError{Kind: LookupRefused, Server: host, Err: err}
-	}
 	longest := patience
 	if req.Response != nil {
 		longest = time.Minute // a redirect: the question is under way already
 	}
-	if err := s.wait(req.Context(), m.now, host, longest); err != nil {
-		return nil, err
-	}
-	done, err := s.breaker.Allow()
+	v, err := m.servers.enter(req.Context(), host, longest)
 	if err != nil {
-		s.turn <- struct{}{}
-		return nil, &LookupError{Kind: LookupThrottled, Server: host, RetryAfter: time.Minute, Err: err}
+		return nil, err
 	}
 	resp, err := m.next.RoundTrip(req)
 	if err != nil {
-		done(err)
-		s.turn <- struct{}{}
+		v.report(err)
+		v.leave()
 		if refused := (*LookupError)(nil); errors.As(err, &refused) {
 			return nil, refused
 		}
 		return nil, &LookupError{Kind: LookupTemporary, Server: host, Asked: true, Err: err}
 	}
 	if resp.StatusCode >= 500 {
-		done(errors.New(resp.Status))
+		v.report(errors.New(resp.Status))
 	} else {
-		done(nil)
+		v.report(nil)
 	}
-	if pause, asked := retryAfter(resp, m.now()); asked {
-		s.pause(m.now().Add(pause))
+	if pause, asked := retryAfter(resp, m.servers.now()); asked {
+		v.server.pause(m.servers.now().Add(pause))
 	}
-	resp.Body = &cappedBody{body: resp.Body, left: MaxAnswerBytes, host: host, turn: s.turn}
+	resp.Body = &cappedBody{body: resp.Body, left: MaxAnswerBytes, host: host, leave: v.leave}
 	if resp.ContentLength > MaxAnswerBytes {
 		_ = resp.Body.Close() // nothing of it was read
 		return nil, &LookupError{Kind: LookupTooLarge, Server: host, Status: resp.StatusCode, Asked: true, Err: ErrAnswerTooLarge}
@@ -173,7 +203,7 @@ type cappedBody struct {
 	body   io.ReadCloser
 	left   int64
 	host   string
-	turn   chan struct{}
+	leave  func()
 	closed sync.Once
 }
 
@@ -195,6 +225,6 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 // Close closes the body; it may be called again.
 func (b *cappedBody) Close() error {
 	err := b.body.Close()
-	b.closed.Do(func() { b.turn <- struct{}{} })
+	b.closed.Do(b.leave)
 	return err
 }

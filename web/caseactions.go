@@ -222,8 +222,9 @@ func (s *Server) changeContact(ctx context.Context, tx *casedb.Tx, a caseArgs) e
 // reads mail there does not own the sources of a case.
 func (s *Server) notAnOwner(address string) bool {
 	_, domain, _ := strings.Cut(address, "@")
-	return strings.EqualFold(domain, s.cfg.MailDomain) ||
-		slices.ContainsFunc(s.cfg.NotOwners, func(a string) bool { return strings.EqualFold(a, address) })
+	return strings.EqualFold(domain, s.cfg.MailDomain) || slices.ContainsFunc(s.cfg.NotOwners, func(a string) bool {
+		return strings.EqualFold(a, address) || strings.EqualFold(a, "@"+domain)
+	})
 }
 
 // messageAction approves, holds, edits or cancels a message of a case.

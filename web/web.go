@@ -48,8 +48,8 @@ type Config struct {
 	// Rules are the names of the rules whose notifications can be set to go out
 	// on their own.
 	Rules []string
-	// NotOwners are addresses that no case may be sent to: the registries'
-	// placeholders.
+	// NotOwners are addresses, and domains ("@nic.example"), that no case may be
+	// sent to: the registries' placeholders.
 	NotOwners []string
 	// Registration bounds what researchers may register.
 	Registration RegistrationLimits

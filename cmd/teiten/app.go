@@ -130,10 +130,14 @@ func (a *app) startAttribution(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	as, err := a.cfg.asTable()
+	if err != nil {
+		return err
+	}
 	covered := prefixes(a.cfg.Constituency.Prefixes)
 	judge := &attribution.Judge{DB: a.db, Options: options, LookBack: a.cfg.Attribution.LookBack,
 		Logger: a.log}
-	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: attribution.DefaultContactConfig(), Logger: a.log}
+	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: a.cfg.contactConfig(), AS: as, Logger: a.log}
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
 		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, Logger: a.log}
 	// Each stage wakes the next when it has done something.
@@ -169,8 +173,9 @@ func wake(c chan struct{}) {
 	}
 }
 
-// ownerLookup returns the RDAP client of the configured mode; recorded answers
-// are served by a local server, so that the real client runs.
+// ownerLookup returns the RDAP client of the configured mode with the national
+// registries behind it; recorded answers are served by a local server, so that
+// the real client runs.
 func (a *app) ownerLookup() (attribution.OwnerLookup, error) {
 	cfg := attribution.RDAPConfig{UserAgent: "teiten (" + a.cfg.rdapContact() + ")"}
 	switch a.cfg.RDAP.Mode {
@@ -189,7 +194,11 @@ func (a *app) ownerLookup() (attribution.OwnerLookup, error) {
 		cfg.BaseURL = "http://" + l.Addr().String() + "/"
 		cfg.Every = 10 * time.Millisecond // nobody to be polite to
 	}
-	return attribution.NewRDAPClient(cfg)
+	client, err := attribution.NewRDAPClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return attribution.NewRegistries(client, a.cfg.whoisConfig(), a.cfg.contactConfig()), nil
 }
 
 func (c *config) rdapContact() string {

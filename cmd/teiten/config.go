@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -62,6 +63,15 @@ type config struct {
 		URL     string `toml:"url" help:"Base URL of an RDAP server for mode url."`
 		Contact string `toml:"contact" help:"Address named to registries in the User-Agent."`
 	} `toml:"rdap"`
+	Owners struct {
+		ASFile              string        `toml:"as_file" help:"File that says which AS announces a prefix: MMDB (GeoLite2-ASN), pfx2as, or lines of prefix, AS number and name; empty: only what registries say."`
+		Placeholders        []string      `toml:"placeholders" help:"Addresses, @domains and handles of registries that are never an owner's, beside the built-in ones."`
+		BuiltinPlaceholders bool          `toml:"builtin_placeholders" help:"Use the built-in list of registries' addresses and handles, too."`
+		RegistryNetworks    []string      `toml:"registry_networks" help:"Prefixes, names or handles of networks that registries run themselves: their addresses are the right ones there."`
+		JPNICWhois          string        `toml:"jpnic_whois" help:"host:port of JPNIC's WHOIS, whois.nic.ad.jp:43, asked where RDAP names no contact; empty: not asked."`
+		KRNICWhois          string        `toml:"krnic_whois" help:"host:port of KRNIC's WHOIS, whois.kisa.or.kr:43, asked where RDAP names no contact; empty: not asked."`
+		WhoisEvery          time.Duration `toml:"whois_every" help:"Shortest time between two questions to one WHOIS server."`
+	} `toml:"owners"`
 	Constituency struct {
 		Countries []string `toml:"countries" help:"Countries (ISO 3166) whose infected hosts open cases."`
 		Prefixes  []string `toml:"prefixes" help:"Prefixes whose infected hosts open cases, whatever the country."`
@@ -102,6 +112,8 @@ func defaultConfig() *config {
 	c.Mail.PerContactDay = 10
 	c.Mail.FirstRetry = 450 * time.Second
 	c.RDAP.Mode = "recorded"
+	c.Owners.BuiltinPlaceholders = true
+	c.Owners.WhoisEvery = 6 * time.Second
 	c.Constituency.Countries = []string{"JP"}
 	c.Attribution.LookBack = 14 * 24 * time.Hour
 	c.Attribution.MaxAge = 14 * 24 * time.Hour
@@ -333,6 +345,24 @@ func (c *config) check() error {
 	if c.RDAP.Mode == "url" && c.RDAP.URL == "" {
 		bad("rdap.mode is url, so rdap.url must be set")
 	}
+	for key, server := range map[string]string{"owners.jpnic_whois": c.Owners.JPNICWhois, "owners.krnic_whois": c.Owners.KRNICWhois} {
+		if server == "" {
+			continue
+		}
+		if host, port, err := net.SplitHostPort(server); err != nil || host == "" || port == "" {
+			bad("%s: %q is not host:port", key, server)
+		}
+		if c.RDAP.Mode == "recorded" {
+			bad("%s would ask over the network, so rdap.mode must not be recorded", key)
+		}
+	}
+	for key, list := range map[string][]string{"owners.placeholders": c.Owners.Placeholders, "owners.registry_networks": c.Owners.RegistryNetworks} {
+		for _, entry := range list {
+			if strings.ContainsAny(entry, " \t\r\n") {
+				bad("%s: %q has blanks in it", key, entry)
+			}
+		}
+	}
 	if c.Mail.Domain == "" || strings.ContainsAny(c.Mail.Domain, "@ <>\r\n") {
 		bad("mail.domain: %q is not a domain", c.Mail.Domain)
 	}
@@ -359,7 +389,8 @@ func (c *config) check() error {
 		bad("attribution.time_zone: %w", err)
 	}
 	for key, d := range map[string]time.Duration{"attribution.look_back": c.Attribution.LookBack,
-		"attribution.max_age": c.Attribution.MaxAge, "retention.observations": c.Retention.Observations, "mail.first_retry": c.Mail.FirstRetry} {
+		"attribution.max_age": c.Attribution.MaxAge, "retention.observations": c.Retention.Observations, "mail.first_retry": c.Mail.FirstRetry,
+		"owners.whois_every": c.Owners.WhoisEvery} {
 		if d <= 0 {
 			bad("%s must be positive", key)
 		}
@@ -384,4 +415,30 @@ func (c *config) judgeOptions(ctx context.Context, db *casedb.DB) (opt attributi
 		opt.SensorNets = append(opt.SensorNets, prefixes(s.Networks)...)
 	}
 	return opt, nil
+}
+
+// contactConfig says which addresses are registries' and not owners'.
+func (c *config) contactConfig() attribution.ContactConfig {
+	base := attribution.DefaultContactConfig()
+	if !c.Owners.BuiltinPlaceholders {
+		base.PlaceholderHandles, base.PlaceholderEmails = nil, nil
+	}
+	return attribution.ExtendContactConfig(base, c.Owners.Placeholders, c.Owners.RegistryNetworks)
+}
+
+// whoisConfig says which national registries are asked.
+func (c *config) whoisConfig() attribution.WhoisConfig {
+	return attribution.WhoisConfig{JPNIC: c.Owners.JPNICWhois, KRNIC: c.Owners.KRNICWhois, Every: c.Owners.WhoisEvery}
+}
+
+// asTable reads the file that says which AS announces what; nil without one.
+func (c *config) asTable() (*attribution.ASTable, error) {
+	if c.Owners.ASFile == "" {
+		return nil, nil
+	}
+	t, err := attribution.ReadASTable(c.Owners.ASFile)
+	if err != nil {
+		return nil, fmt.Errorf("owners.as_file: %w", err)
+	}
+	return t, nil
 }

@@ -69,16 +69,27 @@ func (p *program) withExistingDatabase(ctx context.Context, f *configFlags, do f
 	if err != nil {
 		return err
 	}
-	if cfg.Database.URL == "" {
-		dir := cfg.Database.Dir
-		if dir == "" {
-			if dir, err = localpg.DefaultDataDir(); err != nil {
-				return err
-			}
-		}
-		if _, err := os.Stat(filepath.Join(dir, "data")); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("there is no database in %s yet: start `teiten serve`, or give database.url", dir)
-		}
+	if missing, err := cfg.missingDatabase(); err != nil {
+		return err
+	} else if missing != "" {
+		return fmt.Errorf("there is no database in %s yet: start `teiten serve`, or give database.url", missing)
 	}
 	return p.withDatabase(ctx, f, do)
+}
+
+// missingDatabase returns the folder in which the embedded database would be
+// made if it were used; empty if there is a database.
+func (c *config) missingDatabase() (dir string, err error) {
+	if c.Database.URL != "" {
+		return "", nil
+	}
+	if dir = c.Database.Dir; dir == "" {
+		if dir, err = localpg.DefaultDataDir(); err != nil {
+			return "", err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); errors.Is(err, fs.ErrNotExist) {
+		return dir, nil
+	}
+	return "", nil
 }

@@ -40,6 +40,7 @@ var foreign = map[string][]string{
 	"github.com/lib/pq":             {"teiten/internal/casedb", "teiten/internal/pgtest", "teiten/migrations"},
 	"github.com/google/gopacket":    {"teiten/capture"},
 	"github.com/openrdap/rdap":      {"teiten/attribution"},
+	"github.com/oschwald/maxminddb": {"teiten/attribution"},
 	"github.com/emersion/go-smtp":   {"teiten/notify"},
 	"github.com/pressly/goose":      {"teiten/migrations"},
 	"github.com/jhillyerd/enmime":   {"teiten/notify"},

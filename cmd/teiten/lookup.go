@@ -2,65 +2,120 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"time"
 
 	"teiten/attribution"
+	"teiten/internal/casedb"
 )
 
 type lookupCmd struct {
 	configFlags
 	Address  string `arg:"" help:"The address."`
 	RDAPJSON string `name:"rdap-json" help:"Take the registry's answer from this file (- is standard input); nothing is asked of the network." placeholder:"FILE"`
+	Ask      bool   `help:"Ask the registries even if the database has a current answer."`
 }
 
 func (*lookupCmd) Help() string {
 	return `Example: teiten lookup 192.0.2.10
          teiten lookup 192.0.2.10 --rdap-json answer.json
 
-Asks whom rdap.mode says: by default the recorded answers that come with teiten,
-which know the addresses of the sample; with rdap.mode=live the registries.`
+Where there is a database, its current answer for the range is taken, and the
+output has a "history": whose the address was when. Else asks whom rdap.mode
+says: by default the recorded answers that come with teiten, which know the
+addresses of the sample; with rdap.mode=live the registries.`
 }
 
+// historyRows bounds the history that is printed.
+const historyRows = 100
+
 // Run prints the network, the contact with its provenance and gate, the
-// alternatives, and what was rejected and why.
+// alternatives, what was rejected and why, and the history.
 func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 	addr, err := netip.ParseAddr(c.Address)
 	if err != nil {
 		return usagef("%q is not an address", c.Address)
 	}
-	var res attribution.LookupResult
+	addr = addr.Unmap().WithZone("")
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	as, err := cfg.asTable()
+	if err != nil {
+		return err
+	}
 	if c.RDAPJSON != "" {
 		in, err := p.openInput(c.RDAPJSON)
 		if err != nil {
 			return err
 		}
 		defer in.Close()
-		res, err = attribution.LookupFile(in, addr, attribution.DefaultContactConfig())
+		res, err := attribution.LookupFile(in, addr, cfg.contactConfig(), as)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.RDAPJSON, err)
 		}
 		return res.WriteJSON(p.Stdout)
 	}
-	cfg, err := c.load(p)
-	if err != nil {
-		return err
+	var answer *attribution.Answer
+	var networks []casedb.Network
+	if missing, err := cfg.missingDatabase(); err == nil && missing == "" {
+		err := p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) (err error) {
+			if networks, err = db.NetworksAt(ctx, addr, historyRows); err != nil || c.Ask {
+				return err
+			}
+			answer, err = storedAnswer(ctx, db, addr)
+			return err
+		})
+		if err != nil {
+			fmt.Fprintln(p.Stderr, "teiten: no history:", err)
+		}
 	}
+	if answer == nil {
+		if answer, err = c.ask(ctx, p, cfg, addr); err != nil {
+			return err
+		}
+	}
+	choice := attribution.ChooseContact(*answer, addr, cfg.contactConfig())
+	res := choice.Result(addr, as)
+	res.History = attribution.LookupHistory(networks)
+	return res.WriteJSON(p.Stdout)
+}
+
+// storedAnswer is the current answer that the database has for the address;
+// nil if it has none.
+func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*attribution.Answer, error) {
+	network, err := db.NetworkFor(ctx, addr, time.Now())
+	if errors.Is(err, casedb.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer, err := attribution.StoredAnswer(network, addr)
+	return &answer, err
+}
+
+// ask asks the registries of the configuration.
+func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config, addr netip.Addr) (*attribution.Answer, error) {
 	a := &app{cfg: cfg, log: cfg.logger(p.Stderr), fatal: make(chan error, 1)}
 	defer a.stop()
 	client, err := a.ownerLookup()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answer, err := client.Lookup(ctx, addr)
-	if err != nil {
-		return fmt.Errorf("look up %s: %w", addr, err)
+	if err != nil && answer.Raw == nil {
+		return nil, fmt.Errorf("look up %s: %w", addr, err)
 	}
-	choice := attribution.ChooseContact(answer, addr, attribution.DefaultContactConfig())
-	res = choice.Result(addr)
-	return res.WriteJSON(p.Stdout)
+	if err != nil {
+		a.log.Warn("a national registry was asked in vain", "source", addr, "err", err)
+	}
+	return &answer, nil
 }
 
 // openInput opens a file, or the program's standard input for "-".

@@ -86,12 +86,11 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 			p.Contact = &p.Contacts[i]
 		}
 	}
-	err = q.q.SelectContext(ctx, &p.Networks, `select id, owner_id, first_address, last_address, handle, name, country, registry,
-			asn, fetched_at, expires_at, superseded_at
-		from network where id in (select s.network_id from
+	err = q.q.SelectContext(ctx, &p.Networks, `select `+networkSummary+`
+		from network n where n.id in (select s.network_id from
 			(select source from case_source where case_id = $1 order by source limit $2) few
 			join source s on s.address = few.source)
-		order by first_address, id limit $3`, id, CountLimit+1, pageNetworks)
+		order by n.first_address, n.id limit $3`, id, CountLimit+1, pageNetworks)
 	if err != nil {
 		return p, fail("list networks of case", err)
 	}

@@ -34,17 +34,29 @@ const (
 
 const lookupColumns = `l.address, l.state, l.attempts, l.next_attempt_at, l.last_error, l.network_id, l.created_at`
 
-// RequestLookups asks for the owners of addresses without a current network.
-// One that is due stays as it is, one that failed stays failed until its time,
-// and one that was done is due again: its answer has expired.
+// RequestLookups asks for the owners of addresses. One inside a network that
+// is known and current belongs to that at once. One that is due stays as it is,
+// one that failed stays failed until its time, and one that was done is due
+// again: its answer has expired. It uses network_prefix_gist.
 func (q *Queries) RequestLookups(ctx context.Context, addrs []netip.Addr, now time.Time) error {
 	texts := make([]string, len(addrs))
 	for i, a := range addrs {
 		texts[i] = a.Unmap().WithZone("").String()
 	}
-	_, err := q.q.ExecContext(ctx, `insert into owner_lookup as l (address, state, next_attempt_at, created_at)
-		select distinct a, 'due', $2::timestamptz, $2::timestamptz from unnest($1::inet[]) as a
-		on conflict (address) do update set state = 'due', attempts = 0, next_attempt_at = excluded.next_attempt_at
+	_, err := q.q.ExecContext(ctx, `with asked as materialized (
+			select a.address, k.id as network_id from (select distinct a as address from unnest($1::inet[]) as a) a
+			left join lateral (select n.id from network_prefix p join network n on n.id = p.network_id
+				where p.prefix >>= a.address and n.superseded_at is null and n.expires_at > $2
+				order by masklen(p.prefix) desc, n.id desc limit 1) k on true
+		), known as (
+			update source s set network_id = asked.network_id from asked
+			where s.address = asked.address and s.network_id is distinct from asked.network_id and asked.network_id is not null
+		)
+		insert into owner_lookup as l (address, state, network_id, next_attempt_at, created_at)
+		select address, case when network_id is null then 'due' else 'done' end, network_id, $2::timestamptz, $2::timestamptz
+		from asked order by address
+		on conflict (address) do update set state = excluded.state, network_id = coalesce(excluded.network_id, l.network_id),
+			attempts = 0, next_attempt_at = excluded.next_attempt_at
 		where l.state = 'done' or (l.state = 'failed' and l.next_attempt_at <= excluded.next_attempt_at)`,
 		pq.Array(texts), now)
 	return fail("request lookups", err)
@@ -66,6 +78,13 @@ func (q *Queries) ClaimLookups(ctx context.Context, limit int, lease time.Durati
 			order by next_attempt_at, address limit $1 for update skip locked) d
 		where l.address = d.address returning `+lookupColumns, limit, now, now.Add(lease))
 	return l, fail("claim lookups", err)
+}
+
+// HoldLookup keeps a claimed row from others until the transaction ends.
+// ErrStale if the claim was lost, or the row was settled by an answer for its
+// range.
+func (t *Tx) HoldLookup(ctx context.Context, l OwnerLookup) error {
+	return t.settleLookup(ctx, l, `select 1 from owner_lookup where address = $1 and attempts = $2 and state = 'due' for update`)
 }
 
 // FinishLookup records that the address belongs to the network. ErrStale if

@@ -8,8 +8,11 @@ import (
 	"github.com/lib/pq"
 )
 
-const networkColumns = `n.id, n.owner_id, n.first_address, n.last_address, n.handle, n.name, n.country, n.registry, n.asn,
-	n.raw, n.fetched_at, n.expires_at, n.superseded_at`
+// networkSummary are the columns of a network without the raw answers.
+const networkSummary = `n.id, n.owner_id, n.first_address, n.last_address, n.handle, n.name, n.country, n.registry, n.asn,
+	n.as_name, n.owner_name, n.choice, n.fetched_at, n.expires_at, n.superseded_at`
+
+const networkColumns = networkSummary + `, n.raw, n.whois`
 
 // Network returns the network with the id.
 func (q *Queries) Network(ctx context.Context, id int64) (Network, error) {
@@ -48,9 +51,10 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 		return n, nil, fail("supersede network", err)
 	}
 	err = t.q.GetContext(ctx, &n, `insert into network as n (owner_id, first_address, last_address, handle, name, country,
-		registry, asn, raw, fetched_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		returning `+networkColumns, n.OwnerID, n.First, n.Last, n.Handle, n.Name, n.Country, n.Registry, n.ASN, n.Raw,
-		n.FetchedAt, n.ExpiresAt)
+		registry, asn, as_name, owner_name, raw, whois, choice, fetched_at, expires_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		returning `+networkColumns, n.OwnerID, n.First, n.Last, n.Handle, n.Name, n.Country, n.Registry, n.ASN, n.ASName,
+		n.OwnerName, n.Raw, n.Whois, n.Choice, n.FetchedAt, n.ExpiresAt)
 	if err != nil {
 		return n, nil, fail("add network", err)
 	}
@@ -58,11 +62,37 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 		select $1, p from unnest($2::cidr[]) as p on conflict do nothing`, n.ID, prefixTexts(prefixes)); err != nil {
 		return n, nil, fail("add network prefixes", err)
 	}
-	if _, err := t.q.ExecContext(ctx, `update source set network_id = $1 where address between $2 and $3
-		and (network_id is null or network_id = any($4::bigint[]))`, n.ID, n.First, n.Last, pq.Array(old)); err != nil {
-		return n, nil, fail("give sources their network", err)
+	return n, old, t.settleRange(ctx, n, old, now)
+}
+
+// settleRange gives everything inside a new network that waits for an owner
+// what it waits for: the sources without a network or with a superseded one,
+// and the lookups that are due, so that nobody asks a registry about a range it
+// has answered for. Addresses inside a smaller network that is known and
+// current belong to that.
+func (t *Tx) settleRange(ctx context.Context, n Network, old []int64, now time.Time) error {
+	const smaller = `exists (select 1 from network_prefix p join network s on s.id = p.network_id
+		where p.prefix >>= x.address and s.id <> $1 and s.superseded_at is null and s.expires_at > $4
+		and s.first_address >= $2 and s.last_address <= $3)`
+	if _, err := t.q.ExecContext(ctx, `update source x set network_id = $1 where x.address between $2 and $3
+		and (x.network_id is null or x.network_id = any($5::bigint[])) and not `+smaller,
+		n.ID, n.First, n.Last, now, pq.Array(old)); err != nil {
+		return fail("give sources their network", err)
 	}
-	return n, old, nil
+	_, err := t.q.ExecContext(ctx, `update owner_lookup x set state = 'done', network_id = $1, last_error = ''
+		where x.address between $2 and $3 and x.state = 'due' and not `+smaller, n.ID, n.First, n.Last, now)
+	return fail("settle lookups of network", err)
+}
+
+// NetworksAt returns the networks that an address was in, by the answers that
+// are kept: the newest first, at most limit. Each held from FetchedAt until
+// SupersededAt; where several held at one time, the one with the most specific
+// range was the address's. It uses network_prefix_gist.
+func (q *Queries) NetworksAt(ctx context.Context, a netip.Addr, limit int) ([]Network, error) {
+	var n []Network
+	err := q.q.SelectContext(ctx, &n, `select `+networkSummary+` from network_prefix p join network n on n.id = p.network_id
+		where p.prefix >>= $1::inet order by n.fetched_at desc, masklen(p.prefix) desc, n.id desc limit $2`, Addr{a}, limit)
+	return n, fail("list networks of address", err)
 }
 
 // prefixTexts is the prefixes as a parameter for a cidr[] or inet[].

@@ -39,19 +39,41 @@ type Owner struct {
 
 // Network is one answer of a registry about a range of addresses.
 type Network struct {
-	ID           int64      `db:"id"`
-	OwnerID      int64      `db:"owner_id"`
-	First        Addr       `db:"first_address"`
-	Last         Addr       `db:"last_address"`
-	Handle       string     `db:"handle"`
-	Name         string     `db:"name"`
-	Country      string     `db:"country"`
-	Registry     string     `db:"registry"`
-	ASN          *int64     `db:"asn"`
-	Raw          []byte     `db:"raw"`
-	FetchedAt    time.Time  `db:"fetched_at"`
-	ExpiresAt    time.Time  `db:"expires_at"`
-	SupersededAt *time.Time `db:"superseded_at"`
+	ID        int64  `db:"id"`
+	OwnerID   int64  `db:"owner_id"`
+	First     Addr   `db:"first_address"`
+	Last      Addr   `db:"last_address"`
+	Handle    string `db:"handle"`
+	Name      string `db:"name"`
+	Country   string `db:"country"`
+	Registry  string `db:"registry"`
+	ASN       *int64 `db:"asn"`
+	ASName    string `db:"as_name"`
+	OwnerName string `db:"owner_name"` // of then; empty in rows older than the column
+	Raw       []byte `db:"raw"`
+	Whois     []byte `db:"whois"` // the answer of a national registry; nil: not asked
+	// Choice is what was chosen from the answer then.
+	Choice       JSON[NetworkChoice] `db:"choice"`
+	FetchedAt    time.Time           `db:"fetched_at"`
+	ExpiresAt    time.Time           `db:"expires_at"`
+	SupersededAt *time.Time          `db:"superseded_at"`
+}
+
+// NetworkChoice is the record of which address was chosen from an answer, and
+// why others were not. The contacts themselves are rows of their own.
+type NetworkChoice struct {
+	Email      string     `json:"email"`
+	Provenance Provenance `json:"provenance"`
+	Gate       Gate       `json:"gate"`
+	Valid      *bool      `json:"valid"`
+	Why        string     `json:"why"`
+	Rejected   []Rejected `json:"rejected,omitempty"`
+}
+
+// Rejected is an address in an answer that must not be written to.
+type Rejected struct {
+	Email string `json:"email"`
+	Why   string `json:"why"`
 }
 
 // Contact is an address to write to for an owner.

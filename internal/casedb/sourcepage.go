@@ -16,6 +16,7 @@ type SourcePage struct {
 	Verdicts []Verdict
 	Cases    []CaseRow
 	Scanners []Scanner // allowlist entries around the address
+	Networks []Network // what the address belonged to when, newest first
 }
 
 // The bounds of a source page.
@@ -23,6 +24,7 @@ const (
 	pageVerdicts = 50
 	pageCases    = 20
 	pageScanners = 20
+	pageHistory  = 20
 )
 
 // SourcePage returns what the page of the address shows; verdicts and cases
@@ -37,8 +39,7 @@ func (q *Queries) SourcePage(ctx context.Context, address netip.Addr) (SourcePag
 	}
 	if p.Source.NetworkID != nil {
 		p.Network, p.Owner = new(Network), new(Owner)
-		err = q.q.GetContext(ctx, p.Network, `select id, owner_id, first_address, last_address, handle, name, country, registry,
-			asn, fetched_at, expires_at, superseded_at from network where id = $1`, *p.Source.NetworkID)
+		err = q.q.GetContext(ctx, p.Network, `select `+networkSummary+` from network n where n.id = $1`, *p.Source.NetworkID)
 		if err != nil {
 			return p, fail("get network of source", err)
 		}
@@ -63,7 +64,11 @@ func (q *Queries) SourcePage(ctx context.Context, address netip.Addr) (SourcePag
 		return p, fail("list cases of source", err)
 	}
 	err = q.q.SelectContext(ctx, &p.Scanners, `select `+scannerColumns+` from scanner where prefix >>= $1 order by masklen(prefix) desc, id limit $2`, a, pageScanners)
-	return p, fail("list scanners around source", err)
+	if err != nil {
+		return p, fail("list scanners around source", err)
+	}
+	p.Networks, err = q.NetworksAt(ctx, address, pageHistory)
+	return p, err
 }
 
 // SourceFilter says which judged sources a list shows; the zero filter all of
