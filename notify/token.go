@@ -22,6 +22,8 @@ type TokenKind string
 const (
 	TokenBounce TokenKind = "b"    // the envelope sender: where bounces go
 	TokenReply  TokenKind = "case" // the Reply-To address: where people write
+	// tokenPage is in the link to the owner's page. It never is an address.
+	tokenPage TokenKind = "page"
 )
 
 // Token is what leads a mail back to the message that it is about: the local
@@ -105,6 +107,24 @@ func (t *Tokens) Make(kind TokenKind, number string, message int64) string {
 // whatever is wrong with it.
 func (t *Tokens) Verify(token Token) bool {
 	return hmac.Equal([]byte(t.sum(token)), []byte(token.mac))
+}
+
+// PagePath returns the last part of the link to the owner's page of a message.
+func (t *Tokens) PagePath(number string, message int64) string {
+	token := Token{Kind: tokenPage, Case: number, Message: message}
+	token.mac = t.sum(token)
+	_, path, _ := strings.Cut(token.String(), "+")
+	return path
+}
+
+// PageMessage returns the message that such a link is about, if we made it.
+func (t *Tokens) PageMessage(path string) (int64, bool) {
+	token, ok := ParseToken(string(TokenReply) + "+" + path)
+	if !ok || path != strings.ToLower(path) {
+		return 0, false
+	}
+	token.Kind = tokenPage
+	return token.Message, t.Verify(token)
 }
 
 // Ours reports whether the address is at our domain.

@@ -266,7 +266,7 @@ func TestSecureCookieOverHTTPS(t *testing.T) {
 // changes are all routes that change something a coordinator decides.
 func changes(c sampleCase) []string {
 	var paths []string
-	for _, verb := range []string{"note", "close", "ignore", "reopen", "again", "answer", "contact", "seen"} {
+	for _, verb := range []string{"note", "close", "ignore", "reopen", "again", "answer", "contact", "seen", "end-link"} {
 		paths = append(paths, "/cases/"+c.Number+"/"+verb)
 	}
 	for _, verb := range []string{"approve", "hold", "edit", "cancel"} {

@@ -38,6 +38,8 @@ type casePage struct {
 	Alternatives []casedb.Contact
 	// OtherMails are the messages of the case beside Letter.
 	OtherMails []casedb.Message
+	// Links are the notifications whose recipients have a page with the evidence.
+	Links []casedb.Message
 	// Suppressed says why the letter's recipient gets no mail.
 	Suppressed string
 	CanSend    bool // a new notification may be written
@@ -173,6 +175,9 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		}
 		if m.Purpose == casedb.PurposeNotification && (m.State == casedb.MessageHeld || m.State == casedb.MessageQueued) {
 			data.CanSend = false
+		}
+		if m.Purpose == casedb.PurposeNotification && m.Attempts > 0 {
+			data.Links = append(data.Links, m)
 		}
 	}
 	return s.render(w, r, v, status, "case", data)

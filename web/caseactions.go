@@ -69,14 +69,15 @@ func (a caseArgs) locked(ctx context.Context, tx *casedb.Tx) (casedb.Case, error
 // caseVerbs are the changes of a case, by the last part of their address.
 func caseVerbs() map[string]caseVerb {
 	return map[string]caseVerb{
-		"note":    {done: "done.note", do: (*Server).noteCase},
-		"close":   {done: "done.close", do: (*Server).closeCase},
-		"ignore":  {done: "done.ignore", do: (*Server).ignoreCase},
-		"reopen":  {done: "done.reopen", do: (*Server).reopenCase},
-		"again":   {done: "done.again", mail: true, do: (*Server).sendAgain},
-		"answer":  {done: "done.answer", mail: true, do: (*Server).answerCase},
-		"contact": {done: "done.contact", do: (*Server).changeContact},
-		"seen":    {done: "done.seen", do: (*Server).seenCase},
+		"note":     {done: "done.note", do: (*Server).noteCase},
+		"close":    {done: "done.close", do: (*Server).closeCase},
+		"ignore":   {done: "done.ignore", do: (*Server).ignoreCase},
+		"reopen":   {done: "done.reopen", do: (*Server).reopenCase},
+		"again":    {done: "done.again", mail: true, do: (*Server).sendAgain},
+		"answer":   {done: "done.answer", mail: true, do: (*Server).answerCase},
+		"contact":  {done: "done.contact", do: (*Server).changeContact},
+		"seen":     {done: "done.seen", do: (*Server).seenCase},
+		"end-link": {done: "done.end-link", do: (*Server).endOwnerLink},
 	}
 }
 

@@ -17,26 +17,27 @@ import (
 // functions are what templates of one language can call.
 func functions(p *locale.Printer, a *assets) template.FuncMap {
 	return template.FuncMap{
-		"t":         p.T,
-		"n":         p.N,
-		"asset":     a.url,
-		"time":      func(t any) template.HTML { return timeHTML(p, t) },
-		"count":     countText,
-		"number":    numberText,
-		"dict":      dict,
-		"str":       text,
-		"int":       func(n uint64) int { return int(min(n, math.MaxInt32)) },
-		"port":      portName,
-		"sign":      func(kind string) template.HTML { return signHTML(casedb.EventKind(kind)) },
-		"pct":       func(f float64) string { return strconv.Itoa(int(f*100+0.5)) + "%" },
-		"path":      url.PathEscape,
-		"bytes":     bytesText,
-		"lines":     func(s string) int { return min(30, max(6, strings.Count(s, "\n")+2)) },
-		"other":     func(key, value string) string { return otherText(p, key, value) },
-		"actor":     func(actor string) string { return actorText(p, actor) },
-		"ruletitle": func(rule string) string { return explain.RuleTitle(rule, p.Lang()) },
-		"attention": func(code string) string { return explain.Attention(code, p.Lang()) },
-		"kindname":  func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
+		"t":          p.T,
+		"n":          p.N,
+		"asset":      a.url,
+		"time":       func(t any) template.HTML { return timeHTML(p, t) },
+		"count":      countText,
+		"number":     numberText,
+		"dict":       dict,
+		"str":        text,
+		"int":        func(n uint64) int { return int(min(n, math.MaxInt32)) },
+		"port":       portName,
+		"letterport": func(proto, port int) string { return portName(uint8(proto), uint16(port), "") },
+		"sign":       func(kind string) template.HTML { return signHTML(casedb.EventKind(kind)) },
+		"pct":        func(f float64) string { return strconv.Itoa(int(f*100+0.5)) + "%" },
+		"path":       url.PathEscape,
+		"bytes":      bytesText,
+		"lines":      func(s string) int { return min(30, max(6, strings.Count(s, "\n")+2)) },
+		"other":      func(key, value string) string { return otherText(p, key, value) },
+		"actor":      func(actor string) string { return actorText(p, actor) },
+		"ruletitle":  func(rule string) string { return explain.RuleTitle(rule, p.Lang()) },
+		"attention":  func(code string) string { return explain.Attention(code, p.Lang()) },
+		"kindname":   func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
 	}
 }
 
@@ -57,6 +58,9 @@ func otherText(p *locale.Printer, key, value string) string {
 func actorText(p *locale.Printer, actor string) string {
 	if rule, ok := strings.CutPrefix(actor, "rule "); ok {
 		return p.T("actor.rule", explain.RuleTitle(rule, p.Lang()))
+	}
+	if actor == casedb.ActorOwner {
+		return p.T("actor.owner")
 	}
 	return actor
 }

@@ -20,6 +20,7 @@ func families() map[string][]string {
 		"waiting":      values(casedb.WaitingReasons),
 		"kind":         values(casedb.Kinds),
 		"event":        values(casedb.EventKinds),
+		"owner":        append(prefixed("said.", values(casedb.OwnerActs)), "act.language.ja", "act.language.en"),
 		"role":         values(casedb.Roles),
 		"message":      {"held", "queued", "sent", "bounced", "canceled", "failed"},
 		"purpose":      {"notification", "answer", "confirmation", "decision"},
@@ -36,6 +37,13 @@ func families() map[string][]string {
 		"hold": {"rule holds", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is infected any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}
+}
+
+func prefixed(prefix string, list []string) []string {
+	for i := range list {
+		list[i] = prefix + list[i]
+	}
+	return list
 }
 
 func values[T ~string](list []T) []string {

@@ -21,6 +21,7 @@ type limits struct {
 	registerMail *limiter // registrations with one mail address
 	confirm      *limiter // confirmations from one address
 	registerAll  *rate.Limiter
+	owner        *limiter // owners' pages from one address
 }
 
 func newLimits() *limits {
@@ -34,6 +35,7 @@ func newLimits() *limits {
 		registerMail: newLimiter(rate.Every(8*time.Hour), 3),
 		confirm:      newLimiter(rate.Every(2*time.Second), 60),
 		registerAll:  rate.NewLimiter(rate.Every(2*time.Second), 60),
+		owner:        newLimiter(rate.Every(time.Second), 120),
 	}
 }
 

@@ -88,8 +88,10 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(rec, r)
 		path := r.URL.Path
-		if strings.HasPrefix(path, confirmPath) {
-			path = confirmPath + "..."
+		for _, secret := range []string{confirmPath, ownerPath} {
+			if strings.HasPrefix(path, secret) {
+				path = secret + "..."
+			}
 		}
 		log := s.log.InfoContext
 		if r.Method == http.MethodGet {

@@ -38,6 +38,10 @@ func (s *Server) routes() http.Handler {
 	handle("GET "+confirmPath+"{token}", s.public(s.confirmForm))
 	handle("POST "+confirmPath+"{token}", s.public(s.confirm))
 
+	// Owners, with the link in a mail.
+	handle("GET "+ownerPath+"{token}", s.byLink(s.ownerShow))
+	handle("POST "+ownerPath+"{token}", s.byLink(s.ownerSay))
+
 	// The case queue and cases.
 	handle("GET /{$}", s.desk(s.home))
 	handle("GET /cases", s.desk(s.cases))

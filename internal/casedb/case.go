@@ -78,6 +78,7 @@ type Case struct {
 	CreatedAt    time.Time  `db:"created_at"`
 	UpdatedAt    time.Time  `db:"updated_at"`
 	ClosedAt     *time.Time `db:"closed_at"`
+	PausedUntil  *time.Time `db:"paused_until"` // the owner wants no mail before that
 }
 
 // CaseSource is a source of a case with the verdict that brought it there.
@@ -89,7 +90,7 @@ type CaseSource struct {
 }
 
 const caseColumns = `id, number, owner_id, kind, malware, state, waiting, waiting_since, contact_id, language,
-	version, created_at, updated_at, closed_at`
+	version, created_at, updated_at, closed_at, paused_until`
 
 // Case returns the case with the id.
 func (q *Queries) Case(ctx context.Context, id int64) (Case, error) {

@@ -35,17 +35,23 @@ const (
 	EventReopened     EventKind = "reopened"
 	EventIgnored      EventKind = "ignored"
 	EventAcknowledged EventKind = "acknowledged" // a source turned out to be an acknowledged scanner
+	EventLinkEnded    EventKind = "link-ended"   // an owner's page was closed before its time
 )
 
 // EventKinds lists every kind of event.
 var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
 	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
-	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged,
+	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
+	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),
+	OwnerLanguage.Event(),
 }
 
 // ActorSystem is the actor of events that no person and no rule caused.
 const ActorSystem = "teiten"
+
+// ActorOwner is the actor of what somebody with the link in a mail says.
+const ActorOwner = "owner"
 
 // EventData holds what some kinds of events say beside their text.
 type EventData struct {
