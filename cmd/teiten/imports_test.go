@@ -14,7 +14,7 @@ import (
 // docs/design.md. A new package gets its place here first.
 var layout = map[string][]string{
 	"teiten/cmd/teiten": {"*"},
-	"teiten/web":        {"teiten/notify", "teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/explain"},
+	"teiten/web":        {"teiten/notify", "teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/explain", "teiten/internal/survival"},
 
 	"teiten/capture":     {"teiten/internal/casedb"},
 	"teiten/attribution": {"teiten/internal/casedb", "teiten/internal/work", "teiten/internal/explain"},
@@ -27,6 +27,7 @@ var layout = map[string][]string{
 	"teiten/internal/work":       {},
 	"teiten/internal/localpg":    {},
 	"teiten/internal/synth":      {},
+	"teiten/internal/survival":   {},
 	"teiten/migrations":          {},
 
 	// Tests and benchmarks.
