@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -21,12 +22,12 @@ const (
 
 // Why a message waits for a coordinator, in message.hold_reason.
 const (
-	HoldRule     = "rule holds"
 	HoldApproval = "contact needs approval"
 	HoldByHand   = "contact by hand only"
 	HoldInvalid  = "contact is invalid"
 	HoldCase     = "case waits for a coordinator"
 	HoldRejudged = "judged again"
+	HoldFirst    = "first mail to the contact"
 )
 
 const (
@@ -50,8 +51,11 @@ type Opener struct {
 	Prefixes   []netip.Prefix // constituency, beside the countries
 	// MaxAge is how long ago a source may have been seen last. Zero means 14 days.
 	MaxAge time.Duration
-	Logger *slog.Logger     // nil: silence
-	Now    func() time.Time // nil: time.Now
+	// FirstContactByGate lets the first mail to a contact go out on its own
+	// where the contact's gate does; else a coordinator approves it.
+	FirstContactByGate bool
+	Logger             *slog.Logger     // nil: silence
+	Now                func() time.Time // nil: time.Now
 }
 
 // Do asks for the owners it misses and brings the sources of a batch of owners
@@ -76,14 +80,10 @@ func (o *Opener) Do(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	modes, err := o.DB.PolicyModes(ctx)
-	if err != nil {
-		return 0, err
-	}
 	total := 0
 	var failures []error
 	for _, id := range owners {
-		n, err := o.owner(ctx, f, id, modes, now)
+		n, err := o.owner(ctx, f, id, now)
 		total += n
 		if err != nil {
 			if ctx.Err() != nil || casedb.IsUnavailable(err) {
@@ -106,7 +106,7 @@ func (o *Opener) filter(now time.Time) casedb.CandidateFilter {
 
 // owner brings the candidates of one owner into its case. Everything it writes
 // is in one transaction.
-func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID int64, modes map[string]casedb.RuleMode, now time.Time) (joined int, err error) {
+func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID int64, now time.Time) (joined int, err error) {
 	var number string
 	var opened bool
 	err = o.DB.InTx(ctx, func(tx *casedb.Tx) error {
@@ -123,7 +123,7 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 		if err != nil {
 			return err
 		}
-		g := groupCandidates(found, modes)
+		g := groupCandidates(found)
 		n := casedb.NewCase{OwnerID: ownerID, Kind: f.Kind, Malware: g.malware, Language: owner.Language,
 			Sources: g.sources, Waiting: casedb.WaitingContact, Actor: "rule " + g.rule}
 		if len(contacts) > 0 {
@@ -143,7 +143,11 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 			return tx.HoldQueued(ctx, c.ID, n.Actor, HoldRejudged, now)
 		}
 		contact, ok := contactOf(c, contacts)
-		plan := planMessage(c, opened, state, contact, ok, g.automatic, g.rejudged, now)
+		hold, err := o.holds(ctx, tx, ownerID, contact, g)
+		if err != nil {
+			return err
+		}
+		plan := planMessage(c, opened, state, contact, ok, hold, now)
 		return o.write(ctx, tx, &c, plan, contact, n.Actor, now)
 	})
 	if err != nil {
@@ -157,16 +161,16 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 
 // grouped are candidates as a case takes them.
 type grouped struct {
-	sources   []casedb.CaseSource
-	rule      string // the one that most of them were judged by
-	malware   string
-	automatic bool // every rule's notifications may go out on their own
-	untold    bool // some are in the case already, and in none of its letters
-	rejudged  bool // a verdict comes from judging again, not from new packets
+	sources  []casedb.CaseSource
+	rules    []string
+	rule     string // the one that most of them were judged by
+	malware  string
+	untold   bool // some are in the case already, and in none of its letters
+	rejudged bool // a verdict comes from judging again, not from new packets
 }
 
-func groupCandidates(found []casedb.Candidate, modes map[string]casedb.RuleMode) grouped {
-	g := grouped{automatic: true}
+func groupCandidates(found []casedb.Candidate) grouped {
+	var g grouped
 	rules, malware := make(map[string]int), make(map[string]int)
 	for _, c := range found {
 		g.sources = append(g.sources, casedb.CaseSource{Source: c.Source, VerdictID: c.VerdictID})
@@ -174,8 +178,8 @@ func groupCandidates(found []casedb.Candidate, modes map[string]casedb.RuleMode)
 		rules[c.Rule]++
 		malware[c.Malware]++
 		g.rejudged = g.rejudged || c.Rejudged
-		g.automatic = g.automatic && modes[c.Rule] == casedb.RuleAutomatic
 	}
+	g.rules = slices.Sorted(maps.Keys(rules))
 	g.rule, g.malware = most(rules), most(malware)
 	return g
 }
@@ -205,6 +209,26 @@ func contactOf(c casedb.Case, usable []casedb.Contact) (casedb.Contact, bool) {
 	return usable[0], true
 }
 
+// holds returns why a message about candidates must not go to the contact on
+// its own, as far as these and what went there before are concerned, or "".
+func (o *Opener) holds(ctx context.Context, q *casedb.Tx, ownerID int64, contact casedb.Contact, g grouped) (string, error) {
+	if g.rejudged {
+		return HoldRejudged, nil
+	}
+	leave, err := q.RuleLeave(ctx, ownerID, contact.Email)
+	if err != nil {
+		return "", err
+	}
+	if reason := leave.Holds(g.rules...); reason != "" || o.FirstContactByGate {
+		return reason, nil
+	}
+	known, err := q.KnownContact(ctx, contact)
+	if err != nil || known {
+		return "", err
+	}
+	return HoldFirst, nil
+}
+
 // messagePlan is what the opener does about a case's notification.
 type messagePlan struct {
 	waitContact bool                // there is nobody to write to
@@ -215,8 +239,9 @@ type messagePlan struct {
 }
 
 // planMessage decides, as a pure function, whether new sources in a case need a
-// message and whether that may go out on its own.
-func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable, automatic, rejudged bool, now time.Time) messagePlan {
+// message and whether that may go out on its own. hold is why it must not,
+// whatever the contact and the case are like.
+func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable bool, hold string, now time.Time) messagePlan {
 	switch {
 	case s.UnderWay:
 		// It is composed when it is sent and covers them; if its words are
@@ -238,10 +263,8 @@ func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact
 		p.hold = HoldByHand
 	case !contact.MayAutomatic():
 		p.hold = HoldApproval
-	case rejudged:
-		p.hold = HoldRejudged
-	case !automatic:
-		p.hold = HoldRule
+	case hold != "":
+		p.hold = hold
 	case !opened && (c.Waiting != casedb.WaitingNone || c.State == casedb.CaseAnswered):
 		p.hold = HoldCase
 	default:

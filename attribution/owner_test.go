@@ -87,9 +87,16 @@ func (d *desk) see(addrs ...string) {
 	}
 }
 
+// automatic lets mail go out on its own wherever the contact does.
 func (d *desk) automatic() {
 	d.t.Helper()
-	if err := d.db.SetRulePolicy(d.t.Context(), casedb.RulePolicy{Rule: "worm445", Mode: casedb.RuleAutomatic, ChangedAt: d.now, ChangedBy: "test"}); err != nil {
+	d.mode(casedb.RuleAutomatic)
+	d.opener.FirstContactByGate = true
+}
+
+func (d *desk) mode(m casedb.RuleMode) {
+	d.t.Helper()
+	if err := d.db.SetRulePolicy(d.t.Context(), casedb.RulePolicy{Rule: "worm445", Mode: m, ChangedAt: d.now, ChangedBy: "test"}); err != nil {
 		d.t.Fatal(err)
 	}
 }

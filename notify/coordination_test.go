@@ -179,7 +179,12 @@ func TestDecide(t *testing.T) {
 	dead := &casedb.Suppression{Reason: "bounced"}
 	one := []casedb.LetterGroup{{Rule: "worm445", Sources: 1}}
 	two := append(one[:1:1], casedb.LetterGroup{Rule: "mirai", Sources: 1})
-	automatic := map[string]casedb.RuleMode{"worm445": casedb.RuleAutomatic, "slammer": casedb.RuleAutomatic, "mirai": casedb.RuleHold}
+	automatic := casedb.RuleLeave{Modes: map[string]casedb.RuleMode{"worm445": casedb.RuleAutomatic, "slammer": casedb.RuleAutomatic, "mirai": casedb.RuleHold}}
+	once := casedb.RuleLeave{Modes: map[string]casedb.RuleMode{"worm445": casedb.RuleApproveOnce}}
+	earned := casedb.RuleLeave{Modes: once.Modes, Approved: []string{"worm445"}}
+	night := notify.QuietHours{From: 22 * time.Hour, To: 7 * time.Hour}
+	midnight := time.Date(2026, 11, 20, 15, 0, 0, 0, time.UTC) // in Japan
+	tired := casedb.Message{Purpose: casedb.PurposeNotification, Attempts: 8}
 	approved.ApprovedBy = "coordinator"
 	for _, test := range []struct {
 		name  string
@@ -187,18 +192,27 @@ func TestDecide(t *testing.T) {
 		want  notify.Action
 		why   string
 	}{
-		{"first", notify.Facts{Message: notification, Case: &open, Accused: one, Modes: automatic}, notify.ActionSend, "first"},
+		{"first", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic}, notify.ActionSend, "first"},
 		{"closed", notify.Facts{Message: notification, Case: &closed}, notify.ActionCancel, "closed"},
 		{"answer in a closed case", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeAnswer}, Case: &closed}, notify.ActionSend, ""},
 		{"suppressed", notify.Facts{Message: notification, Case: &open, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"confirmation to a suppressed address", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeConfirmation}, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"acknowledged", notify.Facts{Message: notification, Case: &open, Acknowledged: []string{"X"}}, notify.ActionHold, "X"},
 		{"acknowledged and approved even so", notify.Facts{Message: approved, Case: &open, Acknowledged: []string{"X"}, Accused: two}, notify.ActionSend, ""},
-		{"one of two rules holds", notify.Facts{Message: notification, Case: &open, Accused: two, Modes: automatic}, notify.ActionHold, "rule holds"},
+		{"one of two rules holds", notify.Facts{Message: notification, Case: &open, Accused: two, Leave: automatic}, notify.ActionHold, "rule holds"},
 		{"nobody set a mode", notify.Facts{Message: notification, Case: &open, Accused: one}, notify.ActionHold, "rule holds"},
-		{"nothing left to say", notify.Facts{Message: approved, Case: &open, Modes: automatic}, notify.ActionHold, "no source"},
+		{"nothing left to say", notify.Facts{Message: approved, Case: &open, Leave: automatic}, notify.ActionHold, "no source"},
 		{"settled words about others", notify.Facts{Message: approved, Case: &open, Accused: one, Lost: []string{"192.0.2.1"}}, notify.ActionHold, "192.0.2.1"},
 		{"approved, then the contact changed", notify.Facts{Message: approved, Case: &open, ContactRetired: true}, notify.ActionHold, "contact"},
+		{"first of a rule", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: once}, notify.ActionHold, "first letter"},
+		{"first of a rule, approved", notify.Facts{Message: approved, Case: &open, Accused: one, Leave: once}, notify.ActionSend, ""},
+		{"second of a rule", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: earned}, notify.ActionSend, "first"},
+		{"second of one rule, first of another", notify.Facts{Message: notification, Case: &open, Accused: two, Leave: earned}, notify.ActionHold, "rule holds"},
+		{"at night", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionDelay, "quiet"},
+		{"at night, approved", notify.Facts{Message: approved, Case: &open, Accused: one, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionSend, ""},
+		{"at somebody else's night", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic, Quiet: night, Now: midnight, Country: "DE"}, notify.ActionSend, ""},
+		{"held rather than delayed", notify.Facts{Message: notification, Case: &open, Accused: one, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionHold, "rule holds"},
+		{"after eight tries", notify.Facts{Message: tired, Case: &open, Accused: one, Leave: automatic}, notify.ActionFail, "gave up"},
 	} {
 		if got := notify.Decide(test.facts); got.Action != test.want || !strings.Contains(got.Reason, test.why) {
 			t.Errorf("%s: %+v, want %s because of %q", test.name, got, test.want, test.why)

@@ -1,7 +1,9 @@
 package notify
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"teiten/internal/casedb"
 )
@@ -15,6 +17,7 @@ const (
 	ActionHold   Action = "hold"   // a coordinator has to look
 	ActionCancel Action = "cancel" // there is no need any more
 	ActionFail   Action = "fail"   // it must not be sent, and somebody has to do something else
+	ActionDelay  Action = "delay"  // not now
 )
 
 // Facts are what Decide looks at.
@@ -29,14 +32,20 @@ type Facts struct {
 	Accused []casedb.LetterGroup
 	// Lost are sources that a letter whose words are settled names, and that
 	// are not judged so any more.
-	Lost  []string
-	Modes map[string]casedb.RuleMode // of rules; those that are missing hold
+	Lost []string
+	// Leave says which rules' letters may go to the contact on their own.
+	Leave   casedb.RuleLeave
+	Country string // of the case's owner
+	Quiet   QuietHours
+	Now     time.Time
 }
 
 // Decision is what to do with a message, and why.
 type Decision struct {
-	Action Action
-	Reason string
+	Action  Action
+	Reason  string
+	Waiting casedb.Waiting // what the case waits for after ActionFail
+	Until   time.Time      // with ActionDelay
 }
 
 // The beginnings of reasons. A coordinator who approves a message held for one
@@ -53,50 +62,53 @@ const (
 	reasonLost   = "a source that the letter names is not infected any more"
 )
 
-// reasonRule holds what nobody approved and a rule does not let go out on its
-// own.
-const reasonRule = "rule holds"
+// reasonQuiet delays what nobody approved while the recipient sleeps.
+const reasonQuiet = "quiet hours"
 
 // Decide says, at the last moment, whether a due message is still right to
 // send. It asks nothing and changes nothing.
 func Decide(f Facts) Decision {
 	m, c := f.Message, f.Case
+	if m.Attempts >= maxTries {
+		return Decision{Action: ActionFail, Reason: fmt.Sprintf("gave up after %d tries", m.Attempts), Waiting: casedb.WaitingFailed}
+	}
 	if c != nil && !c.State.Live() && m.Purpose == casedb.PurposeNotification {
-		return Decision{ActionCancel, "case " + string(c.State)}
+		return Decision{Action: ActionCancel, Reason: "case " + string(c.State)}
 	}
 	if f.Suppression != nil {
-		return Decision{ActionFail, "no mail to this address: " + f.Suppression.Reason}
+		return Decision{Action: ActionFail, Reason: "no mail to this address: " + f.Suppression.Reason, Waiting: casedb.WaitingBounce}
 	}
 	if m.Purpose != casedb.PurposeNotification {
-		return Decision{ActionSend, m.Reason}
+		return Decision{Action: ActionSend, Reason: m.Reason}
 	}
+	hold := func(reason string) Decision { return Decision{Action: ActionHold, Reason: reason} }
 	overruled := func(reason string) bool {
 		return m.ApprovedAt != nil && strings.HasPrefix(m.HoldReason, reason)
 	}
 	if len(f.Acknowledged) > 0 && !overruled(reasonAcknowledged) {
-		return Decision{ActionHold, reasonAcknowledged + ": " + strings.Join(f.Acknowledged, ", ")}
+		return hold(reasonAcknowledged + ": " + strings.Join(f.Acknowledged, ", "))
 	}
 	if f.ContactRetired && !overruled(reasonRetired) {
-		return Decision{ActionHold, reasonRetired}
+		return hold(reasonRetired)
 	}
 	switch {
 	case len(f.Accused) == 0:
-		return Decision{ActionHold, reasonNobody}
+		return hold(reasonNobody)
 	case len(f.Lost) > 0:
-		return Decision{ActionHold, reasonLost + ": " + strings.Join(f.Lost, ", ")}
-	case m.ApprovedBy == "" && !f.automatic():
-		return Decision{ActionHold, reasonRule}
+		return hold(reasonLost + ": " + strings.Join(f.Lost, ", "))
 	}
-	return Decision{ActionSend, m.Reason}
-}
-
-// automatic reports whether the rules of all that the letter says let it go
-// out on its own.
-func (f Facts) automatic() bool {
-	for _, g := range f.Accused {
-		if f.Modes[g.Rule] != casedb.RuleAutomatic {
-			return false
-		}
+	if m.ApprovedBy != "" {
+		return Decision{Action: ActionSend, Reason: m.Reason} // a person chose the hour, too
 	}
-	return true
+	rules := make([]string, len(f.Accused))
+	for i, g := range f.Accused {
+		rules[i] = g.Rule
+	}
+	if reason := f.Leave.Holds(rules...); reason != "" {
+		return hold(reason)
+	}
+	if until := f.Quiet.Until(f.Now, f.Country); until.After(f.Now) {
+		return Decision{Action: ActionDelay, Reason: reasonQuiet, Until: until}
+	}
+	return Decision{Action: ActionSend, Reason: m.Reason}
 }

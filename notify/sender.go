@@ -31,6 +31,7 @@ type Sender struct {
 	Composer  *Composer
 	Transport Transport
 	Limits    casedb.SendLimits
+	Quiet     QuietHours    // of mail that nobody approved
 	Parallel  int           // mails at once; zero: 4
 	Timeout   time.Duration // of one attempt; zero: 5 minutes, which is also the most
 	// FirstRetry is the wait after the first attempt, which doubles; zero: 7.5
@@ -205,13 +206,11 @@ func (s *Sender) setAside(ctx context.Context, id int64, cause error, now time.T
 // begin decides about a locked due message and, if it is to be sent, records
 // the attempt.
 func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, now time.Time) (*job, error) {
-	if m.Attempts >= maxTries {
-		return nil, tx.FailDue(ctx, m, c, casedb.WaitingFailed, fmt.Sprintf("gave up after %d tries", m.Attempts), now)
-	}
-	facts, err := gather(ctx, tx, m, c, now)
+	facts, err := gather(ctx, &tx.Queries, m, c, now)
 	if err != nil {
 		return nil, err
 	}
+	facts.Quiet = s.Quiet
 	switch d := Decide(facts); d.Action {
 	case ActionCancel:
 		s.Metrics.result("canceled")
@@ -220,8 +219,12 @@ func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *
 		s.Metrics.result("held")
 		return nil, tx.HoldDue(ctx, m, c, d.Reason, now)
 	case ActionFail:
-		s.Metrics.result("suppressed")
-		return nil, tx.FailDue(ctx, m, c, casedb.WaitingBounce, d.Reason, now)
+		if d.Waiting == casedb.WaitingBounce {
+			s.Metrics.result("suppressed")
+		}
+		return nil, tx.FailDue(ctx, m, c, d.Waiting, d.Reason, now)
+	case ActionDelay:
+		return nil, tx.PutOffMessage(ctx, m.ID, "put off: "+d.Reason, d.Until)
 	}
 	draft, err := s.Composer.compose(ctx, &tx.Queries, m, now)
 	if err != nil {
@@ -240,9 +243,9 @@ func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *
 }
 
 // gather asks what Decide needs.
-func gather(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, now time.Time) (Facts, error) {
-	f := Facts{Message: m, Case: c}
-	sup, err := tx.Suppression(ctx, m.Recipient, now)
+func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.Case, now time.Time) (Facts, error) {
+	f := Facts{Message: m, Case: c, Now: now}
+	sup, err := q.Suppression(ctx, m.Recipient, now)
 	switch {
 	case err == nil:
 		f.Suppression = &sup
@@ -250,7 +253,7 @@ func gather(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case
 		return f, err
 	}
 	if m.ContactID != nil {
-		there, err := tx.ContactInForce(ctx, *m.ContactID)
+		there, err := q.ContactInForce(ctx, *m.ContactID)
 		if err != nil {
 			return f, err
 		}
@@ -259,17 +262,21 @@ func gather(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case
 	if c == nil || m.Purpose != casedb.PurposeNotification {
 		return f, nil
 	}
-	if f.Acknowledged, err = tx.AcknowledgedSources(ctx, c.ID, now); err != nil {
+	if f.Acknowledged, err = q.AcknowledgedSources(ctx, c.ID, now); err != nil {
 		return f, err
 	}
 	scope := casedb.ScopeOf(m, now)
-	if f.Accused, err = tx.LetterGroups(ctx, scope); err != nil {
+	if f.Accused, err = q.LetterGroups(ctx, scope); err != nil {
 		return f, err
 	}
-	if f.Lost, err = tx.LostSources(ctx, scope, 5); err != nil {
+	if f.Lost, err = q.LostSources(ctx, scope, 5); err != nil {
 		return f, err
 	}
-	f.Modes, err = tx.PolicyModes(ctx)
+	if f.Leave, err = q.RuleLeave(ctx, c.OwnerID, m.Recipient); err != nil {
+		return f, err
+	}
+	owner, err := q.Owner(ctx, c.OwnerID)
+	f.Country = owner.Country
 	return f, err
 }
 

@@ -139,7 +139,7 @@ func (a *app) startAttribution(ctx context.Context) error {
 		Logger: a.log}
 	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: a.cfg.contactConfig(), AS: as, Logger: a.log}
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
-		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, Logger: a.log}
+		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Logger: a.log}
 	// Each stage wakes the next when it has done something.
 	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)
 	a.loop("judge", 2*time.Second, nil, andWake(judge.Do, toOwners, toOpener))
@@ -235,7 +235,7 @@ func (a *app) startMail(ctx context.Context) error {
 	}
 	sender := &notify.Sender{DB: a.db, Composer: composer, Transport: transport, Logger: a.log, Metrics: metrics,
 		FirstRetry: a.cfg.Mail.FirstRetry,
-		Limits:     casedb.SendLimits{PerHour: a.cfg.Mail.PerHour, PerRecipientDay: a.cfg.Mail.PerContactDay}}
+		Limits:     a.cfg.sendLimits(), Quiet: a.cfg.quietHours()}
 	a.loop("send", 3*time.Second, a.mailers, sender.Do)
 	inbound := &notify.InboundWorker{DB: a.db, Tokens: composer.Tokens(), Logger: a.log, Metrics: metrics}
 	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))

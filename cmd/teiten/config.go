@@ -19,6 +19,7 @@ import (
 
 	"teiten/attribution"
 	"teiten/internal/casedb"
+	"teiten/notify"
 )
 
 // config is everything an operator sets before the start. What coordinators
@@ -56,8 +57,14 @@ type config struct {
 		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
 		PerHour       int           `toml:"per_hour" help:"At most so many mails an hour in total."`
 		PerContactDay int           `toml:"per_contact_day" help:"At most so many mails in 24 hours to one address."`
+		PerDomainDay  int           `toml:"per_domain_day" help:"At most so many mails in 24 hours to one recipient domain; 0: no such limit."`
+		PerASDay      int           `toml:"per_as_day" help:"At most so many mails in 24 hours about the networks of one AS; 0: no such limit."`
 		FirstRetry    time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
 	} `toml:"mail"`
+	Notify struct {
+		FirstContact string `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
+		QuietHours   string `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
+	} `toml:"notify"`
 	RDAP struct {
 		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
 		URL     string `toml:"url" help:"Base URL of an RDAP server for mode url."`
@@ -110,7 +117,9 @@ func defaultConfig() *config {
 	c.Mail.InboundListen = "127.0.0.1:2525"
 	c.Mail.PerHour = 200
 	c.Mail.PerContactDay = 10
+	c.Mail.PerDomainDay, c.Mail.PerASDay = 50, 50
 	c.Mail.FirstRetry = 450 * time.Second
+	c.Notify.FirstContact = "approve"
 	c.RDAP.Mode = "recorded"
 	c.Owners.BuiltinPlaceholders = true
 	c.Owners.WhoisEvery = 6 * time.Second
@@ -280,6 +289,18 @@ func loadConfig(file string, env, settings []string) (*config, error) {
 	return c, c.check()
 }
 
+// sendLimits bound how much mail leaves.
+func (c *config) sendLimits() casedb.SendLimits {
+	return casedb.SendLimits{PerHour: c.Mail.PerHour, PerRecipientDay: c.Mail.PerContactDay, PerDomainDay: c.Mail.PerDomainDay,
+		PerASDay: c.Mail.PerASDay}
+}
+
+// quietHours are the recipient's hours in which nothing goes out on its own.
+func (c *config) quietHours() notify.QuietHours {
+	q, _ := notify.ParseQuietHours(c.Notify.QuietHours) // check has found it good
+	return q
+}
+
 // prefixes parses prefixes that check has found good.
 func prefixes(list []string) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(list))
@@ -333,6 +354,10 @@ func (c *config) check() error {
 	}
 	oneOf("mail.transport", c.Mail.Transport, "mailbox", "smtp")
 	oneOf("mail.tls", c.Mail.TLS, "starttls", "implicit", "optional", "none")
+	oneOf("notify.first_contact", c.Notify.FirstContact, "approve", "gate")
+	if _, err := notify.ParseQuietHours(c.Notify.QuietHours); err != nil {
+		bad("notify.quiet_hours: %w", err)
+	}
 	oneOf("rdap.mode", c.RDAP.Mode, "recorded", "live", "url")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
@@ -368,6 +393,9 @@ func (c *config) check() error {
 	}
 	if c.Mail.PerHour < 1 || c.Mail.PerContactDay < 1 {
 		bad("mail.per_hour and mail.per_contact_day must be at least 1; the stop switch on the settings page stops all mail")
+	}
+	if c.Mail.PerDomainDay < 0 || c.Mail.PerASDay < 0 {
+		bad("mail.per_domain_day and mail.per_as_day must not be negative")
 	}
 	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "web.trusted_proxies": c.Web.TrustedProxies} {
 		for _, p := range list {

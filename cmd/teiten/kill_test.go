@@ -64,7 +64,7 @@ func TestKilledThirtyTimes(t *testing.T) {
 	inbound := freeAddress(t)
 	args := []string{"--capture", capture, "--set", "database.url=" + url, "--set", "web.listen=127.0.0.1:0",
 		"--set", "mail.inbound_listen=" + inbound, "--set", "mail.transport=smtp", "--set", "mail.smarthost=" + mx.addr,
-		"--set", "mail.ca_file=" + mx.caFile, "--set", "mail.per_hour=10000", "--set", "mail.per_contact_day=100",
+		"--set", "mail.ca_file=" + mx.caFile, "--set", "mail.per_hour=10000", "--set", "mail.per_contact_day=100", "--set", "mail.per_domain_day=0", "--set", "mail.per_as_day=0", "--set", "notify.first_contact=gate",
 		"--set", "rdap.mode=url", "--set", "rdap.url=" + registry.URL + "/", "--set", "log.level=warn"}
 
 	owners := &repliers{t: t, mx: mx, inbound: inbound, answered: map[string]bool{}}

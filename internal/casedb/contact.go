@@ -57,6 +57,18 @@ func (q *Queries) UsableContacts(ctx context.Context, ownerID int64, now time.Ti
 	return c, fail("list usable contacts", err)
 }
 
+// KnownContact reports whether a coordinator approved the contact, or a mail
+// to its owner at its address arrived before.
+func (q *Queries) KnownContact(ctx context.Context, c Contact) (bool, error) {
+	if c.ApprovedAt != nil {
+		return true, nil
+	}
+	var known bool
+	err := q.q.GetContext(ctx, &known, `select exists (select 1 from message m join cases c on c.id = m.case_id
+		where lower(m.recipient) = lower($2) and c.owner_id = $1 and m.state = 'sent')`, c.OwnerID, c.Email)
+	return known, fail("look whether the contact is known", err)
+}
+
 // PutContacts makes the contacts those that the answer for the network gives.
 // One that is there already keeps its approval, and an override stays as a
 // coordinator made it. Contacts that only the superseded networks gave are

@@ -2,6 +2,7 @@ package casedb
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -126,6 +127,50 @@ func (d *DB) SetRulePolicy(ctx context.Context, p RulePolicy) error {
 		return tx.addSwitchChange(ctx, SwitchChange{Name: SwitchOfRule(p.Rule), Value: string(p.Mode), At: p.ChangedAt,
 			Actor: p.ChangedBy, Reason: p.Reason})
 	})
+}
+
+// Why a rule's letter does not go on its own, in message.hold_reason.
+const (
+	HoldRule = "rule holds"
+	HoldOnce = "first letter of the rule to the contact"
+)
+
+// RuleLeave says which rules' letters may go to a contact on their own.
+type RuleLeave struct {
+	Modes    map[string]RuleMode // rules that are missing hold
+	Approved []string            // rules of letters to the contact that a person approved and that were sent
+}
+
+// Holds returns why a letter about sources of these rules must not go on its
+// own, or "".
+func (l RuleLeave) Holds(rules ...string) string {
+	reason := ""
+	for _, r := range rules {
+		switch {
+		case l.Modes[r] == RuleAutomatic:
+		case l.Modes[r] == RuleApproveOnce:
+			if !slices.Contains(l.Approved, r) {
+				reason = HoldOnce
+			}
+		default:
+			return HoldRule
+		}
+	}
+	return reason
+}
+
+// RuleLeave returns which rules' letters may go to an owner's contact on their
+// own. A letter whose case turned out to be none earned nothing.
+func (q *Queries) RuleLeave(ctx context.Context, ownerID int64, email string) (RuleLeave, error) {
+	modes, err := q.PolicyModes(ctx)
+	if err != nil {
+		return RuleLeave{}, err
+	}
+	l := RuleLeave{Modes: modes}
+	err = q.q.SelectContext(ctx, &l.Approved, `select distinct unnest(m.rules) from message m join cases c on c.id = m.case_id
+		where lower(m.recipient) = lower($2) and c.owner_id = $1 and c.state <> 'ignored' and m.purpose = 'notification'
+		and m.state = 'sent' and m.approved_by <> ''`, ownerID, email)
+	return l, fail("find what was approved for the contact", err)
 }
 
 // RuleRecord is what became of the letters of one rule. A letter that tells of

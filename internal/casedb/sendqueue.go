@@ -8,14 +8,6 @@ import (
 	"time"
 )
 
-// SendLimits bound how much mail leaves. They are kept by queries over the
-// attempts, so that a restart forgets nothing and several processes share
-// them. Zero means no limit.
-type SendLimits struct {
-	PerHour         int // mails in any hour, to anybody
-	PerRecipientDay int // mails in any 24 hours to one address
-}
-
 // Due is what DueMessage found.
 type Due struct {
 	ID      int64 // 0: nothing may be sent now
@@ -45,21 +37,17 @@ const domainOf = `coalesce(lower(substring(m.recipient from '@([^@]*)$')), '')`
 
 // DueMessage chooses the message that has been due for longest. Recipient
 // domains with an attempt under way are left out, one connection at a time
-// being manners; a recipient whose daily limit is reached is put off until it
-// is not. LockSending must have been called.
+// being manners; a message that meets a daily limit is put off until it does
+// not. LockSending must have been called.
 func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Duration, now time.Time) (Due, error) {
 	alive := now.Add(-lease)
 	if _, err := t.q.ExecContext(ctx, expireAttempts, alive, interval(lease)); err != nil {
 		return Due{}, fail("expire attempts", err)
 	}
-	var m struct {
-		ID        int64  `db:"id"`
-		Recipient string `db:"recipient"`
-	}
-	err := t.q.GetContext(ctx, &m, `with busy as (
-			select `+domainOf+` as domain from message_attempt a join message m on m.id = a.message_id
-			where a.outcome = 'delivering' and a.started_at > $2)
-		select m.id, m.recipient from message m where m.state = 'queued' and m.next_attempt_at <= $1
+	var d Destination
+	err := t.q.GetContext(ctx, &d, `with busy as (
+			select a.domain from message_attempt a where a.outcome = 'delivering' and a.started_at > $2)
+		select `+destinationColumns+` from message m where m.state = 'queued' and m.next_attempt_at <= $1
 		and `+domainOf+` not in (select domain from busy)
 		order by m.next_attempt_at, m.id limit 1`, now, alive)
 	if err = fail("find a due message", err); err != nil {
@@ -68,48 +56,19 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 		}
 		return Due{}, err
 	}
-	if limits.PerHour > 0 {
-		var n int
-		err := t.q.GetContext(ctx, &n, `select count(*) from message_attempt a
-			where a.started_at > $1 and `+mailed+`$2)`, now.Add(-time.Hour-lease), now.Add(-time.Hour))
-		if err != nil {
-			return Due{}, fail("count the hour's mails", err)
-		}
-		if n >= limits.PerHour {
-			return Due{Limited: true}, nil
-		}
-	}
-	free, err := t.recipientFree(ctx, m.Recipient, limits.PerRecipientDay, lease, now)
-	if err != nil {
+	free, name, err := t.sendFree(ctx, limits, d, lease, now)
+	switch {
+	case err != nil:
 		return Due{}, err
-	}
-	if !free.After(now) {
-		return Due{ID: m.ID}, nil
+	case name == "":
+		return Due{ID: d.MessageID}, nil
+	case name == LimitHour:
+		return Due{Limited: true}, nil // nobody gets anything before that
 	}
 	// The transaction ends here: with this row locked nobody may wait for a case.
 	_, err = t.q.ExecContext(ctx, `update message set next_attempt_at = $2, version = version + 1,
-		last_error = 'put off: the daily limit for the recipient is reached' where id = $1`, m.ID, free)
+		last_error = $3 where id = $1`, d.MessageID, free, "put off: the daily limit per "+name+" is reached")
 	return Due{PutOff: true}, fail("put off message", err)
-}
-
-// recipientFree returns from when on one more mail to the recipient keeps the
-// daily limit.
-func (t *Tx) recipientFree(ctx context.Context, recipient string, limit int, lease time.Duration, now time.Time) (time.Time, error) {
-	if limit <= 0 {
-		return now, nil
-	}
-	var ends []time.Time
-	err := t.q.SelectContext(ctx, &ends, `select coalesce(a.finished_at, a.started_at + cast($4 as interval))
-		from message m join message_attempt a on a.message_id = m.id
-		where lower(m.recipient) = lower($1) and `+mailed+`$2)
-		order by 1 desc offset $3 limit 1`, recipient, now.Add(-24*time.Hour), limit-1, interval(lease))
-	if err != nil {
-		return now, fail("count the recipient's mails", err)
-	}
-	if len(ends) == 0 {
-		return now, nil
-	}
-	return ends[0].Add(24*time.Hour + time.Second), nil
 }
 
 func interval(d time.Duration) string { return fmt.Sprintf("%d microseconds", d.Microseconds()) }
@@ -167,8 +126,8 @@ func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) 
 			return err
 		}
 	}
-	_, err = t.q.ExecContext(ctx, `insert into message_attempt (message_id, n, started_at, outcome)
-		values ($1, $2, $3, 'delivering')`, m.ID, m.Attempts, now)
+	_, err = t.q.ExecContext(ctx, `insert into message_attempt (message_id, n, started_at, outcome, domain, asn)
+		select m.id, $2, $3, 'delivering', `+domainOf+`, `+asnOf+` from message m where m.id = $1`, m.ID, m.Attempts, now)
 	return fail("record attempt", err)
 }
 

@@ -1,0 +1,184 @@
+package casedb
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SendLimits bound how much mail leaves. They are kept by queries over the
+// attempts, so that a restart forgets nothing and several processes share
+// them. Zero means no limit.
+type SendLimits struct {
+	PerHour         int // mails in any hour, to anybody
+	PerRecipientDay int // mails in any 24 hours to one address
+	PerDomainDay    int // to one recipient's domain
+	PerASDay        int // about the networks of one AS
+}
+
+// The names of the limits, as put-off messages and dry runs say them.
+const (
+	LimitHour      = "hour"
+	LimitRecipient = "recipient"
+	LimitDomain    = "domain"
+	LimitAS        = "AS"
+)
+
+// Destination is where a message goes, as the limits and the recipient's night
+// see it.
+type Destination struct {
+	MessageID int64  `db:"id"`
+	Recipient string `db:"recipient"`
+	Domain    string `db:"domain"`
+	ASN       *int64 `db:"asn"`     // of the network of the case's first source; nil: not known
+	Country   string `db:"country"` // of the case's owner; empty: not known
+}
+
+// destinationColumns select a Destination from message m.
+const destinationColumns = `m.id, m.recipient, ` + domainOf + ` as domain, ` + asnOf + ` as asn,
+	coalesce((select o.country from cases c join owner o on o.id = c.owner_id where c.id = m.case_id), '') as country`
+
+// asnOf is the AS that a message is about: that of the first of its case's
+// sources whose network has one.
+const asnOf = `(select n.asn from case_source cs join source s on s.address = cs.source join network n on n.id = s.network_id
+	where cs.case_id = m.case_id and n.asn is not null order by cs.source limit 1)`
+
+// Destination returns where a message goes.
+func (q *Queries) Destination(ctx context.Context, messageID int64) (Destination, error) {
+	var d Destination
+	err := q.q.GetContext(ctx, &d, `select `+destinationColumns+` from message m where m.id = $1`, messageID)
+	return d, fail("find a message's destination", err)
+}
+
+// limit is one of SendLimits as it meets one destination.
+type limit struct {
+	name string
+	most int
+	span time.Duration
+	key  string // whom it counts; the same for all that share it
+}
+
+// of returns the limits that a mail to the destination meets.
+func (l SendLimits) of(d Destination) []limit {
+	const day = 24 * time.Hour
+	var out []limit
+	add := func(name string, most int, span time.Duration, key string) {
+		if most > 0 {
+			out = append(out, limit{name, most, span, key})
+		}
+	}
+	add(LimitHour, l.PerHour, time.Hour, "")
+	add(LimitRecipient, l.PerRecipientDay, day, strings.ToLower(d.Recipient))
+	if d.Domain != "" {
+		add(LimitDomain, l.PerDomainDay, day, d.Domain)
+	}
+	if d.ASN != nil {
+		add(LimitAS, l.PerASDay, day, strconv.FormatInt(*d.ASN, 10))
+	}
+	return out
+}
+
+// countedBy is where the attempts that a limit counts are found, with its key
+// in $5.
+var countedBy = map[string]string{
+	LimitHour:      `message_attempt a where $5 = ''`,
+	LimitRecipient: `message m join message_attempt a on a.message_id = m.id where lower(m.recipient) = lower($5)`,
+	LimitDomain:    `message_attempt a where a.domain = $5`,
+	LimitAS:        `message_attempt a where a.asn = cast($5 as bigint)`,
+}
+
+// mailedUntil returns until when mails counted by a limit may have arrived
+// that still count at the time now, the latest first: at most count of them
+// after skipping skip.
+func (q *Queries) mailedUntil(ctx context.Context, l limit, skip, count int, lease time.Duration, now time.Time) ([]time.Time, error) {
+	var ends []time.Time
+	from := now.Add(-l.span)
+	err := q.q.SelectContext(ctx, &ends, `select coalesce(a.finished_at, a.started_at + cast($3 as interval)) from `+countedBy[l.name]+`
+		and a.started_at > $2 and `+mailed+`$1) order by 1 desc offset $4 limit $6`,
+		from, from.Add(-lease), interval(lease), skip, l.key, count)
+	return ends, fail("count the mails of the limit per "+l.name, err)
+}
+
+// after returns from when on one more mail keeps the limit, if last are the
+// latest mails that count, the latest first.
+func (l limit) after(last []time.Time, now time.Time) time.Time {
+	if len(last) < l.most {
+		return now
+	}
+	// A second more, for times are rounded on their way to the database.
+	return later(now, last[l.most-1].Add(l.span+time.Second))
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// sendFree returns from when on a mail to the destination keeps all limits,
+// and the limit that makes it wait longest.
+func (q *Queries) sendFree(ctx context.Context, limits SendLimits, d Destination, lease time.Duration, now time.Time) (time.Time, string, error) {
+	free, name := now, ""
+	for _, l := range limits.of(d) {
+		nth, err := q.mailedUntil(ctx, l, l.most-1, 1, lease, now)
+		if err != nil {
+			return free, name, err
+		}
+		l.most = 1 // the others were skipped
+		if at := l.after(nth, now); at.After(free) {
+			free, name = at, l.name
+		}
+	}
+	return free, name, nil
+}
+
+// SendLedger foretells when mails may go: it begins with the attempts on
+// record and goes on with those it is asked to reserve, in rising order of
+// time. It changes nothing.
+type SendLedger struct {
+	q      *Queries
+	limits SendLimits
+	lease  time.Duration
+	now    time.Time
+	ends   map[[2]string][]time.Time // by name and key of a limit, the latest first
+}
+
+// NewSendLedger returns the ledger of what was sent until now.
+func (q *Queries) NewSendLedger(limits SendLimits, lease time.Duration, now time.Time) *SendLedger {
+	return &SendLedger{q: q, limits: limits, lease: lease, now: now, ends: make(map[[2]string][]time.Time)}
+}
+
+// Reserve notes a mail to the destination at the time at if every limit is
+// kept then, and returns at; else it notes nothing and returns from when on it
+// may be asked again, and the limit that makes it wait longest.
+func (s *SendLedger) Reserve(ctx context.Context, d Destination, at time.Time) (time.Time, string, error) {
+	free, name := at, ""
+	limits := s.limits.of(d)
+	for _, l := range limits {
+		key := [2]string{l.name, l.key}
+		if _, ok := s.ends[key]; !ok {
+			ends, err := s.q.mailedUntil(ctx, l, 0, l.most, s.lease, s.now)
+			if err != nil {
+				return at, "", err
+			}
+			s.ends[key] = ends
+		}
+		if t := l.after(s.ends[key], at); t.After(free) {
+			free, name = t, l.name
+		}
+	}
+	if name != "" {
+		return free, name, nil
+	}
+	for _, l := range limits {
+		key := [2]string{l.name, l.key}
+		ends := s.ends[key]
+		i, _ := slices.BinarySearchFunc(ends, at, func(e, t time.Time) int { return t.Compare(e) })
+		ends = slices.Insert(ends, i, at)
+		s.ends[key] = ends[:min(len(ends), l.most)]
+	}
+	return at, "", nil
+}
