@@ -101,4 +101,6 @@ const (
 	lockSend
 	lockPartition
 	lockScanners
+	lockFloods
+	lockAggregates
 )

@@ -1,0 +1,85 @@
+package casedb
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// shownAggregate are the columns that pages get: all but our own address.
+const shownAggregate = `a.id, a.kind, a.victim, a.network, a.rule, a.ports, a.sources, a.packets, a.peak, a.first_at, a.last_at,
+	a.confidence, a.evidence, a.hours, a.ruleset, a.created_at, a.updated_at`
+
+// AggregateFilter says which aggregates a list shows; the zero filter all.
+type AggregateFilter struct {
+	Kind   AggregateKind
+	Victim netip.Addr
+}
+
+// AggregateCursor is a place in a list of aggregates: behind the one with the
+// id that was last seen at Last. The zero cursor is the start.
+type AggregateCursor struct {
+	Last time.Time
+	ID   int64
+}
+
+// ListAggregates returns at most limit aggregates of the filter behind the
+// cursor, the last seen first, and whether there are more. The order comes from
+// aggregate_last, aggregate_kind_last or aggregate_victim.
+func (q *Queries) ListAggregates(ctx context.Context, f AggregateFilter, after AggregateCursor, limit int) ([]Aggregate, bool, error) {
+	w := where{}
+	if f.Kind != "" {
+		w.add(`a.kind = ?`, f.Kind)
+	}
+	if f.Victim.IsValid() {
+		w.add(`a.victim = ?`, Addr{f.Victim})
+	}
+	if after.ID != 0 {
+		w.add(`(a.last_at, a.id) < (?, ?)`, after.Last, after.ID)
+	}
+	var list []Aggregate
+	err := q.q.SelectContext(ctx, &list, `select `+shownAggregate+` from aggregate a`+w.sql()+
+		` order by a.last_at desc, a.id desc limit `+w.arg(limit+1), w.args...)
+	if err != nil {
+		return nil, false, fail("list aggregates", err)
+	}
+	if len(list) > limit {
+		return list[:limit], true, nil
+	}
+	return list, false, nil
+}
+
+// Aggregate returns the aggregate with the id.
+func (q *Queries) Aggregate(ctx context.Context, id int64) (Aggregate, error) {
+	var a Aggregate
+	err := q.q.GetContext(ctx, &a, `select `+shownAggregate+` from aggregate a where a.id = $1`, id)
+	return a, fail("get aggregate", err)
+}
+
+// sourceAggregates is how many events a source page shows.
+const sourceAggregates = 10
+
+// SourceAggregates returns the newest events that the source is the victim or
+// a part of, as far as its verdict in force says (nil: none): the floods whose
+// target it sent to, and the campaign of its rule.
+func (q *Queries) SourceAggregates(ctx context.Context, source netip.Addr, v *Verdict) ([]Aggregate, error) {
+	var list []Aggregate
+	err := q.q.SelectContext(ctx, &list, `select `+shownAggregate+` from aggregate a where a.victim = $1
+		order by a.last_at desc, a.id desc limit $2`, Addr{source}, sourceAggregates)
+	if err != nil || v == nil {
+		return list, fail("attacks on source", err)
+	}
+	var more []Aggregate
+	if v.Kind == KindSpoofed || v.Kind == KindBackscatter {
+		err = q.q.SelectContext(ctx, &more, `select `+shownAggregate+` from aggregate a where a.id in (
+				select f.id from observation o join aggregate f on f.destination = o.destination
+					and o.first_at between f.first_at - interval '1 hour' and f.last_at + interval '1 hour'
+				where o.source = $1 and f.ports && $3 and f.kind = case when $2 then 'spoofed_flood' else 'reflected_flood' end)
+			order by a.last_at desc, a.id desc limit $4`, Addr{source}, v.Kind == KindSpoofed, v.Ports, sourceAggregates)
+	} else {
+		err = q.q.SelectContext(ctx, &more, `select `+shownAggregate+` from aggregate a where a.kind = 'campaign' and a.rule = $2
+				and a.ports && $3 and (a.network is null or a.network >>= $1) and a.first_at <= $5 and a.last_at >= $4
+			order by a.last_at desc, a.id desc limit $6`, Addr{source}, v.Rule, v.Ports, v.First, v.Last, sourceAggregates)
+	}
+	return append(list, more...), fail("floods and campaigns of source", err)
+}
