@@ -2,6 +2,7 @@ package attribution
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -60,6 +61,8 @@ type Aggregate struct {
 	// Confidence and Evidence are as in a verdict; Hits and Of count sources.
 	Confidence float64
 	Evidence   casedb.Evidence
+
+	flood floodKey // of a flood
 }
 
 const (
@@ -166,12 +169,61 @@ func (p *Profile) floodMember() (floodKey, bool) {
 	return k, true
 }
 
-// floods finds the floods: first by counting in cells, then exactly in the few
-// cells that are full.
+// floods finds the floods, first by counting in cells, then exactly in the few
+// cells that are full, and the members of these and of the floods known before.
 func (s *Profiles) floods() {
+	tallies := s.tallyFloods()
+	found := maps.Clone(s.opt.known)
+	if found == nil {
+		found = map[floodKey]AggregateKind{}
+	}
+	var fresh []floodKey
+	for k, t := range tallies {
+		kind := aggregateNone
+		switch {
+		case k.class == classSYNACK && t.sources >= s.opt.ReflectorSources:
+			kind = AggregateReflected
+		case k.class != classSYNACK && t.sources >= s.opt.FloodSources && float64(t.packets) <= floodMean*float64(t.sources):
+			kind = AggregateFlood
+		default:
+			continue
+		}
+		found[k] = kind
+		fresh = append(fresh, k)
+	}
+	if len(found) == 0 {
+		return
+	}
+	for n := range s.count {
+		p := s.at(n)
+		if k, ok := p.floodMember(); ok {
+			p.member = found[k]
+			if p.member == aggregateNone { // the hour before or after belongs to the same flood
+				for _, d := range [...]int64{-1, 1} {
+					near := k
+					near.hour += d
+					p.member = max(p.member, found[near])
+				}
+			}
+		}
+	}
+	for _, k := range fresh {
+		s.aggs = append(s.aggs, tallies[k].aggregate(k, found[k]))
+	}
+	slices.SortFunc(s.aggs, func(a, b Aggregate) int {
+		return cmp.Or(b.Sources-a.Sources, a.First.Compare(b.First), a.Destination.Compare(b.Destination))
+	})
+	if len(s.aggs) > maxAggregates {
+		s.aggs = s.aggs[:maxAggregates]
+	}
+}
+
+// tallyFloods counts the sources of what could be floods; nil if there are not
+// enough sources for one.
+func (s *Profiles) tallyFloods() map[floodKey]*floodTally {
 	limit := uint32(min(s.opt.FloodSources, s.opt.ReflectorSources))
 	if s.count < int(limit) {
-		return
+		return nil
 	}
 	cells := make([]uint32, floodCells)
 	for n := range s.count {
@@ -205,55 +257,25 @@ func (s *Profiles) floods() {
 			t.ports[name]++
 		}
 	}
-	found := map[floodKey]AggregateKind{}
-	for k, t := range tallies {
-		switch {
-		case k.class == classSYNACK && t.sources >= s.opt.ReflectorSources:
-			found[k] = AggregateReflected
-		case k.class != classSYNACK && t.sources >= s.opt.FloodSources && float64(t.packets) <= floodMean*float64(t.sources):
-			found[k] = AggregateFlood
-		}
-	}
-	if len(found) == 0 {
-		return
-	}
-	for n := range s.count {
-		p := s.at(n)
-		if k, ok := p.floodMember(); ok {
-			p.member = found[k]
-			if p.member == aggregateNone { // the hour before or after belongs to the same flood
-				for _, d := range [...]int64{-1, 1} {
-					near := k
-					near.hour += d
-					p.member = max(p.member, found[near])
-				}
-			}
-		}
-	}
-	for k, kind := range found {
-		s.aggs = append(s.aggs, tallies[k].aggregate(k, kind))
-	}
-	slices.SortFunc(s.aggs, func(a, b Aggregate) int {
-		return cmp.Or(b.Sources-a.Sources, a.First.Compare(b.First), a.Destination.Compare(b.Destination))
-	})
-	if len(s.aggs) > maxAggregates {
-		s.aggs = s.aggs[:maxAggregates]
-	}
+	return tallies
 }
 
 func (t *floodTally) aggregate(k floodKey, kind AggregateKind) Aggregate {
-	a := Aggregate{Kind: kind, Sources: t.sources, Packets: t.packets, Confidence: 0.9,
+	a := Aggregate{Kind: kind, flood: k, Sources: t.sources, Packets: t.packets, Confidence: 0.9,
 		First: time.Unix(0, t.first).UTC(), Last: time.Unix(0, t.last).UTC()}
 	if k.dest>>32 == 1 {
 		a.Destination = netip.AddrFrom4([4]byte{byte(k.dest >> 24), byte(k.dest >> 16), byte(k.dest >> 8), byte(k.dest)})
 	}
-	for name := range t.ports {
-		a.Ports = append(a.Ports, name)
-	}
-	slices.SortFunc(a.Ports, func(x, y string) int { return cmp.Or(cmp.Compare(t.ports[y], t.ports[x]), cmp.Compare(x, y)) })
-	a.Ports = a.Ports[:min(len(a.Ports), maxPorts)]
+	a.Ports = byCount(t.ports)
 	a.Evidence = casedb.Evidence{Packets: t.packets, Hits: uint64(t.sources), Of: uint64(t.sources), Destinations: 1}
 	return a
+}
+
+// byCount returns the names of ports, those with most first and at most maxPorts.
+func byCount(ports map[string]uint64) []string {
+	list := slices.Collect(maps.Keys(ports))
+	slices.SortFunc(list, func(x, y string) int { return cmp.Or(cmp.Compare(ports[y], ports[x]), cmp.Compare(x, y)) })
+	return list[:min(len(list), maxPorts)]
 }
 
 // victims lists the sources under attack.

@@ -29,7 +29,7 @@ const (
 )
 
 // Judge gives the sources of new batches their verdicts, and those for whom
-// the allowlist has changed new ones. Its methods are safe for concurrent use.
+// the allowlist has changed, or a flood was found later, new ones. Its methods are safe for concurrent use.
 type Judge struct {
 	DB *casedb.DB
 	// LookBack is how far back a profile reaches. Zero means 14 days.
@@ -68,8 +68,8 @@ func (j *Judge) lookBack() time.Duration {
 	return DefaultLookBack
 }
 
-// Do judges what is due: first the sources for whom the allowlist has changed,
-// then the sources of some unjudged batches. It returns how many sources and
+// Do judges what is due: first the sources for whom the allowlist has changed
+// or a flood was found, then the sources of some unjudged batches. It returns how many sources and
 // batches that were. A batch that fails is tried again later, its error kept
 // in its row.
 func (j *Judge) Do(ctx context.Context) (int, error) {
@@ -81,7 +81,8 @@ func (j *Judge) Do(ctx context.Context) (int, error) {
 	return again + batches, err
 }
 
-// doDue judges the sources for whom the allowlist has changed.
+// doDue judges the sources for whom the allowlist has changed or a flood was
+// found.
 func (j *Judge) doDue(ctx context.Context) (int, error) {
 	sources, err := j.DB.SourcesDue(ctx, judgeSources)
 	if err != nil || len(sources) == 0 {
@@ -92,18 +93,28 @@ func (j *Judge) doDue(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	profiles := j.profiles(allowlist)
 	// The look-back ends with the source's last packet, not with today: what a
 	// capture of last year said of it must be said again.
 	since, err := j.DB.OldestLast(ctx, sources)
 	if err != nil {
 		return 0, err
 	}
-	err = j.DB.ObservationsOf(ctx, sources, since.Add(-j.lookBack()), profiles.collect)
+	since = since.Add(-j.lookBack())
+	known, floods, err := j.floods(ctx, since)
+	if err != nil {
+		return 0, err
+	}
+	profiles := j.profiles(allowlist, known)
+	err = j.DB.ObservationsOf(ctx, sources, since, profiles.collect)
 	if err != nil {
 		return 0, err
 	}
 	err = j.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		// These sources are not all of a share, so that what they show together is
+		// not kept.
+		if err := tx.HoldFloods(ctx, floods, false); err != nil {
+			return err
+		}
 		list := profiles.judgements()
 		for i := range list {
 			e := &list[i].Verdict.Evidence.V
@@ -115,7 +126,7 @@ func (j *Judge) doDue(ctx context.Context) (int, error) {
 		return tx.SettleSources(ctx, sources, now)
 	})
 	if errors.Is(err, casedb.ErrStale) {
-		return 1, nil // the allowlist has changed again: once more, with the new one
+		return 1, nil // the allowlist or the floods have changed again: once more, with the new ones
 	}
 	return len(sources), err
 }
@@ -215,13 +226,28 @@ func (j *Judge) judgeBatches(ctx context.Context, refs []casedb.BatchRef) error 
 			oldest = r.Window
 		}
 	}
-	profiles := j.profiles(allowlist)
-	if err := j.DB.ObservationsOfSources(ctx, ids, oldest.Add(-j.lookBack()), profiles.collect); err != nil {
+	since := oldest.Add(-j.lookBack())
+	known, floods, err := j.floods(ctx, since)
+	if err != nil {
+		return err
+	}
+	profiles := j.profiles(allowlist, known)
+	if err := j.DB.ObservationsOfSources(ctx, ids, since, profiles.collect); err != nil {
+		return err
+	}
+	events, err := j.events(ctx, profiles, since)
+	if err != nil {
 		return err
 	}
 	return j.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		if err := tx.HoldFloods(ctx, floods, casedb.HasFlood(events)); err != nil {
+			return err
+		}
 		changed, err := tx.SaveVerdicts(ctx, profiles.judgements(), version, now)
 		if err != nil {
+			return err
+		}
+		if err := tx.SaveAggregates(ctx, events, now); err != nil {
 			return err
 		}
 		j.logger().Debug("sources judged", "batches", len(refs), "sources", profiles.Len(), "changed", changed)
@@ -229,9 +255,9 @@ func (j *Judge) judgeBatches(ctx context.Context, refs []casedb.BatchRef) error 
 	})
 }
 
-func (j *Judge) profiles(allowlist *Allowlist) *Profiles {
+func (j *Judge) profiles(allowlist *Allowlist, known map[floodKey]AggregateKind) *Profiles {
 	opt := j.Options
-	opt.Allowlist = allowlist
+	opt.Allowlist, opt.known = allowlist, known
 	return NewProfiles(opt)
 }
 

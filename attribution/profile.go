@@ -230,10 +230,14 @@ func (p *Profile) add(sensor uint16, day int32, o *casedb.Observation) {
 		e.addSample(&o.Samples[0])
 	}
 	if c == classSYNACK || c == classRST || c.icmpError() {
-		// The mean of an observation is never above its busiest minute.
-		minutes := max(float64(last-first)/float64(time.Minute), 1)
-		p.rate = max(p.rate, float32(float64(o.Packets)/minutes))
+		p.rate = max(p.rate, ratePerMinute(o))
 	}
+}
+
+// ratePerMinute returns the mean of an observation, which is never above its
+// busiest minute.
+func ratePerMinute(o *casedb.Observation) float32 {
+	return float32(float64(o.Packets) / max(o.Last.Sub(o.First).Minutes(), 1))
 }
 
 func newEntry(o *casedb.Observation, c class, dest uint64) entry {

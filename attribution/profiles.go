@@ -40,6 +40,8 @@ type Options struct {
 	// ReflectorSources is the number of sources within an hour that answer to one
 	// destination from which on it is under a reflected flood. Zero means 500.
 	ReflectorSources int
+
+	known map[floodKey]AggregateKind // floods found before, in other judgements
 }
 
 func (o Options) withDefaults() Options {

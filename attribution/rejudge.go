@@ -19,11 +19,14 @@ type Difference struct {
 // Rejudgement is what judging again would change.
 type Rejudgement struct {
 	Sources     int // judged
+	Aggregates  int // events found, which Apply keeps too
 	Differences []Difference
 	Effect      casedb.RejudgeEffect
 	Applied     bool
 
 	version  int64
+	floods   int64
+	events   []casedb.Aggregate
 	accused  []netip.Addr
 	cleared  []netip.Addr
 	verdicts map[netip.Addr]casedb.Judgement
@@ -42,7 +45,11 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 	if err != nil {
 		return nil, err
 	}
-	r := &Rejudgement{version: version, verdicts: map[netip.Addr]casedb.Judgement{}}
+	known, floods, err := j.floods(ctx, since.Add(-j.lookBack()))
+	if err != nil {
+		return nil, err
+	}
+	r := &Rejudgement{version: version, floods: floods, verdicts: map[netip.Addr]casedb.Judgement{}}
 	differences := map[netip.Addr]Difference{}
 	seen := map[netip.Addr]struct{}{}
 	var after *casedb.BatchRef
@@ -61,10 +68,19 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 		for i := range refs {
 			ids[i] = refs[i].ID
 		}
-		profiles := j.profiles(allowlist)
-		if err := j.DB.ObservationsOfSources(ctx, ids, refs[0].Window.Add(-j.lookBack()), profiles.collect); err != nil {
+		profiles := j.profiles(allowlist, known)
+		from := refs[0].Window.Add(-j.lookBack())
+		if err := j.DB.ObservationsOfSources(ctx, ids, from, profiles.collect); err != nil {
 			return nil, err
 		}
+		events, err := j.events(ctx, profiles, from)
+		if err != nil {
+			return nil, err
+		}
+		if err := knowFloods(known, events); err != nil {
+			return nil, err
+		}
+		r.events = append(r.events, events...)
 		list := profiles.judgements()
 		for len(list) > 0 {
 			n := min(len(list), saveAtOnce)
@@ -74,7 +90,7 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 			list = list[n:]
 		}
 	}
-	r.Sources = len(seen)
+	r.Sources, r.Aggregates = len(seen), len(r.events)
 	for a, d := range differences {
 		r.Differences = append(r.Differences, d)
 		switch was, is := Actionable(&d.Old), Actionable(&d.New); {
@@ -130,10 +146,10 @@ func sameVerdict(a, b *casedb.Verdict) bool {
 		a.Attention == b.Attention && a.Rule == b.Rule && a.Confidence == b.Confidence && a.Evidence.V.Weak == b.Evidence.V.Weak
 }
 
-// Apply saves the new verdicts and deals with the cases of sources that are
+// Apply saves the new verdicts and the events, and deals with the cases of sources that are
 // cleared. Sources that are accused now get cases from the Opener, whose
 // messages wait for a coordinator. ErrStale if the allowlist has changed since
-// Rejudge.
+// Rejudge, or other floods were found.
 func (j *Judge) Apply(ctx context.Context, r *Rejudgement) error {
 	if r.Applied {
 		return fmt.Errorf("apply re-judgement: %w", casedb.ErrState)
@@ -147,8 +163,16 @@ func (j *Judge) Apply(ctx context.Context, r *Rejudgement) error {
 		return cmp.Or(a.Verdict.Source.Compare(b.Verdict.Source.Addr), 0)
 	})
 	err := j.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		if err := tx.HoldFloods(ctx, r.floods, casedb.HasFlood(r.events)); err != nil {
+			return err
+		}
 		if _, err := tx.SaveVerdicts(ctx, list, r.version, now); err != nil {
 			return err
+		}
+		for part := range slices.Chunk(r.events, saveAtOnce) {
+			if err := tx.SaveAggregates(ctx, part, now); err != nil {
+				return err
+			}
 		}
 		return tx.SettleRejudged(ctx, r.cleared, RuleSet, now)
 	})

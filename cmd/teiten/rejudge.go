@@ -55,12 +55,12 @@ func (c *rejudgeCmd) Run(ctx context.Context, p *program) error {
 		if err := c.print(p, r); err != nil {
 			return err
 		}
-		if !c.Apply || len(r.Differences) == 0 {
+		if !c.Apply || len(r.Differences)+r.Aggregates == 0 {
 			return nil
 		}
 		if err := judge.Apply(ctx, r); err != nil {
 			if errors.Is(err, casedb.ErrStale) {
-				return errors.New("the allowlist has changed meanwhile; nothing was saved, judge again")
+				return errors.New("the allowlist has changed meanwhile, or a flood was found; nothing was saved, judge again")
 			}
 			return err
 		}
