@@ -15,7 +15,9 @@ func (d *desk) approve(id int64) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return tx.ApproveMessage(ctx, id, m.Version, "taro", d.now) })
+	d.inTx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.ApproveMessage(ctx, id, m.Version, "taro", d.now)
+	})
 	d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return d.attempt(ctx, tx, casedb.AttemptSent) })
 }
 

@@ -28,13 +28,15 @@ func families() map[string][]string {
 		"provenance":   {"abuse-role", "remark", "jpnic-whois", "local-part", "override", "none"},
 		"gate":         {"auto", "approve", "human"},
 		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
+		"action":       {"send", "hold", "cancel", "fail", "delay"},
+		"delay":        {"quiet hours", casedb.LimitHour, casedb.LimitRecipient, casedb.LimitDomain, casedb.LimitAS},
 		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn),
 		"language":     locale.Languages(),
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
 		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},
 		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
 		"reason":       {"first", "new-sources", "contact-changed", "again", "answer", "hard", "soft", casedb.ReasonUnverified},
-		"hold": {casedb.HoldRule, casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is infected any more",
+		"hold": {casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is infected any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}
 }

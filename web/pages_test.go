@@ -50,7 +50,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 	b := setup(t)
 	b.user("taro", casedb.RoleCoordinator, "ja")
 	for _, lang := range []string{"ja", "en"} {
-		for _, path := range []string{"/cases", "/cases?view=all", "/cases?view=reply", "/sources", "/sources?attention=1", "/mailbox", "/unmatched", "/scanners",
+		for _, path := range []string{"/cases", "/cases?view=all", "/cases?view=reply", "/sources", "/outgoing", "/outgoing?view=held", "/sources?attention=1", "/mailbox", "/unmatched", "/scanners",
 			"/registrations", "/settings", "/public/scanners", "/register", "/register/done"} {
 			sep := "?"
 			if strings.Contains(path, "?") {
@@ -75,7 +75,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	b.user("taro", casedb.RoleLead, "ja")
 	c := fill(t, b)
 	paths := map[string]string{
-		"cases": "/cases", "case": "/cases/" + c.Number, "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
+		"cases": "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
 		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
 		"registration": "/registrations/1", "settings": "/settings", "public": "/public/scanners", "register": "/register",
 		"registered": "/register/done",

@@ -68,6 +68,7 @@ type page struct {
 	Contact      string
 	Version      string
 	Mailbox      bool
+	Outgoing     bool // there is a page of what will be sent
 	V            any
 }
 
@@ -82,7 +83,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, v *visit, status
 	}
 	p := page{Lang: v.p.Lang(), Path: r.URL.Path, Section: section(r.URL.Path), User: v.user, Flash: v.flash,
 		MayChange: v.user != nil && v.user.MayChange(), MayLead: v.user != nil && v.user.MayLead(), Stop: v.stop, Organisation: s.cfg.Organisation[v.p.Lang()], Contact: s.cfg.Contact,
-		Version: s.cfg.Version, Mailbox: s.cfg.Mailbox, V: data}
+		Version: s.cfg.Version, Mailbox: s.cfg.Mailbox, Outgoing: s.cfg.Planner != nil, V: data}
 	p.Other = locale.English
 	if p.Lang == locale.English {
 		p.Other = locale.Japanese

@@ -54,6 +54,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET /sources/{address}", s.desk(s.source))
 
 	// Mail.
+	handle("GET /outgoing", s.desk(s.outgoing))
 	handle("GET /mailbox", s.desk(s.mailbox))
 	handle("GET /mailbox/{id}", s.desk(s.mailboxMail))
 	handle("POST /mailbox/{id}/{verb}", s.coordinator(s.mailboxAnswer))

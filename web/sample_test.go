@@ -53,6 +53,7 @@ func setup(t *testing.T, change ...func(*web.Config)) *bundle {
 	if err2 != nil {
 		t.Fatal(err2)
 	}
+	cfg.Planner = &notify.Planner{DB: db}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -62,6 +62,9 @@ type Config struct {
 	// Composer makes mails as they go out, for previews and for researchers; nil:
 	// stored texts are shown, and nobody can register.
 	Composer *notify.Composer
+	// Planner foretells what will become of the outgoing queue; nil: there is no
+	// such page.
+	Planner *notify.Planner
 	// Ready reports what else /readyz should know besides the database; nil:
 	// nothing.
 	Ready func(ctx context.Context) error

@@ -32,6 +32,7 @@ func (a *app) startWeb(composer *notify.Composer) error {
 		// In the default world every address is a documentation address.
 		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},
 		Notify:       func() { wake(a.mailers) }, Composer: composer,
+		Planner: &notify.Planner{DB: a.db, Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours()},
 	})
 	if err != nil {
 		l.Close()

@@ -33,6 +33,7 @@ type commands struct {
 	Inbound   inboundCmd   `cmd:"" help:"Say what mails that came back are. Needs no database."`
 	Rejudge   rejudgeCmd   `cmd:"" help:"Judge again what is stored; list what would change."`
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
+	Mail      mailCmd      `cmd:"" help:"Outgoing mail: what will be sent."`
 	Scanner   scannerCmd   `cmd:"" help:"The allowlist of acknowledged scanners."`
 	Sensor    sensorCmd    `cmd:"" help:"The sensors."`
 	User      userCmd      `cmd:"" help:"People who may log in."`

@@ -1,0 +1,45 @@
+package casedb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Snapshot runs f on the database as it is at one moment. The server refuses
+// every change by it.
+func (d *DB) Snapshot(ctx context.Context, f func(*Queries) error) error {
+	tx, err := d.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin snapshot: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // there is nothing to keep
+	return f(&Queries{q: tx})
+}
+
+// QueuedMail is a queued message as a forecast sees it.
+type QueuedMail struct {
+	Destination
+	Due   time.Time `db:"next_attempt_at"`
+	Alone bool      `db:"alone"` // nobody approved it, and it is a notification
+}
+
+// QueuedMails returns the queue in the order in which senders take it, at most
+// limit.
+func (q *Queries) QueuedMails(ctx context.Context, limit int) ([]QueuedMail, error) {
+	var m []QueuedMail
+	err := q.q.SelectContext(ctx, &m, `select `+destinationColumns+`, m.next_attempt_at,
+		m.purpose = 'notification' and m.approved_by = '' as alone
+		from message m where m.state = 'queued' order by m.next_attempt_at, m.id limit $1`, limit)
+	return m, fail("list the queue", err)
+}
+
+// HeldMessages returns messages that wait for a coordinator with ids above
+// after, the oldest first, at most limit.
+func (q *Queries) HeldMessages(ctx context.Context, after int64, limit int) ([]Message, error) {
+	var m []Message
+	err := q.q.SelectContext(ctx, &m, `select `+messageColumns+` from message where state = 'held' and id > $1
+		order by id limit $2`, after, limit)
+	return m, fail("list held messages", err)
+}

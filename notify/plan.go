@@ -1,0 +1,203 @@
+package notify
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// maxPlanned is how many queued messages a plan looks at.
+const maxPlanned = 20_000
+
+// Planner foretells what the Sender will do, by the same decisions and limits,
+// and changes nothing.
+type Planner struct {
+	DB     *casedb.DB
+	Limits casedb.SendLimits
+	Quiet  QuietHours
+	Lease  time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
+}
+
+// Planned is what will become of one message.
+type Planned struct {
+	Message  casedb.Message
+	Case     *casedb.Case // nil: a message about a registration
+	Decision Decision
+	At       time.Time // when it will be decided; zero: when a coordinator has approved it
+	Delay    string    // why not when it is due: "quiet hours" or the name of a limit; empty: nothing delays it
+}
+
+// Plan is a part of what will become of the queue.
+type Plan struct {
+	Lines  []Planned
+	Queued int  // messages in the queue, as far as the plan looks
+	More   bool // the queue is longer than the plan looks
+}
+
+// Queue foretells the queue in the order of time, n messages after the first
+// skip ones. A mail that waits for a limit, or for the recipient's morning,
+// leaves its place to others, as it does when it is sent. What will be held or
+// canceled is counted as if it were sent, so a time may turn out earlier.
+func (p *Planner) Queue(ctx context.Context, skip, n int, now time.Time) (Plan, error) {
+	var plan Plan
+	err := p.DB.Snapshot(ctx, func(q *casedb.Queries) error {
+		mails, err := q.QueuedMails(ctx, maxPlanned+1)
+		if err != nil {
+			return err
+		}
+		if len(mails) > maxPlanned {
+			mails, plan.More = mails[:maxPlanned], true
+		}
+		plan.Queued = len(mails)
+		lease := p.Lease
+		if lease <= 0 {
+			lease = casedb.AttemptLease
+		}
+		times, err := forecast(ctx, q.NewSendLedger(p.Limits, lease, now), mails, p.Quiet, now)
+		if err != nil {
+			return err
+		}
+		times = times[min(skip, len(times)):]
+		for _, t := range times[:min(n, len(times))] {
+			line, err := p.line(ctx, q, t, now)
+			if err != nil {
+				return err
+			}
+			plan.Lines = append(plan.Lines, line)
+		}
+		return nil
+	})
+	return plan, err
+}
+
+// Held lists what waits for a coordinator, n messages with ids above after.
+func (p *Planner) Held(ctx context.Context, after int64, n int) ([]Planned, error) {
+	var lines []Planned
+	err := p.DB.Snapshot(ctx, func(q *casedb.Queries) error {
+		held, err := q.HeldMessages(ctx, after, n)
+		if err != nil {
+			return err
+		}
+		for _, m := range held {
+			c, err := caseOf(ctx, q, m)
+			if err != nil {
+				return err
+			}
+			lines = append(lines, Planned{Message: m, Case: c, Decision: Decision{Action: ActionHold, Reason: m.HoldReason}})
+		}
+		return nil
+	})
+	return lines, err
+}
+
+// line decides about one message as of the time it will be its turn.
+func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now time.Time) (Planned, error) {
+	m, err := q.Message(ctx, t.id)
+	if err != nil {
+		return Planned{}, err
+	}
+	c, err := caseOf(ctx, q, m)
+	if err != nil {
+		return Planned{}, err
+	}
+	facts, err := gather(ctx, q, m, c, now)
+	if err != nil {
+		return Planned{}, err
+	}
+	facts.Quiet, facts.Now = p.Quiet, t.at
+	return Planned{Message: m, Case: c, Decision: Decide(facts), At: t.at, Delay: t.delay}, nil
+}
+
+func caseOf(ctx context.Context, q *casedb.Queries, m casedb.Message) (*casedb.Case, error) {
+	if m.CaseID == nil {
+		return nil, nil
+	}
+	c, err := q.Case(ctx, *m.CaseID)
+	return &c, err
+}
+
+// foretold is when a message will have its turn.
+type foretold struct {
+	id    int64
+	at    time.Time
+	delay string
+}
+
+// ledger is casedb.SendLedger.
+type ledger interface {
+	Reserve(ctx context.Context, d casedb.Destination, at time.Time) (time.Time, string, error)
+}
+
+// forecast plays the sender over the queue: the message that has been due for
+// longest goes first; one that must wait is due again when its wait ends, and
+// while the hour's limit is reached everybody waits.
+func forecast(ctx context.Context, l ledger, mails []casedb.QueuedMail, quiet QuietHours, now time.Time) ([]foretold, error) {
+	queue := make(turns, len(mails))
+	for i, m := range mails {
+		queue[i] = turn{QueuedMail: m}
+	}
+	heap.Init(&queue)
+	clock := now
+	done := make([]foretold, 0, len(mails))
+	for len(queue) > 0 {
+		t := &queue[0]
+		if t.Due.After(clock) {
+			clock = t.Due
+		}
+		if until := quiet.Until(clock, t.Country); t.Alone && until.After(clock) {
+			t.Due, t.delay = until, reasonQuiet
+			heap.Fix(&queue, 0)
+			continue
+		}
+		at, limit, err := l.Reserve(ctx, t.Destination, clock)
+		switch {
+		case err != nil:
+			return nil, err
+		case limit == "":
+			done = append(done, foretold{t.MessageID, at, t.delay})
+			heap.Pop(&queue)
+		case limit == casedb.LimitHour:
+			clock, t.delay = at, limit
+		default:
+			t.Due, t.delay = at, limit
+			heap.Fix(&queue, 0)
+		}
+	}
+	slices.SortStableFunc(done, func(a, b foretold) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	return done, nil
+}
+
+// turn is a message that waits for its turn.
+type turn struct {
+	casedb.QueuedMail
+	delay string
+}
+
+// turns is a heap of them, the longest due first.
+type turns []turn
+
+// Len implements heap.Interface.
+func (t turns) Len() int { return len(t) }
+
+// Less implements heap.Interface.
+func (t turns) Less(i, j int) bool {
+	return cmp.Or(t[i].Due.Compare(t[j].Due), cmp.Compare(t[i].MessageID, t[j].MessageID)) < 0
+}
+
+// Swap implements heap.Interface.
+func (t turns) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+
+// Push implements heap.Interface; nothing is pushed.
+func (t *turns) Push(any) { panic(errors.ErrUnsupported) }
+
+// Pop implements heap.Interface.
+func (t *turns) Pop() any {
+	last := (*t)[len(*t)-1]
+	*t = (*t)[:len(*t)-1]
+	return last
+}
