@@ -29,6 +29,7 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 		"port":       portName,
 		"letterport": func(proto, port int) string { return portName(uint8(proto), uint16(port), "") },
 		"sign":       func(kind string) template.HTML { return signHTML(casedb.EventKind(kind)) },
+		"round":      func(f float64) int64 { return int64(math.Round(f)) },
 		"pct":        func(f float64) string { return strconv.Itoa(int(f*100+0.5)) + "%" },
 		"path":       url.PathEscape,
 		"bytes":      bytesText,

@@ -19,6 +19,7 @@ func families() map[string][]string {
 		"state":        values(casedb.CaseStates),
 		"waiting":      values(casedb.WaitingReasons),
 		"kind":         values(casedb.Kinds),
+		"aggregate":    values(casedb.AggregateKinds),
 		"event":        values(casedb.EventKinds),
 		"owner":        append(prefixed("said.", values(casedb.OwnerActs)), "act.language.ja", "act.language.en"),
 		"role":         values(casedb.Roles),

@@ -50,7 +50,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 	b := setup(t)
 	b.user("taro", casedb.RoleCoordinator, "ja")
 	for _, lang := range []string{"ja", "en"} {
-		for _, path := range []string{"/cases", "/cases?view=all", "/cases?view=reply", "/sources", "/outgoing", "/outgoing?view=held", "/sources?attention=1", "/mailbox", "/unmatched", "/scanners",
+		for _, path := range []string{"/cases", "/cases?view=all", "/cases?view=reply", "/sources", "/outgoing", "/outgoing?view=held", "/sources?attention=1", "/aggregates", "/mailbox", "/unmatched", "/scanners",
 			"/registrations", "/settings", "/public/scanners", "/register", "/register/done"} {
 			sep := "?"
 			if strings.Contains(path, "?") {
@@ -58,7 +58,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 			}
 			checkPage(t, path, lang, b.page(path+sep+"lang="+lang))
 		}
-		for _, path := range []string{"/nowhere", "/cases/TT-2026-000001", "/sources/192.0.2.1", "/mailbox/1", "/registrations/7", "/sources/x",
+		for _, path := range []string{"/nowhere", "/cases/TT-2026-000001", "/sources/192.0.2.1", "/mailbox/1", "/registrations/7", "/sources/x", "/aggregates/7", "/aggregates/x",
 			"/register/confirm/aaaaaaaaaaaaaaaaaaaaaaaaaa", "/register/confirm/x"} {
 			status, body, _ := b.get(path + "?lang=" + lang)
 			if status != http.StatusNotFound {
@@ -78,7 +78,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"cases": "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
 		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
 		"registration": "/registrations/1", "settings": "/settings", "public": "/public/scanners", "register": "/register",
-		"registered": "/register/done",
+		"registered": "/register/done", "aggregates": "/aggregates", "aggregate": "/aggregates/1",
 	}
 	views, err := os.ReadDir("templates/views")
 	if err != nil {
@@ -108,6 +108,32 @@ func TestEveryPageWithFullData(t *testing.T) {
 	}
 	if strings.Contains(body, "<script>alert") {
 		t.Error("a reply's text is not escaped")
+	}
+	for path, want := range map[string][]string{
+		"/aggregates":                       {"Flood from forged sources", "Campaign", "Denial-of-service attack", "12,000", "180"},
+		"/aggregates/1":                     {"80/TCP", "6,000", "are forged", "<svg class=\"chart\"", "Sources by the hour"},
+		"/aggregates/3":                     {"192.0.2.9", "443/TCP", "12,000", "180", "Moore et al."},
+		"/aggregates?kind=campaign&victim=": {"Mirai family"}, "/sources/192.0.2.9": {"/aggregates/3"},
+	} {
+		sep := "?"
+		if strings.Contains(path, "?") {
+			sep = "&"
+		}
+		body := b.page(path + sep + "lang=en")
+		for _, text := range want {
+			if !strings.Contains(body, text) {
+				t.Errorf("%s does not show %q", path, text)
+			}
+		}
+		if strings.Contains(body, "198.51.100.9") {
+			t.Errorf("%s shows our address", path)
+		}
+	}
+	if body := b.page("/aggregates?victim=192.0.2.200"); strings.Contains(body, "/aggregates/3") {
+		t.Error("another victim's attack is shown")
+	}
+	if status, _, _ := b.get("/aggregates?victim=x"); status != http.StatusUnprocessableEntity {
+		t.Errorf("not an address: got %d", status)
 	}
 	source := b.page("/sources/192.0.2.9?lang=en")
 	for _, want := range []string{c.Number, "445/TCP", "sample", "superseded", "<svg class=\"chart\""} {
@@ -157,6 +183,13 @@ func fill(t *testing.T, b *bundle) sampleCase {
 	}
 	post("/register", "organisation", "Example Research Institute", "purpose", "Measuring the internet for science", "email", "security@research.example",
 		"url", "https://research.example/scan", "prefixes", "203.0.113.0/26")
+	exec(t, b.db, `insert into aggregate (kind, key, destination, victim, rule, ports, sources, packets, peak, first_at, last_at, confidence,
+			evidence, hours, ruleset, created_at, updated_at)
+		values ('spoofed_flood', 'f', '198.51.100.9', null, '', '{80/TCP}', 6000, 6500, 0, $1, $1, 0.9, '{"packets": 6500}',
+				format('[{"at": "%s", "sources": 6000, "packets": 6500}]', to_char($1::timestamptz at time zone 'UTC', 'YYYY-MM-DD"T"HH24:00:00"Z"'))::jsonb, '1', $1, $1),
+			('campaign', 'c', null, null, 'mirai', '{23/TCP}', 20, 400, 0, $1, $1, 0.8, '{"packets": 400}', '[]', '1', $1, $1),
+			('dos_victim', 'v', null, '192.0.2.9', '', '{443/TCP,80/TCP}', 1, 12000, 180, $1::timestamptz - interval '9 hours', $1, 0.95,
+				'{"packets": 12000, "notes": ["attack"]}', '[]', '1', $1, $1)`, b.now)
 	exec(t, b.db, `update registration set state = 'pending', confirmed_at = $1`, b.now)
 	post("/registrations/1", "decision", "accept", "reason", "Known people")
 	return c

@@ -52,6 +52,8 @@ func (s *Server) routes() http.Handler {
 	// Sources.
 	handle("GET /sources", s.desk(s.sources))
 	handle("GET /sources/{address}", s.desk(s.source))
+	handle("GET /aggregates", s.desk(s.aggregates))
+	handle("GET /aggregates/{id}", s.desk(s.aggregate))
 
 	// Mail.
 	handle("GET /outgoing", s.desk(s.outgoing))

@@ -32,7 +32,7 @@ func TestPagesAtScale(t *testing.T) {
 		"/cases?view=all&state=answered&kind=backscatter", "/cases?view=all&kind=reflection", "/cases?q=" + number, "/cases?q=123",
 		"/cases?q=10.0.7.9", "/cases?q=10.3.0.0/16", "/cases?q=10.0.0.0/8", "/cases?q=network+4711", "/cases?q=network", "/cases?q=nobody",
 		"/cases?view=approval&q=network", "/cases/" + number, "/cases/" + many, "/sources", "/sources?kind=infected", "/sources?kind=reflection",
-		"/sources?tool=masscan", "/sources?attention=1", "/sources?port=445", "/sources?port=7547/TCP", "/sources?q=10.3.0.0/16", "/sources?kind=infected&port=7547/TCP",
+		"/sources?tool=masscan", "/sources?attention=1", "/aggregates", "/aggregates?kind=campaign", "/aggregates?victim=10.0.7.9", "/sources?port=445", "/sources?port=7547/TCP", "/sources?q=10.3.0.0/16", "/sources?kind=infected&port=7547/TCP",
 		"/sources/10.0.7.9", "/unmatched", "/registrations", "/settings", "/public/scanners"} {
 		for range 3 {
 			b.page(path)

@@ -17,6 +17,7 @@ import (
 type sourcePage struct {
 	casedb.SourcePage
 	Verdicts     []verdictRow
+	Aggregates   []casedb.Aggregate // what it is the victim or a part of
 	Observations []casedb.StoredObservation
 	Next         string // URL of older observations, empty: none
 	Chart        template.HTML
@@ -42,8 +43,15 @@ func (s *Server) source(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return err
 	}
 	data := sourcePage{SourcePage: loaded}
-	for _, verdict := range loaded.Verdicts {
+	var current *casedb.Verdict
+	for i, verdict := range loaded.Verdicts {
+		if verdict.SupersededAt == nil {
+			current = &loaded.Verdicts[i]
+		}
 		data.Verdicts = append(data.Verdicts, verdictRow{Verdict: verdict, Words: verdictWords(v.p, &verdict)})
+	}
+	if data.Aggregates, err = s.db.SourceAggregates(ctx, a, current); err != nil {
+		return err
 	}
 	place := parseObservationKey(r.URL.Query().Get("before"))
 	data.Observations, err = s.db.SourceObservations(ctx, casedb.Addr{Addr: a}, place, pageSize+1)
