@@ -40,6 +40,7 @@ const (
 	repeatAfter = 24 * time.Hour
 
 	ownerBatch     = 100
+	missingBatch   = 5000 // addresses whose owner is asked for in one statement
 	candidateBatch = 500
 )
 
@@ -67,7 +68,7 @@ func (o *Opener) Do(ctx context.Context) (int, error) {
 		now = o.Now()
 	}
 	f := o.filter(now)
-	missing, err := o.DB.SourcesWithoutNetwork(ctx, f, candidateBatch, now)
+	missing, err := o.DB.SourcesWithoutNetwork(ctx, f, missingBatch, now)
 	if err != nil {
 		return 0, err
 	}
