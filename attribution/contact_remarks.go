@@ -32,7 +32,7 @@ var (
 	// The remarks of APNIC about the addresses of incident response teams: "X is
 	// invalid", "X was validated on DATE".
 	saidInvalid = regexp.MustCompile(`(?i)([^\s"'<>(),;]+@[^\s"'<>(),;]+)["'>)]*\s+(?:is|was|has been|was found)\s+` +
-		`(?:marked\s+|flagged\s+)?(?:as\s+)?(?:invalid|not valid|unreachable|undeliverable)`)
+		`(?:marked\s+|flagged\s+)?(?:as\s+)?(?:invalid|not valid|unreachable|undeliverable)\b`)
 	saidValidated = regexp.MustCompile(`(?i)([^\s"'<>(),;]+@[^\s"'<>(),;]+)["'>)]*\s+(?:is|was|has been)\s+(?:successfully\s+)?validated\b` +
 		`(?:\s+on\s+(\d{4}[-/.]?\d{2}[-/.]?\d{2}))?`)
 )

@@ -189,6 +189,35 @@ func TestParseAnswerRefuses(t *testing.T) {
 	}
 }
 
+// An answer in the charset of its country is read as far as it is ASCII; ten
+// thousand entities are read, and names and addresses with line breaks do no
+// harm.
+func TestParseAnswerReadsHostileOnes(t *testing.T) {
+	t.Parallel()
+	desk := entity("A", `"abuse"`, "desk@example.net")
+	many := make([]string, 0, 10_000)
+	for i := range 9_999 {
+		many = append(many, entity(fmt.Sprint("E", i), `"technical"`, fmt.Sprintf("t%d@example.net", i)))
+	}
+	for name, answer := range map[string]string{
+		"Shift_JIS":       network(`,"remarks":[{"description":["`+"\x95\x73\x90\xb3\x83\x41"+`"]}]` + entities(desk)),
+		"a mark in front": "\xef\xbb\xbf" + network(entities(desk)),
+		"10,000 entities": network(entities(append(many, desk)...)),
+		"itself inside":   network(entities(strings.TrimSuffix(desk, "}") + `,"entities":[` + strings.TrimSuffix(desk, "}") + `,"entities":[` + desk + `]}]}`)),
+		"line breaks":     network(`,"name":"a\r\nBcc: b@example.org","remarks":[{"title":"\u0000","description":["x\r\ny\u2028z"]}]` + entities(desk)),
+	} {
+		a, err := attribution.ParseAnswer([]byte(answer))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		c := attribution.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig())
+		if c.Contact.Email != "desk@example.net" || strings.ContainsAny(c.OwnerName+c.OwnerKey+c.Network.Name+c.Contact.Why, "\r\n\x00") || len(c.Alternatives) > 50 {
+			t.Errorf("%s: got %+v of %q", name, c.Contact, c.OwnerName)
+		}
+	}
+}
+
 func TestMailAddress(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -227,6 +256,8 @@ func FuzzChooseContact(f *testing.F) {
 	f.Add([]byte(network(entities(entity("IRT-JPNIC-JP", `"abuse"`, "hostmaster@nic.ad.jp"), entity("B", `"abuse"`, `a@example.net {"pref":"1"}`)))))
 	f.Add([]byte(network(`,"remarks":[{"title":"remarks","description":["abuse: a@example.net","a@example.net is invalid"]}],"cidr0_cidrs":[{"v4prefix":"192.0.2.0","length":24}]`)))
 	f.Add([]byte(`{"startAddress":"0.0.0.0","endAddress":"255.255.255.255","entities":[{"entities":[{"vcardArray":["vcard",[["email",{},"text","x\r\ny@z.example"]]]}]}]}`))
+	f.Add([]byte(network(`,"country":"JP","port43":"whois.apnic.net","arin_originas0_originautnums":[64500],"redacted":[{}],"remarks":[{"title":"abuse","description":["do not write to a (at) example (dot) net; spam: b@example.net","'b@example.net' was marked as invalid"]}]`)))
+	f.Add([]byte(network(`,"port43":"whois.ripe.net","entities":[{"handle":"O","roles":["registrant"],"vcardArray":["vcard",[["fn",{},"text","RIPE NCC"],["email",{"type":["abuse"],"pref":"1"},"text","abuse@ripe.net"]]]}]`)))
 	addr := netip.MustParseAddr("192.0.2.5")
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		a, err := attribution.ParseAnswer(raw)
@@ -247,6 +278,11 @@ func FuzzChooseContact(f *testing.F) {
 			}
 			if strings.EqualFold(x.Email, "hostmaster@nic.ad.jp") && !strings.EqualFold(a.Name, "JPNICNET") && !strings.EqualFold(a.Handle, "JPNICNET") {
 				t.Errorf("placeholder chosen")
+			}
+		}
+		for _, r := range c.Rejected {
+			if r.Why == "" || strings.ContainsAny(r.Email+r.Why, "\r\n\x00") {
+				t.Errorf("rejected %+v", r)
 			}
 		}
 		if c.Network.First.IsValid() {

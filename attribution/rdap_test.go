@@ -1,6 +1,7 @@
 package attribution_test
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -91,6 +92,16 @@ func TestRDAPClientFaults(t *testing.T) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, `{"objectClassName":"ip network",`)
 		}, attribution.LookupMalformed, true, 0},
+		{"gzip bomb", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.CopyN(z, spaces{}, 64<<20)
+			_ = z.Close()
+		}, attribution.LookupTooLarge, false, 0},
+		{"half an answer", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, network("")[:60]) }, attribution.LookupMalformed, true, 0},
+		{"UTF-16", page(200, "{\x00\"\x00h\x00\"\x00:\x001\x00}\x00"), attribution.LookupMalformed, true, 0},
+		{"100,000 brackets", page(200, strings.Repeat("[", 100_000)), attribution.LookupMalformed, true, 0},
+		{"entities in entities", page(200, network(`,"entities":[`+strings.Repeat(`{"entities":[`, 200)+strings.Repeat(`]}`, 200)+`]`)), attribution.LookupTooLarge, false, 0},
 		{"hung up", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, attribution.LookupTemporary, true, 0},
 		{"circle", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/ip/"+map[bool]string{true: "a", false: "b"}[strings.HasSuffix(r.URL.Path, "b")], http.StatusFound)
