@@ -22,6 +22,7 @@ func newRegistry(db *casedb.DB, log *slog.Logger) *prometheus.Registry {
 
 var (
 	dueRows = prometheus.NewDesc("teiten_attribution_due_rows", "Rows that are due and wait for a worker.", []string{"queue"}, nil)
+	waiting = prometheus.NewDesc("teiten_attribution_waiting_rows", "Rows that are not done, due or put off.", []string{"queue"}, nil)
 	oldest  = prometheus.NewDesc("teiten_attribution_oldest_due_seconds", "How long the longest waiting row has been due.", []string{"queue"}, nil)
 	newest  = prometheus.NewDesc("teiten_sensor_newest_window_age_seconds", "Age of the newest window that came from the sensor.", []string{"sensor"}, nil)
 )
@@ -35,6 +36,7 @@ type backlogCollector struct {
 // Describe implements prometheus.Collector.
 func (*backlogCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- dueRows
+	ch <- waiting
 	ch <- oldest
 	ch <- newest
 }
@@ -56,6 +58,7 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 			age = now.Sub(*b.Oldest).Seconds()
 		}
 		ch <- prometheus.MustNewConstMetric(dueRows, prometheus.GaugeValue, float64(b.Due), b.Queue)
+		ch <- prometheus.MustNewConstMetric(waiting, prometheus.GaugeValue, float64(b.Waiting), b.Queue)
 		ch <- prometheus.MustNewConstMetric(oldest, prometheus.GaugeValue, age, b.Queue)
 	}
 	sensors, err := c.db.SensorsNewest(ctx)

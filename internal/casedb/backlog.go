@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// DueRows is how much due work of one kind waits.
+// DueRows is how much work of one kind waits.
 type DueRows struct {
-	Queue  string     `db:"queue"`
-	Due    int        `db:"due"`
-	Oldest *time.Time `db:"oldest"` // when the longest waiting row became due
+	Queue   string     `db:"queue"`
+	Due     int        `db:"due"`
+	Waiting int        `db:"waiting"` // with what was put off: an answer that failed, a registry's rate
+	Oldest  *time.Time `db:"oldest"`  // when the longest waiting row became due
 }
 
 // AttributionBacklog returns how many batches wait to be judged and how many
@@ -17,10 +18,10 @@ type DueRows struct {
 func (q *Queries) AttributionBacklog(ctx context.Context, now time.Time) ([]DueRows, error) {
 	var b []DueRows
 	err := q.q.SelectContext(ctx, &b, `
-		select 'batch' as queue, count(*) as due, min(next_attempt_at) as oldest from batch
-			where judged_at is null and next_attempt_at <= $1
-		union all select 'lookup', count(*), min(next_attempt_at) from owner_lookup
-			where state = 'due' and next_attempt_at <= $1`, now)
+		select 'batch' as queue, count(*) filter (where next_attempt_at <= $1) as due, count(*) as waiting,
+			min(next_attempt_at) filter (where next_attempt_at <= $1) as oldest from batch where judged_at is null
+		union all select 'lookup', count(*) filter (where next_attempt_at <= $1), count(*),
+			min(next_attempt_at) filter (where next_attempt_at <= $1) from owner_lookup where state = 'due'`, now)
 	return b, fail("count due rows", err)
 }
 
