@@ -52,6 +52,9 @@ type Opener struct {
 	Prefixes   []netip.Prefix // constituency, beside the countries
 	// MaxAge is how long ago a source may have been seen last. Zero means 14 days.
 	MaxAge time.Duration
+	// ReopenWithin is how long after a case ended because its sources were quiet
+	// it is reopened when one of them comes back. Zero: a new case is opened.
+	ReopenWithin time.Duration
 	// FirstContactByGate lets the first mail to a contact go out on its own
 	// where the contact's gate does; else a coordinator approves it.
 	FirstContactByGate bool
@@ -131,6 +134,11 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 			n.ContactID, n.Language, n.Waiting = &contacts[0].ID, contacts[0].Language, casedb.WaitingNone
 		}
 		var c casedb.Case
+		if o.ReopenWithin > 0 {
+			if _, err := tx.ReopenQuietCase(ctx, ownerID, f.Kind, g.sources, now.Add(-o.ReopenWithin), n.Actor, now); err != nil {
+				return err
+			}
+		}
 		c, opened, joined, err = tx.OpenOrJoinCase(ctx, n, now)
 		if err != nil || !opened && joined == 0 && !g.untold {
 			return err

@@ -50,8 +50,17 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 	b := setup(t)
 	b.user("taro", casedb.RoleCoordinator, "ja")
 	for _, lang := range []string{"ja", "en"} {
-		for _, path := range []string{"/cases", "/cases?view=all", "/cases?view=reply", "/sources", "/outgoing", "/outgoing?view=held", "/sources?attention=1", "/aggregates", "/mailbox", "/unmatched", "/scanners",
-			"/registrations", "/settings", "/public/scanners", "/register", "/register/done"} {
+		for _, path := range []string{
+			"/cases", "/cases?view=all", "/cases?view=reply",
+			"/sources", "/sources?attention=1",
+			"/aggregates",
+			"/outgoing", "/outgoing?view=held",
+			"/mailbox", "/unmatched",
+			"/scanners", "/registrations",
+			"/effect", "/effect?by=arm&kind=infected&from=2026-01-01",
+			"/settings",
+			"/public/scanners", "/register", "/register/done",
+		} {
 			sep := "?"
 			if strings.Contains(path, "?") {
 				sep = "&"
@@ -77,8 +86,9 @@ func TestEveryPageWithFullData(t *testing.T) {
 	paths := map[string]string{
 		"cases": "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
 		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
-		"registration": "/registrations/1", "settings": "/settings", "public": "/public/scanners", "register": "/register",
-		"registered": "/register/done", "aggregates": "/aggregates", "aggregate": "/aggregates/1",
+		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
+		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
+		"aggregates": "/aggregates", "aggregate": "/aggregates/1",
 	}
 	views, err := os.ReadDir("templates/views")
 	if err != nil {

@@ -55,6 +55,10 @@ func (s *Server) routes() http.Handler {
 	handle("GET /aggregates", s.desk(s.aggregates))
 	handle("GET /aggregates/{id}", s.desk(s.aggregate))
 
+	// Did it help?
+	handle("GET /effect", s.desk(s.effect))
+	handle("GET /effect/{file}", s.desk(s.effectFile))
+
 	// Mail.
 	handle("GET /outgoing", s.desk(s.outgoing))
 	handle("GET /mailbox", s.desk(s.mailbox))

@@ -139,7 +139,9 @@ func (a *app) startAttribution(ctx context.Context) error {
 		Logger: a.log}
 	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: a.cfg.contactConfig(), AS: as, Logger: a.log}
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
-		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Logger: a.log}
+		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, ReopenWithin: a.cfg.Follow.ReopenWithin, FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Logger: a.log}
+	follower := &attribution.Follower{DB: a.db, Quiet: a.cfg.Follow.Quiet, Logger: a.log}
+	a.loop("follow", time.Minute, nil, follower.Do)
 	// Each stage wakes the next when it has done something.
 	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)
 	a.loop("judge", 2*time.Second, nil, andWake(judge.Do, toOwners, toOpener))

@@ -83,6 +83,10 @@ type config struct {
 		Countries []string `toml:"countries" help:"Countries (ISO 3166) whose infected hosts open cases."`
 		Prefixes  []string `toml:"prefixes" help:"Prefixes whose infected hosts open cases, whatever the country."`
 	} `toml:"constituency"`
+	Follow struct {
+		Quiet        time.Duration `toml:"quiet" help:"How long the sensors must have worked without seeing a source before it counts as quiet; a case whose sources are all quiet ends."`
+		ReopenWithin time.Duration `toml:"reopen_within" help:"How long after that a case is reopened when a source comes back; later a new case is opened."`
+	} `toml:"follow"`
 	Attribution struct {
 		LookBack              time.Duration `toml:"look_back" help:"How far back a source's profile reaches."`
 		MaxAge                time.Duration `toml:"max_age" help:"Sources last seen longer ago than this open no case."`
@@ -124,6 +128,7 @@ func defaultConfig() *config {
 	c.Owners.BuiltinPlaceholders = true
 	c.Owners.WhoisEvery = 6 * time.Second
 	c.Constituency.Countries = []string{"JP"}
+	c.Follow.Quiet, c.Follow.ReopenWithin = 7*24*time.Hour, 30*24*time.Hour
 	c.Attribution.LookBack = 14 * 24 * time.Hour
 	c.Attribution.MaxAge = 14 * 24 * time.Hour
 	c.Attribution.TimeZone = "Asia/Tokyo"
@@ -416,8 +421,9 @@ func (c *config) check() error {
 	if _, err := time.LoadLocation(c.Attribution.TimeZone); err != nil {
 		bad("attribution.time_zone: %w", err)
 	}
-	for key, d := range map[string]time.Duration{"attribution.look_back": c.Attribution.LookBack,
-		"attribution.max_age": c.Attribution.MaxAge, "retention.observations": c.Retention.Observations, "mail.first_retry": c.Mail.FirstRetry,
+	for key, d := range map[string]time.Duration{"follow.quiet": c.Follow.Quiet, "follow.reopen_within": c.Follow.ReopenWithin,
+		"attribution.look_back": c.Attribution.LookBack,
+		"attribution.max_age":   c.Attribution.MaxAge, "retention.observations": c.Retention.Observations, "mail.first_retry": c.Mail.FirstRetry,
 		"owners.whois_every": c.Owners.WhoisEvery} {
 		if d <= 0 {
 			bad("%s must be positive", key)

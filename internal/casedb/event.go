@@ -36,6 +36,8 @@ const (
 	EventIgnored      EventKind = "ignored"
 	EventAcknowledged EventKind = "acknowledged" // a source turned out to be an acknowledged scanner
 	EventLinkEnded    EventKind = "link-ended"   // an owner's page was closed before its time
+	EventQuiet        EventKind = "quiet"        // all sources were quiet for long enough
+	EventReturned     EventKind = "returned"     // a source of a quiet case was seen again
 )
 
 // EventKinds lists every kind of event.
@@ -43,6 +45,7 @@ var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
 	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
 	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
+	EventQuiet, EventReturned,
 	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),
 	OwnerLanguage.Event(),
 }
