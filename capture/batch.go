@@ -176,7 +176,7 @@ func (b *batchWriter) sample(o *casedb.Observation, s *sample) {
 		Window: s.win,
 	}
 	if o.Proto != protoTCP {
-		out.Ack = 0 // the payload's hash
+		out.Ack = 0 // no acknowledgement number
 	}
 	switch {
 	case s.bits&bitV6 == 0:
@@ -244,8 +244,8 @@ func (b *batchWriter) unicornSource(items []sortItem) {
 		b.consts = b.consts[:0]
 		for _, item := range items {
 			e := b.w.entries.at(item.entry)
-			// What has a mark, this one included, needs no other.
-			if e.bits&bitSYNv4 == 0 || e.seq == e.firstDst || e.markNum[0] != 0 {
+			// What has a tool's mark, this one included, needs no other.
+			if e.bits&bitSYNv4 == 0 || e.seq == e.firstDst || e.markNum[0] != 0 && e.markNum[0] != numWindow8192+1 || e.markNum[1] != 0 {
 				continue
 			}
 			v := e.seq ^ (uint32(keyPort(e.key))<<16 + uint32(e.peers[0]))

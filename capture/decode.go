@@ -210,7 +210,7 @@ func finishICMP(p *packet, t []byte) {
 		p.port = 0
 		if q, ok := parseQuote(body); ok {
 			p.bits |= bitQuote
-			p.port, p.peer = q.dport, q.sport
+			p.port, p.peer, p.ack = q.dport, q.sport, q.seq
 		}
 	}
 	if p.bits&bitV6 == 0 {
@@ -229,10 +229,12 @@ type quote struct {
 	src, dst     []byte
 	proto        uint8
 	sport, dport uint16
+	seq          uint32 // TCP
 }
 
 // parseQuote reads the headers an ICMP error quotes: the IP header and, of a
-// first fragment, the ports (RFC 792: at least 64 bits of the data).
+// first fragment, the ports and TCP's sequence number (RFC 792: at least 64
+// bits of the data).
 func parseQuote(b []byte) (q quote, ok bool) {
 	be := binary.BigEndian
 	var t []byte
@@ -250,6 +252,9 @@ func parseQuote(b []byte) (q quote, ok bool) {
 	}
 	if len(t) >= 4 && hasPorts(q.proto) {
 		q.sport, q.dport = be.Uint16(t), be.Uint16(t[2:])
+		if q.proto == protoTCP && len(t) >= 8 {
+			q.seq = be.Uint32(t[4:])
+		}
 	}
 	return q, true
 }

@@ -25,7 +25,7 @@ type entry struct {
 	when     int64 // of the first packet, as the next ones
 	firstDst uint32
 	seq      uint32
-	ack      uint32 // for UDP the hash of the payload
+	ack      uint32 // as in packet
 	blob     uint32 // options, payload, quote, IPv6 destination
 	id       uint16
 	win      uint16
@@ -59,6 +59,8 @@ type extra struct {
 	prints  [printsHeld - 1]fingerprint
 	marks   [numMarks]uint32
 	samples uint32 // number of the newest further sample, 0 without one
+	// The latest minute of answers, counted from 1 in 1970, and its packets.
+	minute, inMinute uint32
 }
 
 // sample is a packet kept beyond a key's first one.

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -155,7 +156,7 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 			return nil
 		}
 		payload = l.Payload
-		want.class, want.port, want.peer = icmpWant(uint8(l.TypeCode>>8), uint8(l.TypeCode), payload,
+		want.class, want.port, want.peer, want.ack = icmpWant(uint8(l.TypeCode>>8), uint8(l.TypeCode), payload,
 			map[uint8]class{8: classICMPEcho, 0: classICMPReply, 3: classICMPUnreach, 4: classICMPQuench, 5: classICMPRedirect, 11: classICMPExceeded, 12: classICMPParam},
 			[]uint8{3, 4, 5, 11, 12})
 	case *layers.ICMPv6:
@@ -168,7 +169,7 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 		} else {
 			payload = nil
 		}
-		want.class, want.port, want.peer = icmpWant(uint8(l.TypeCode>>8), uint8(l.TypeCode), payload,
+		want.class, want.port, want.peer, want.ack = icmpWant(uint8(l.TypeCode>>8), uint8(l.TypeCode), payload,
 			map[uint8]class{128: classICMPEcho, 129: classICMPReply, 1: classICMPUnreach, 2: classICMPTooBig, 3: classICMPExceeded, 4: classICMPParam, 137: classICMPRedirect},
 			[]uint8{1, 2, 3, 4})
 	default:
@@ -194,16 +195,16 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 
 // icmpWant is what an ICMP message should become; the quoted packet is decoded
 // with gopacket.
-func icmpWant(kind, code uint8, payload []byte, classes map[uint8]class, errs []uint8) (c class, port, peer uint16) {
+func icmpWant(kind, code uint8, payload []byte, classes map[uint8]class, errs []uint8) (c class, port, peer uint16, seq uint32) {
 	c, ok := classes[kind]
 	if !ok {
 		c = classICMPOther
 	}
 	if !bytes.Contains(errs, []byte{kind}) {
-		return c, uint16(kind)<<8 | uint16(code), 0
+		return c, uint16(kind)<<8 | uint16(code), 0, 0
 	}
 	if len(payload) == 0 {
-		return c, 0, 0
+		return c, 0, 0, 0
 	}
 	var proto uint8
 	var ports []byte
@@ -213,20 +214,23 @@ func icmpWant(kind, code uint8, payload []byte, classes map[uint8]class, errs []
 			proto, ports = uint8(ip.Protocol), ip.Payload
 		} else {
 			q, _ := parseQuote(payload) // gopacket refuses what we salvage
-			return c, q.dport, q.sport
+			return c, q.dport, q.sport, q.seq
 		}
 	case 6:
 		q, _ := parseQuote(payload)
-		return c, q.dport, q.sport
+		return c, q.dport, q.sport, q.seq
 	}
 	if len(ports) >= 4 && hasPorts(proto) {
-		return c, uint16(ports[2])<<8 | uint16(ports[3]), uint16(ports[0])<<8 | uint16(ports[1])
+		if proto == protoTCP && len(ports) >= 8 {
+			seq = binary.BigEndian.Uint32(ports[4:])
+		}
+		return c, uint16(ports[2])<<8 | uint16(ports[3]), uint16(ports[0])<<8 | uint16(ports[1]), seq
 	}
 	if proto != 0 && hasPorts(proto) {
 		q, _ := parseQuote(payload) // the quoted length may be below what is quoted
-		return c, q.dport, q.sport
+		return c, q.dport, q.sport, q.seq
 	}
-	return c, 0, 0
+	return c, 0, 0, 0
 }
 
 // packetReader is what pcapgo's readers have in common.

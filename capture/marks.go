@@ -40,6 +40,7 @@ func markSYN(p *packet, bare bool, options []byte, ts, dataLen int) {
 	case 32:
 		p.marks |= markAngryIP
 	case 8192:
+		p.marks |= markWindow8192
 		if p.port == 445 && p.ttl >= 65 && p.ttl <= 128 && wormOptions(options) {
 			p.marks |= markWorm445
 		}

@@ -13,16 +13,16 @@ type packet struct {
 	hash     uint32 // of key
 	src, dst uint32 // IPv4 address, or a hash of the IPv6 address
 	seq      uint32 // TCP
-	ack      uint32 // TCP; for UDP the hash of the payload, 0 without one
+	ack      uint32 // TCP; for UDP the hash of the payload, 0 without one; for an ICMP error the quoted TCP sequence number
 	ipLen    uint32 // IP length, headers included
 	pay      uint32 // offset of the transport payload in the block
 	opt      uint32 // hash of the TCP options, normalised; 0 without any
+	marks    uint32 // one bit per mark of casedb.Marks
 	net      uint16 // how far before pay the IP header is
 	id       uint16 // IPv4 identification
 	port     uint16 // service port
 	peer     uint16 // port on the other side
 	win      uint16 // TCP window
-	marks    uint16 // one bit per mark of casedb.Marks
 	payLen   uint8  // captured bytes at pay, at most maxPayload
 	flags    uint8  // TCP
 	ttl      uint8
@@ -87,6 +87,11 @@ var classNames = [32]casedb.Class{
 	classICMPTooBig: casedb.ClassICMPTooBig, classICMPOther: casedb.ClassICMPOther,
 	classICMPShort: casedb.ClassICMPShort, classFragment: casedb.ClassFragment, classOther: casedb.ClassOther,
 }
+
+// answers has a bit for each class that answers a packet whose header the
+// answer tells something of.
+const answers = 1<<classSYNACK | 1<<classRST | 1<<classICMPUnreach | 1<<classICMPQuench | 1<<classICMPRedirect |
+	1<<classICMPExceeded | 1<<classICMPParam | 1<<classICMPTooBig
 
 // TCP flag bits (RFC 9293, 3.1; RFC 3168, 6.1 for ECE and CWR).
 const (
@@ -189,6 +194,9 @@ const (
 	markSYNPayload
 	markReflectQuery
 	markSamePayload
+	markWindow8192
+	markSameAck
+	markSameWindow
 )
 
 // The number of a mark: its place in casedb.Marks.
@@ -197,7 +205,9 @@ const (
 	numMiraiK      = 6
 	numNmap        = 7
 	numUnicornscan = 8
-	numMarks       = 16
+	numWindow8192  = 16
+	numPeakMinute  = 19
+	numMarks       = 20
 )
 
 // skip says why a record is in no observation; 0 means it is.

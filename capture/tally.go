@@ -221,11 +221,15 @@ func (t *tally) update(w *window, number uint32, e *entry, bl *block, p *packet)
 		w.fingerprint(e, p)
 	}
 	marks := p.marks
-	if p.class == classUDP && p.ack != 0 && p.ack == e.ack {
-		marks |= markSamePayload
+	if p.class == classUDP {
+		if p.ack != 0 && p.ack == e.ack {
+			marks |= markSamePayload
+		}
+	} else if answers>>p.class&1 != 0 {
+		marks |= w.answer(e, p)
 	}
 	for ; marks != 0; marks &= marks - 1 {
-		w.mark(e, uint8(bits.TrailingZeros16(marks)), 1)
+		w.mark(e, uint8(bits.TrailingZeros32(marks)), 1)
 	}
 	if p.bits&bitSYNv4 != 0 && unicornscan(e, p) {
 		if w.marked(e, numUnicornscan) == 0 {
@@ -312,7 +316,7 @@ func (t *tally) insert(w *window, key uint64, hash, i uint32, bl *block, p *pack
 	}
 	t.seen(w, e)
 	for marks := p.marks; marks != 0; marks &= marks - 1 {
-		w.mark(e, uint8(bits.TrailingZeros16(marks)), 1)
+		w.mark(e, uint8(bits.TrailingZeros32(marks)), 1)
 	}
 	if p.bits&bitsHidden != 0 {
 		w.observe(number, e, p)

@@ -42,6 +42,10 @@ type parquetRow struct {
 	SYNPayload        int64  `parquet:"syn_payload"`
 	ReflectQuery      int64  `parquet:"reflect_query"`
 	SamePayload       int64  `parquet:"same_payload"`
+	Window8192        int64  `parquet:"window_8192"`
+	SameAck           int64  `parquet:"same_ack"`
+	SameWindow        int64  `parquet:"same_window"`
+	PeakMinute        int64  `parquet:"peak_minute"`
 }
 
 type parquetWriter struct {
@@ -121,6 +125,14 @@ func (r *parquetRow) mark(m casedb.Mark) *int64 {
 		return &r.ReflectQuery
 	case casedb.MarkSamePayload:
 		return &r.SamePayload
+	case casedb.MarkWindow8192:
+		return &r.Window8192
+	case casedb.MarkSameAck:
+		return &r.SameAck
+	case casedb.MarkSameWindow:
+		return &r.SameWindow
+	case casedb.MarkPeakMinute:
+		return &r.PeakMinute
 	}
 	return new(int64) // a mark without a column: a test compares the two lists
 }

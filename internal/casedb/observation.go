@@ -61,12 +61,19 @@ const (
 	MarkSYNPayload   Mark = "syn_payload"   // SYN that carries data
 	MarkReflectQuery Mark = "reflect_query" // high-gain UDP query (DNS ANY, NTP monlist, SSDP, SNMP bulk, CLDAP, memcached)
 	MarkSamePayload  Mark = "same_payload"  // UDP payload equal to the key's first, transaction id included; the first packet does not count
+	MarkWindow8192   Mark = "window_8192"   // SYN with window 8192, whatever else it has
+	// Of SYN/ACKs, RSTs and ICMP errors, those at another address or port than
+	// the key's first packet, so that no stack's repetition counts:
+	MarkSameAck    Mark = "same_ack"    // answers the same sequence number as the first one
+	MarkSameWindow Mark = "same_window" // the same window as the first one, not 0
+	MarkPeakMinute Mark = "peak_minute" // SYN/ACKs, RSTs and ICMP errors of the busiest minute, from two packets on
 )
 
 // Marks lists every mark in the order of the columns of `teiten stats`.
 var Marks = []Mark{
 	MarkZMap, MarkZMapOptions, MarkZMapTime, MarkMasscan, MarkMasscanK, MarkMirai, MarkMiraiK, MarkNmap,
 	MarkUnicornscan, MarkHping, MarkAngryIP, MarkWorm445, MarkSlammer, MarkSYNPayload, MarkReflectQuery, MarkSamePayload,
+	MarkWindow8192, MarkSameAck, MarkSameWindow, MarkPeakMinute,
 }
 
 // MarkCount is the number of packets of an observation that show a mark.

@@ -1,0 +1,43 @@
+package capture
+
+// answer counts a packet that answers what somebody sent in our name: those of
+// its minute, and whether what it answers looked like what the key's first
+// packet answered. A packet that goes where the first one went may be its
+// repetition by the stack and says nothing about the latter.
+func (w *window) answer(e *entry, p *packet) (marks uint32) {
+	x := w.ext(e)
+	if x.minute == 0 { // the first packet
+		x.minute, x.inMinute, x.marks[numPeakMinute] = minuteOf(e.when), 1, 1
+	}
+	switch m := minuteOf(p.when); {
+	case m == x.minute:
+		x.inMinute++
+	case m > x.minute:
+		x.minute, x.inMinute = m, 1
+	}
+	x.marks[numPeakMinute] = max(x.marks[numPeakMinute], x.inMinute)
+	if p.dst == e.firstDst && p.peer == e.peers[0] {
+		return 0
+	}
+	if n := answered(p.class, p.flags, p.seq, p.ack); n != 0 && n == answered(p.class, e.flags, e.seq, e.ack) {
+		marks |= markSameAck
+	}
+	if p.win != 0 && p.win == e.win {
+		marks |= markSameWindow
+	}
+	return marks
+}
+
+// answered is the number that an answer has from the header it answers: the
+// acknowledgement number, which is one more than a SYN's sequence number; of a
+// reset without one its sequence number, which is what was acknowledged (RFC
+// 9293, 3.10.7.1); of an ICMP error the quoted sequence number. 0 is none.
+func answered(c class, flags uint8, seq, ack uint32) uint32 {
+	if c == classRST && flags&flagACK == 0 {
+		return seq
+	}
+	return ack
+}
+
+// minuteOf numbers the minute of a time from 1 on.
+func minuteOf(when int64) uint32 { return uint32(when/60e9) + 1 }
