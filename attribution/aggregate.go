@@ -51,8 +51,8 @@ type Aggregate struct {
 	Sources     int // sources that take part
 	Packets     uint64
 	First, Last time.Time
-	// Peak is the packets a minute of an attack at its busiest; the mean of the
-	// busiest observation, so a lower bound.
+	// Peak is the packets of an attack in the busiest minute of one sensor, port
+	// and class, so a lower bound; for observations of old versions the mean.
 	Peak float64
 	// Rule is what the sources of a campaign have in common, and Network where
 	// they are; no Network if they are anywhere.

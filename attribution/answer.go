@@ -7,8 +7,8 @@ import (
 )
 
 // The thresholds of Moore et al. (Inferring Internet Denial-of-Service
-// Activity) for an attack, as corsaro uses them. The rate is the mean of an
-// observation, so never more than its busiest minute.
+// Activity) for an attack, as corsaro uses them. The rate is that of the busiest
+// minute of one observation, so never more than that of the whole attack.
 const (
 	attackPackets   = 25
 	attackSeconds   = 60
@@ -58,6 +58,7 @@ func judgeBackscatter(p *Profile) (casedb.Verdict, bool) {
 	if p.attacked() {
 		e.Notes = append(e.Notes, NoteAttack)
 	}
+	noteFixed(e, p.fixed())
 	if p.member == AggregateReflected {
 		e.Notes = append(e.Notes, NoteReflectedFlood)
 	}

@@ -120,9 +120,12 @@ const (
 	markSYNPayload
 	markReflectQuery
 	markSamePayload
+	markSameAck
+	markSameWindow
 	markCount
 )
 
+// markOf returns markNone for what no rule counts per port.
 func markOf(m casedb.Mark) mark {
 	switch m {
 	case casedb.MarkZMap:
@@ -157,6 +160,10 @@ func markOf(m casedb.Mark) mark {
 		return markReflectQuery
 	case casedb.MarkSamePayload:
 		return markSamePayload
+	case casedb.MarkSameAck:
+		return markSameAck
+	case casedb.MarkSameWindow:
+		return markSameWindow
 	}
 	return markNone
 }

@@ -125,6 +125,9 @@ func appendEvidence(b []byte, e *casedb.Evidence) []byte {
 	if e.Undeclared != nil {
 		b = appendUndeclared(b, e.Undeclared)
 	}
+	if e.Fixed != nil {
+		b = appendFixed(b, e.Fixed)
+	}
 	if len(e.Notes) > 0 {
 		b = appendStrings(append(b, `,"notes":`...), e.Notes)
 	}
@@ -148,6 +151,18 @@ func appendUndeclared(b []byte, u *casedb.Undeclared) []byte {
 		b = strconv.AppendInt(b, int64(u.More), 10)
 	}
 	return append(appendField(b, `,"declared":`, u.Declared), '}')
+}
+
+func appendFixed(b []byte, f *casedb.Fixed) []byte {
+	b = append(b, `,"fixed":{"sequence":`...)
+	b = strconv.AppendUint(b, f.Sequence, 10)
+	b = append(b, `,"sequence_of":`...)
+	b = strconv.AppendUint(b, f.SequenceOf, 10)
+	b = append(b, `,"window":`...)
+	b = strconv.AppendUint(b, f.Window, 10)
+	b = append(b, `,"window_of":`...)
+	b = strconv.AppendUint(b, f.WindowOf, 10)
+	return append(b, '}')
 }
 
 // appendTime writes a time as RFC 3339 with microseconds, in UTC.

@@ -234,9 +234,13 @@ func (p *Profile) add(sensor uint16, day int32, o *casedb.Observation) {
 	}
 }
 
-// ratePerMinute returns the mean of an observation, which is never above its
-// busiest minute.
+// ratePerMinute is the packets of an observation's busiest minute; where they
+// were not counted, because it has one packet or an old version wrote it, the
+// mean.
 func ratePerMinute(o *casedb.Observation) float32 {
+	if n := o.Mark(casedb.MarkPeakMinute); n > 0 {
+		return float32(n)
+	}
 	return float32(float64(o.Packets) / max(o.Last.Sub(o.First).Minutes(), 1))
 }
 

@@ -10,7 +10,7 @@ import (
 // RuleSet names this version of the rules and their thresholds. It is stored
 // with every verdict; a verdict of another version is superseded when its
 // source is judged again. Change it whenever a rule can answer differently.
-const RuleSet = "2026.11-5"
+const RuleSet = "2026.11-6"
 
 // Rule looks at a profile and answers with a verdict, or not. Rules are pure:
 // the same profile gives the same answer.
@@ -204,6 +204,8 @@ const (
 	NoteFloodLike      = "flood-like"        // many packets to one port of one address
 	NoteManyServices   = "many-services"     // answers from many ports: a scanned host rather than one under attack
 	NoteAttack         = "attack"            // meets the thresholds of Moore et al. for an attack
+	NoteFixedSequence  = "fixed-sequence"    // nearly all answers are to the same sequence number
+	NoteFixedWindow    = "fixed-window"      // nearly all answers have the same TCP window
 	NoteReflectedFlood = "reflected-flood"   // one of many sources that answer to one address of ours
 	NoteQuoteOther     = "quote-other"       // ICMP errors that do not quote a packet of ours
 	NoteRateUnknown    = "rate-unknown"      // the number of monitored addresses is not known
@@ -219,7 +221,7 @@ const (
 // Notes lists every note.
 var Notes = []string{
 	NoteListed, NoteConflict, NoteOnePacket, NoteFewPackets, NoteAssumedChance, NoteMixed, NoteManyPorts, NoteRepeated, NoteCompany,
-	NoteConversation, NotePeerToPeer, NoteFloodLike, NoteManyServices, NoteAttack, NoteReflectedFlood, NoteQuoteOther,
+	NoteConversation, NotePeerToPeer, NoteFloodLike, NoteManyServices, NoteAttack, NoteFixedSequence, NoteFixedWindow, NoteReflectedFlood, NoteQuoteOther,
 	NoteRateUnknown, NoteNeighbour, NoteRest, NoteHorizontal, NoteVertical, NoteBlock, NoteICS, NoteRejudged,
 }
 

@@ -3,6 +3,7 @@ package attribution
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"teiten/internal/casedb"
@@ -112,6 +113,7 @@ type attack struct {
 	packets     uint64
 	peak        float64
 	ports       map[string]uint64
+	fixed       casedb.Fixed
 }
 
 // attackBook tells the attacks on victims apart. Observations come by victim,
@@ -143,6 +145,13 @@ func (b *attackBook) add(_ string, o *casedb.Observation) error {
 	if len(o.Samples) > 0 {
 		e.addSample(&o.Samples[0])
 	}
+	e.packets = o.Packets
+	for _, m := range o.Marks {
+		if n := markOf(m.Mark); n == markSameAck || n == markSameWindow {
+			e.addMark(n, m.Packets)
+		}
+	}
+	e.countFixed(&k.fixed)
 	if name := e.portName(); len(k.ports) < 100 || k.ports[name] > 0 {
 		k.ports[name] += o.Packets
 	}
@@ -161,5 +170,7 @@ func (k *attack) stored(a *Aggregate) casedb.Aggregate {
 	s.First, s.Last, s.Packets, s.Peak, s.Ports = k.first, k.last, int64(min(k.packets, 1<<62)), k.peak, byCount(k.ports)
 	e := &s.Evidence.V
 	e.Packets, e.Hits, e.Of = k.packets, k.packets, k.packets
+	e.Notes = slices.DeleteFunc(slices.Clone(e.Notes), func(n string) bool { return n == NoteFixedSequence || n == NoteFixedWindow })
+	noteFixed(e, k.fixed)
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -175,9 +176,14 @@ func TestAttacksOnAVictimAreToldApart(t *testing.T) {
 	j := &attribution.Judge{DB: db, Now: func() time.Time { return now }}
 	backscatter := func(port uint16, packets uint64) map[string]seen {
 		return map[string]seen{"192.0.2.1": {class: casedb.ClassSYNACK, port: port, packets: packets, dests: 200, length: 50 * time.Minute,
-			sample: casedb.Sample{SourcePort: port, DestPort: 40000}}}
+			sample: casedb.Sample{SourcePort: port, DestPort: 40000, Window: 512}}}
 	}
-	for hour, sources := range map[int]map[string]seen{0: backscatter(443, 3000), 1: backscatter(80, 9000), 6: backscatter(53, 2000), 12: backscatter(443, 10)} {
+	fixed := func(s map[string]seen) map[string]seen { // with one sequence number in all of its packets
+		v := s["192.0.2.1"]
+		v.marks = marks(casedb.MarkSameAck, int(v.packets)-1)
+		return map[string]seen{"192.0.2.1": v}
+	}
+	for hour, sources := range map[int]map[string]seen{0: backscatter(443, 3000), 1: backscatter(80, 9000), 6: fixed(backscatter(53, 2000)), 12: backscatter(443, 10)} {
 		put(t, db, "north", time.Duration(hour)*time.Hour, sources)
 	}
 	for range 2 {
@@ -196,6 +202,11 @@ func TestAttacksOnAVictimAreToldApart(t *testing.T) {
 		}
 		if second.Packets != 2000 || second.Peak != 40 || !second.First.Equal(monday.Add(6*time.Hour)) {
 			t.Errorf("the second: got %+v", second)
+		}
+		if f := second.Evidence.V.Fixed; f == nil || *f != (casedb.Fixed{Sequence: 1999, SequenceOf: 2000, WindowOf: 2000}) ||
+			!slices.Contains(second.Evidence.V.Notes, attribution.NoteFixedSequence) || first.Evidence.V.Fixed.Sequence != 0 ||
+			slices.Contains(first.Evidence.V.Notes, attribution.NoteFixedSequence) {
+			t.Errorf("fixed: got %+v of the first, %+v of the second", first.Evidence.V, second.Evidence.V)
 		}
 	}
 	v := current(t, db, "192.0.2.1")

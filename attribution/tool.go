@@ -169,7 +169,7 @@ func ruleOf(m mark) string {
 func (p *Profile) also(but mark) []string {
 	var list []string
 	for m := markZMap; m < markCount; m++ {
-		if m == but || m == markSamePayload || m == markSYNPayload {
+		if m == but || ruleOf(m) == "" {
 			continue
 		}
 		if c := p.facts.marked(m); c.hits > 0 {

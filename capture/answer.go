@@ -2,12 +2,17 @@ package capture
 
 // answer counts a packet that answers what somebody sent in our name: those of
 // its minute, and whether what it answers looked like what the key's first
-// packet answered. A packet that goes where the first one went may be its
-// repetition by the stack and says nothing about the latter.
+// packet answered. The first one's repetitions by the stack are in neither.
 func (w *window) answer(e *entry, p *packet) (marks uint32) {
 	x := w.ext(e)
 	if x.minute == 0 { // the first packet
 		x.minute, x.inMinute, x.marks[numPeakMinute] = minuteOf(e.when), 1, 1
+	}
+	n := answered(p.class, p.flags, p.seq, p.ack)
+	alike := n != 0 && n == answered(p.class, e.flags, e.seq, e.ack)
+	elsewhere := p.dst != e.firstDst || p.peer != e.peers[0]
+	if alike && !elsewhere {
+		return 0
 	}
 	switch m := minuteOf(p.when); {
 	case m == x.minute:
@@ -16,13 +21,10 @@ func (w *window) answer(e *entry, p *packet) (marks uint32) {
 		x.minute, x.inMinute = m, 1
 	}
 	x.marks[numPeakMinute] = max(x.marks[numPeakMinute], x.inMinute)
-	if p.dst == e.firstDst && p.peer == e.peers[0] {
-		return 0
-	}
-	if n := answered(p.class, p.flags, p.seq, p.ack); n != 0 && n == answered(p.class, e.flags, e.seq, e.ack) {
+	if alike {
 		marks |= markSameAck
 	}
-	if p.win != 0 && p.win == e.win {
+	if elsewhere && p.win != 0 && p.win == e.win {
 		marks |= markSameWindow
 	}
 	return marks

@@ -66,7 +66,7 @@ const (
 	// the key's first packet, so that no stack's repetition counts:
 	MarkSameAck    Mark = "same_ack"    // answers the same sequence number as the first one
 	MarkSameWindow Mark = "same_window" // the same window as the first one, not 0
-	MarkPeakMinute Mark = "peak_minute" // SYN/ACKs, RSTs and ICMP errors of the busiest minute, from two packets on
+	MarkPeakMinute Mark = "peak_minute" // SYN/ACKs, RSTs and ICMP errors of the busiest minute, for two packets and more, the first one's repetitions left out
 )
 
 // Marks lists every mark in the order of the columns of `teiten stats`.

@@ -47,7 +47,10 @@ type Evidence struct {
 	// Undeclared is what an acknowledged scanner sent to ports that its entry
 	// does not declare.
 	Undeclared *Undeclared `json:"undeclared,omitempty"`
-	Notes      []string    `json:"notes,omitempty"` // short codes, explained by the locale catalogue
+	// Fixed is how alike the packets of an attack were, as its victim's answers
+	// tell.
+	Fixed *Fixed   `json:"fixed,omitempty"`
+	Notes []string `json:"notes,omitempty"` // short codes, explained by the locale catalogue
 	// Payloads say in a few words what the first packets asked for.
 	Payloads []string `json:"payloads,omitempty"`
 	// Also are weaker or contradicting findings kept beside the verdict, as
@@ -63,6 +66,17 @@ type Undeclared struct {
 	Ports    []string `json:"ports"`
 	More     int      `json:"more,omitempty"` // ports beyond those named
 	Declared string   `json:"declared"`
+}
+
+// Fixed counts answers of a victim: Sequence of SequenceOf answer the same
+// sequence number as another one, Window of WindowOf have the same TCP window.
+// The numbers themselves are left out, because some tools derive them from the
+// sensor's address.
+type Fixed struct {
+	Sequence   uint64 `json:"sequence"`
+	SequenceOf uint64 `json:"sequence_of"`
+	Window     uint64 `json:"window"`
+	WindowOf   uint64 `json:"window_of"`
 }
 
 // Verdict is the judgement of one source. It is never overwritten, only

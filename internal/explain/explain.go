@@ -65,7 +65,11 @@ func Note(code, lang string) string {
 func Notes(v *casedb.Verdict, lang string) []string {
 	list := make([]string, 0, len(v.Evidence.V.Notes)+1)
 	for _, code := range v.Evidence.V.Notes {
-		list = append(list, Note(code, lang))
+		if t, ok := noteTexts[code]; ok {
+			list = append(list, fill(t.in(lang), v, lang))
+		} else {
+			list = append(list, Note(code, lang))
+		}
 	}
 	return list
 }
@@ -148,11 +152,19 @@ func fill(s string, v *casedb.Verdict, lang string) string {
 	for i, r := range e.Also {
 		also[i] = RuleTitle(r, lang)
 	}
+	fixed := casedb.Fixed{}
+	if e.Fixed != nil {
+		fixed = *e.Fixed
+	}
 	return strings.NewReplacer(
 		"{source}", v.Source.String(),
 		"{packets}", number(e.Packets),
 		"{hits}", number(e.Hits),
 		"{of}", number(e.Of),
+		"{sequence}", number(fixed.Sequence),
+		"{sequence_of}", number(fixed.SequenceOf),
+		"{window}", number(fixed.Window),
+		"{window_of}", number(fixed.WindowOf),
 		"{chance}", chance(e.Chance, lang),
 		"{destinations}", number(uint64(e.Destinations)),
 		"{sensors}", strconv.Itoa(e.Sensors),
