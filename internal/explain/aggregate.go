@@ -41,9 +41,7 @@ func Aggregate(a *casedb.Aggregate, lang string) string {
 	if a.Network.IsValid() {
 		parts = append(parts, campaignNetwork.in(lang))
 	}
-	for _, code := range a.Evidence.V.Notes {
-		parts = append(parts, Note(code, lang))
-	}
+	parts = append(parts, Notes(&casedb.Verdict{Evidence: a.Evidence}, lang)...)
 	join := " "
 	if lang == "ja" {
 		comma, join = "、", ""
