@@ -200,7 +200,7 @@ func TestParseAnswerReadsHostileOnes(t *testing.T) {
 		many = append(many, entity(fmt.Sprint("E", i), `"technical"`, fmt.Sprintf("t%d@example.net", i)))
 	}
 	for name, answer := range map[string]string{
-		"Shift_JIS":       network(`,"remarks":[{"description":["`+"\x95\x73\x90\xb3\x83\x41"+`"]}]` + entities(desk)),
+		"Shift_JIS":       network(`,"remarks":[{"description":["` + "\x95\x73\x90\xb3\x83\x41" + `"]}]` + entities(desk)),
 		"a mark in front": "\xef\xbb\xbf" + network(entities(desk)),
 		"10,000 entities": network(entities(append(many, desk)...)),
 		"itself inside":   network(entities(strings.TrimSuffix(desk, "}") + `,"entities":[` + strings.TrimSuffix(desk, "}") + `,"entities":[` + desk + `]}]}`)),

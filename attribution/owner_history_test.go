@@ -8,12 +8,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"teiten/attribution"
+	"teiten/internal/casedb"
 )
 
 // ask asks for the owners of addresses and lets the worker answer.
@@ -70,6 +72,56 @@ func TestAddressHasAnOwnerAtATime(t *testing.T) {
 		`{"from":"2026-11-20T12:00:00Z","until":"2026-11-28T12:00:00Z","range":"192.0.2.0/24","handle":"H","name":"EX","owner":"Old Name","country":"JP","registry":"unknown","asn":64500,"email":"old@example.net"}]`
 	if string(history) != want {
 		t.Errorf("got  %s\nwant %s", history, want)
+	}
+}
+
+func TestAddressMovesToAnotherOwner(t *testing.T) {
+	t.Parallel()
+	holder := func(handle string) string {
+		return network(`,"country":"JP"` + entities(fmt.Sprintf(`{"handle":%q,"roles":["registrant"],"vcardArray":["vcard",[["fn",{},"text",%q]]]}`, handle, handle),
+			entity("DESK", `"abuse"`, "abuse@"+handle+".example")))
+	}
+	var body atomic.Value
+	body.Store(holder("old"))
+	c, _ := rdapServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body.Load().(string)) })
+	d := newDesk(t, c)
+	d.see("192.0.2.5", "192.0.2.6")
+	d.open()
+	d.want(casesText, "old new approval ja abuse@old.example sources=2")
+	groups := func(owner string) int {
+		id, err := strconv.ParseInt(d.row(`select c.id::text from cases c join owner o on o.id = c.owner_id where o.name = $1`, owner), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := d.db.LetterGroups(t.Context(), casedb.LetterScope{CaseID: id, Now: d.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, x := range g {
+			n += x.Sources
+		}
+		return n
+	}
+	if n := groups("old"); n != 2 {
+		t.Fatalf("the letter names %d sources, want 2", n)
+	}
+	// The network is transferred. What was seen before is not the new owner's, and no more the old one's to hear of.
+	d.now = d.now.Add(8 * 24 * time.Hour)
+	body.Store(holder("new"))
+	d.ask("192.0.2.5")
+	d.open()
+	d.want(casesText, "old new approval ja abuse@old.example sources=2")
+	if n := groups("old"); n != 0 {
+		t.Errorf("the letter to the former owner names %d sources", n)
+	}
+	// One is seen again.
+	d.now = d.now.Add(time.Hour)
+	d.see("192.0.2.6")
+	d.open()
+	d.want(casesText, "new new approval ja abuse@new.example sources=1\nold new approval ja abuse@old.example sources=2")
+	if o, n := groups("old"), groups("new"); o != 0 || n != 1 {
+		t.Errorf("the letters name %d and %d sources, want none and one", o, n)
 	}
 }
 

@@ -14,6 +14,7 @@ type CaseSourceRow struct {
 	LastSeen            time.Time `db:"last_seen"`
 	CurrentKind         Kind      `db:"current_kind"` // empty: no verdict in force
 	CurrentAcknowledged string    `db:"current_acknowledged"`
+	OtherOwner          string    `db:"other_owner"` // whose the address is now, if not the case's owner's
 }
 
 // TimelineEvent is a case event as the timeline shows it. The sources that one
@@ -158,12 +159,14 @@ func (q *Queries) CaseSourceRows(ctx context.Context, caseID int64, after Addr, 
 	err := q.q.SelectContext(ctx, &rows, `select v.id, few.source, v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.confidence,
 			v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at,
 			few.joined_at, s.country, s.last_at as last_seen, coalesce(n.kind, '') as current_kind,
-			coalesce(n.acknowledged, '') as current_acknowledged
+			coalesce(n.acknowledged, '') as current_acknowledged, coalesce(other.name, '') as other_owner
 		from (select source, verdict_id, joined_at from case_source
 			where case_id = $1 and ($2::inet is null or source > $2::inet) order by source limit $3) few
 		join verdict v on v.id = few.verdict_id
 		join source s on s.address = few.source
 		left join verdict n on n.source = few.source and n.superseded_at is null
+		left join network w on w.id = s.network_id and w.superseded_at is null
+		left join owner other on other.id = w.owner_id and other.id <> (select owner_id from cases where id = $1)
 		order by few.source`, caseID, after, limit)
 	return rows, fail("list sources of case", err)
 }

@@ -27,7 +27,8 @@ func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, err
 
 // LetterScope says which sources a letter may name: those of the case that are
 // judged to be of its kind at present, without a contradiction, on more than a
-// weak sign, and that nobody acknowledges.
+// weak sign, that nobody acknowledges, and whose network has not become somebody
+// else's.
 type LetterScope struct {
 	CaseID int64
 	// MessageID restricts them to those that the message covers: for one whose
@@ -59,6 +60,8 @@ const (
 	letterFrom = ` from case_source cs join cases c on c.id = cs.case_id
 	join verdict v on v.source = cs.source and v.kind = c.kind and ` + accused
 	letterWhere = ` where cs.case_id = $1 and ($2 = 0 or exists (select 1 from message_source ms where ms.message_id = $2 and ms.source = cs.source))
+	and not exists (select 1 from source mine join network n on n.id = mine.network_id
+		where mine.address = cs.source and n.superseded_at is null and n.owner_id <> c.owner_id)
 	and not exists (select 1 from scanner a where a.prefix >>= cs.source
 		and (a.valid_from is null or a.valid_from <= $3) and (a.valid_to is null or a.valid_to > $3))`
 	letterSources = letterFrom + letterWhere

@@ -37,15 +37,16 @@ type Candidate struct {
 // candidateFrom finds the sources through the index verdict_kind: judged to be
 // of the kind, without a contradiction and on more than a weak sign, seen lately, in a known and current
 // network of the constituency, and in no case that speaks for them. A closed
-// case speaks until the source is seen again.
+// case speaks until the source is seen again, and the live case of a former
+// owner until it is seen in the hands of the present one.
 const candidateFrom = ` from verdict v join source s on s.address = v.source join network n on n.id = s.network_id
 	where v.superseded_at is null and v.kind = $1 and v.attention = '' and v.last_at >= $2
 	and v.acknowledged = '' and not coalesce((v.evidence->>'weak')::boolean, false)
 	and n.superseded_at is null and n.expires_at > $3
 	and (n.country = any($4::text[]) or v.source <<= any($5::inet[]))
 	and not exists (select 1 from case_source cs join cases c on c.id = cs.case_id where cs.source = v.source
-		and c.kind = v.kind and (c.state not in ('closed','ignored') or c.closed_at >= v.last_at
-			or (c.state = 'ignored' and c.closed_at >= $6)))`
+		and c.kind = v.kind and (c.state not in ('closed','ignored') and (c.owner_id = n.owner_id or v.last_at < n.fetched_at)
+			or c.closed_at >= v.last_at or (c.state = 'ignored' and c.closed_at >= $6)))`
 
 // untoldFrom finds the untold sources. A case that waits for a contact, or that
 // a coordinator has to decide about before anybody was told anything, is left
