@@ -2,6 +2,7 @@ package explain
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"teiten/internal/casedb"
@@ -41,7 +42,10 @@ func Aggregate(a *casedb.Aggregate, lang string) string {
 	if a.Network.IsValid() {
 		parts = append(parts, campaignNetwork.in(lang))
 	}
-	parts = append(parts, Notes(&casedb.Verdict{Evidence: a.Evidence}, lang)...)
+	e := a.Evidence
+	// The paragraph says that the thresholds of an attack are met.
+	e.V.Notes = slices.DeleteFunc(slices.Clone(e.V.Notes), func(code string) bool { return code == "attack" })
+	parts = append(parts, Notes(&casedb.Verdict{Evidence: e}, lang)...)
 	join := " "
 	if lang == "ja" {
 		comma, join = "、", ""
