@@ -26,7 +26,10 @@ type Follower struct {
 	DB *casedb.DB
 	// Quiet is how long the sensors that had seen a source must have worked
 	// without seeing it before it counts as quiet. Zero means seven days.
-	Quiet  time.Duration
+	Quiet time.Duration
+	// Tell tells the owner of a quiet case before it ends, and reports whether a
+	// message was written; then the case ends when that has. Nil: nobody is told.
+	Tell   func(ctx context.Context, caseID int64) (bool, error)
 	Logger *slog.Logger     // nil: silence
 	Now    func() time.Time // nil: time.Now
 }
@@ -93,6 +96,15 @@ func (f *Follower) closeQuiet(ctx context.Context, quiet time.Duration, now time
 		return 0, err
 	}
 	for _, id := range ids {
+		if f.Tell != nil {
+			told, err := f.Tell(ctx, id)
+			if err != nil {
+				return closed, err
+			}
+			if told {
+				continue
+			}
+		}
 		err := f.DB.InTx(ctx, func(tx *casedb.Tx) error {
 			done, err := tx.CloseQuietCase(ctx, id, int(quiet/(24*time.Hour)), now)
 			if done {

@@ -1,7 +1,31 @@
 package attribution
 
-// NotifyingRules returns the names of the rules whose verdicts open cases:
-// those that say "infected". Only these can be set to notify on their own.
-func NotifyingRules() []string {
-	return []string{"worm445", "mirai", "mirai-hidden", "slammer"}
+import "teiten/internal/casedb"
+
+// CaseKinds are the kinds of sources that can open cases. Of backscatter only
+// the victims of an attack do; reflectors and spoofed addresses never, because
+// nobody there sent us anything.
+var CaseKinds = []casedb.Kind{casedb.KindInfected, casedb.KindBackscatter, casedb.KindMisconfigured, casedb.KindScanner}
+
+// NotifyingRules returns the names of the rules whose verdicts open cases of
+// these kinds; without a kind, of infected sources. Only these can be set to
+// notify on their own.
+func NotifyingRules(kinds ...casedb.Kind) []string {
+	if len(kinds) == 0 {
+		kinds = []casedb.Kind{casedb.KindInfected}
+	}
+	var names []string
+	for _, k := range kinds {
+		names = append(names, rulesOfKind[k]...)
+	}
+	return names
+}
+
+// rulesOfKind are the rules that say each kind.
+var rulesOfKind = map[casedb.Kind][]string{
+	casedb.KindInfected:      {RuleWorm445, RuleMirai, RuleMiraiHidden, RuleSlammer},
+	casedb.KindBackscatter:   {RuleBackscatter},
+	casedb.KindMisconfigured: {RuleBroadcast, RuleMisconfigured},
+	casedb.KindScanner: {RuleZMap, RuleMasscan, RuleMasscanHidden, RuleUnicornscan, RuleNmap, RuleZMapTime, RuleZMapOptions, RuleAngryIP,
+		RuleSynackScan, RuleHping, RuleTSUBAME, RuleDurumeric, RuleStealth, RuleProtocols, RuleBlock},
 }

@@ -14,12 +14,6 @@ import (
 	"teiten/internal/casedb"
 )
 
-// Why the opener wrote a message, in message.reason.
-const (
-	ReasonFirst      = "first"
-	ReasonNewSources = "new-sources"
-)
-
 // Why a message waits for a coordinator, in message.hold_reason.
 const (
 	HoldApproval = "contact needs approval"
@@ -44,12 +38,15 @@ const (
 	candidateBatch = 500
 )
 
-// Opener opens and continues cases for infected sources of the constituency.
+// Opener opens and continues cases for sources of the constituency.
 type Opener struct {
 	DB         *casedb.DB
 	MailDomain string         // of our Message-IDs
 	Countries  []string       // constituency: ISO 3166 in capitals
 	Prefixes   []netip.Prefix // constituency, beside the countries
+	// Kinds are the kinds of sources that open cases; none: infected. Letters of
+	// the others wait for an approval unless a lead sets their rule's mode.
+	Kinds []casedb.Kind
 	// MaxAge is how long ago a source may have been seen last. Zero means 14 days.
 	MaxAge time.Duration
 	// ReopenWithin is how long after a case ended because its sources were quiet
@@ -58,6 +55,8 @@ type Opener struct {
 	// FirstContactByGate lets the first mail to a contact go out on its own
 	// where the contact's gate does; else a coordinator approves it.
 	FirstContactByGate bool
+	// Reminders say when owners hear again of what is still active.
+	Reminders Reminders
 	Logger             *slog.Logger     // nil: silence
 	Now                func() time.Time // nil: time.Now
 }
@@ -66,11 +65,34 @@ type Opener struct {
 // into cases, each owner's in one transaction with the message. It returns how
 // many sources it brought.
 func (o *Opener) Do(ctx context.Context) (int, error) {
-	now := time.Now()
-	if o.Now != nil {
-		now = o.Now()
+	now := o.now()
+	total := 0
+	for _, kind := range o.kinds() {
+		n, err := o.open(ctx, o.filter(kind, now), now)
+		total += n
+		if err != nil {
+			return total, err
+		}
 	}
-	f := o.filter(now)
+	return total, nil
+}
+
+func (o *Opener) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
+}
+
+func (o *Opener) kinds() []casedb.Kind {
+	if len(o.Kinds) == 0 {
+		return []casedb.Kind{casedb.KindInfected}
+	}
+	return o.Kinds
+}
+
+// open is Do for one kind.
+func (o *Opener) open(ctx context.Context, f casedb.CandidateFilter, now time.Time) (int, error) {
 	missing, err := o.DB.SourcesWithoutNetwork(ctx, f, missingBatch, now)
 	if err != nil {
 		return 0, err
@@ -99,12 +121,12 @@ func (o *Opener) Do(ctx context.Context) (int, error) {
 	return total, errors.Join(failures...)
 }
 
-func (o *Opener) filter(now time.Time) casedb.CandidateFilter {
+func (o *Opener) filter(kind casedb.Kind, now time.Time) casedb.CandidateFilter {
 	maxAge := o.MaxAge
 	if maxAge <= 0 {
 		maxAge = defaultMaxAge
 	}
-	return casedb.CandidateFilter{Kind: casedb.KindInfected, Since: now.Add(-maxAge), Countries: o.Countries,
+	return casedb.CandidateFilter{Kind: kind, Since: now.Add(-maxAge), Countries: o.Countries,
 		Prefixes: o.Prefixes, IgnoredSince: now.Add(-ignoredFor)}
 }
 
@@ -245,6 +267,7 @@ type messagePlan struct {
 	reason      string
 	hold        string
 	at          time.Time // a queued message goes out then
+	activeSince time.Time // of a reminder: since when the sources it names were seen
 }
 
 // planMessage decides, as a pure function, whether new sources in a case need a
@@ -261,9 +284,9 @@ func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact
 	case !opened && c.Waiting != casedb.WaitingNone && c.Waiting != casedb.WaitingContact && s.LastSent == nil:
 		return messagePlan{} // a coordinator decides what becomes of the case
 	}
-	p := messagePlan{state: casedb.MessageHeld, reason: ReasonFirst}
+	p := messagePlan{state: casedb.MessageHeld, reason: casedb.ReasonFirst}
 	if s.LastSent != nil {
-		p.reason = ReasonNewSources
+		p.reason = casedb.ReasonNewSources
 	}
 	switch {
 	case contact.Valid != nil && !*contact.Valid:
@@ -305,7 +328,13 @@ func (o *Opener) write(ctx context.Context, tx *casedb.Tx, c *casedb.Case, p mes
 	if p.state == casedb.MessageQueued {
 		m.NextAttemptAt = &p.at
 	}
-	if _, err := tx.InsertMessage(ctx, m, actor); err != nil {
+	var err error
+	if p.reason == casedb.ReasonStillActive {
+		_, err = tx.InsertReminder(ctx, m, p.activeSince, actor)
+	} else {
+		_, err = tx.InsertMessage(ctx, m, actor)
+	}
+	if err != nil {
 		return err
 	}
 	state, waiting := c.State, c.Waiting

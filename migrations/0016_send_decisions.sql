@@ -36,9 +36,8 @@ select 'sending', case when value = 'true' then 'stopped' else 'on' end, changed
 order by 3;
 
 -- The rules by which a letter's sources were judged, kept for what a rule has
--- earned; and since when they must have been seen to be named at all.
+-- earned.
 alter table message add column rules text[] not null default '{}';
-alter table message add column seen_since timestamptz;
 create index message_notification on message (created_at) where purpose = 'notification';
 update message m set rules = coalesce((select array_agg(distinct v.rule order by v.rule) from case_source cs
     join verdict v on v.id = cs.verdict_id where cs.case_id = m.case_id), '{}') where purpose = 'notification';

@@ -129,6 +129,9 @@ func (c *Composer) words(d *Draft, m casedb.Message, letter *letterData) error {
 		d.Subject, d.Body, d.Template = subject, body, name
 	case m.Edited || m.Purpose != casedb.PurposeNotification:
 		d.Template = ""
+	case letter.Kind != string(casedb.KindInfected) || m.Reason == casedb.ReasonRecovered:
+		// The notification says that hosts are infected.
+		return fmt.Errorf("no letter for kind %s, reason %s", letter.Kind, m.Reason)
 	default:
 		subject, body, name, err := c.render(m.Purpose, m.Language, letter)
 		if err != nil {

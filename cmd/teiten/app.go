@@ -33,8 +33,9 @@ type app struct {
 
 	loops   []work.Loop
 	mailers chan struct{} // wakes the sender
-	fatal   chan error    // a server that ended on its own
-	undo    []func()      // clean-up, run in reverse
+	remind  func(context.Context) (int, error)
+	fatal   chan error // a server that ended on its own
+	undo    []func()   // clean-up, run in reverse
 }
 
 // startApp opens the database and starts every part. stop must be called in
@@ -138,9 +139,18 @@ func (a *app) startAttribution(ctx context.Context) error {
 	judge := &attribution.Judge{DB: a.db, Options: options, LookBack: a.cfg.Attribution.LookBack,
 		Logger: a.log}
 	owners := &attribution.OwnerWorker{DB: a.db, Lookup: lookup, Config: a.cfg.contactConfig(), AS: as, Logger: a.log}
+	reminders, err := a.cfg.reminders()
+	if err != nil {
+		return err
+	}
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
-		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, ReopenWithin: a.cfg.Follow.ReopenWithin, FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Logger: a.log}
+		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, ReopenWithin: a.cfg.Follow.ReopenWithin,
+		FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Kinds: a.cfg.caseKinds(), Reminders: reminders, Logger: a.log}
+	a.remind = opener.Remind
 	follower := &attribution.Follower{DB: a.db, Quiet: a.cfg.Follow.Quiet, Logger: a.log}
+	if a.cfg.Notify.Recovered {
+		follower.Tell = opener.TellRecovered
+	}
 	a.loop("follow", time.Minute, nil, follower.Do)
 	// Each stage wakes the next when it has done something.
 	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)

@@ -30,6 +30,14 @@ func (a *app) startTasks(ctx context.Context) error {
 				}
 			}
 		}},
+		{"reminders", time.Hour, func(ctx context.Context, _ time.Time) error {
+			n, err := a.remind(ctx)
+			if n > 0 {
+				a.log.Info("wrote reminders", "messages", n)
+				wake(a.mailers)
+			}
+			return err
+		}},
 		{"registrations", 24 * time.Hour, func(ctx context.Context, now time.Time) error {
 			_, err := a.db.PurgeRegistrations(ctx, now) // never confirmed
 			return err

@@ -27,7 +27,7 @@ func (a *app) startWeb(composer *notify.Composer) error {
 		DB: a.db, Logger: a.log,
 		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
 		Contact:      a.cfg.Organisation.Email, BaseURL: base, MailDomain: a.cfg.Mail.Domain, Version: version,
-		Mailbox: a.cfg.Mail.Transport == "mailbox", TrustedProxies: prefixes(a.cfg.Web.TrustedProxies), Rules: attribution.NotifyingRules(),
+		Mailbox: a.cfg.Mail.Transport == "mailbox", TrustedProxies: prefixes(a.cfg.Web.TrustedProxies), Rules: attribution.NotifyingRules(a.cfg.caseKinds()...),
 		NotOwners: a.cfg.contactConfig().PlaceholderEmails, Registry: a.registry,
 		// In the default world every address is a documentation address.
 		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},

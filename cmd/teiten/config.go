@@ -62,8 +62,11 @@ type config struct {
 		FirstRetry    time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
 	} `toml:"mail"`
 	Notify struct {
-		FirstContact string `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
-		QuietHours   string `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
+		Kinds        []string `toml:"kinds" help:"Kinds of sources that open cases: infected, backscatter (victims of attacks), misconfigured, scanner (not acknowledged ones)."`
+		StillActive  []string `toml:"still_active" help:"Times after the last notification at which an owner is reminded of sources that are still seen; after the last there is none."`
+		Recovered    bool     `toml:"recovered" help:"Tell an owner once when the sensors saw nothing of a case's sources for follow.quiet, before the case ends."`
+		FirstContact string   `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
+		QuietHours   string   `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
 	} `toml:"notify"`
 	RDAP struct {
 		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
@@ -123,6 +126,8 @@ func defaultConfig() *config {
 	c.Mail.PerContactDay = 10
 	c.Mail.PerDomainDay, c.Mail.PerASDay = 50, 50
 	c.Mail.FirstRetry = 450 * time.Second
+	c.Notify.Kinds = []string{string(casedb.KindInfected)}
+	c.Notify.StillActive = []string{"14d", "30d"}
 	c.Notify.FirstContact = "approve"
 	c.RDAP.Mode = "recorded"
 	c.Owners.BuiltinPlaceholders = true
@@ -300,6 +305,30 @@ func (c *config) sendLimits() casedb.SendLimits {
 		PerASDay: c.Mail.PerASDay}
 }
 
+// caseKinds are the kinds of sources that open cases.
+func (c *config) caseKinds() []casedb.Kind {
+	kinds := make([]casedb.Kind, len(c.Notify.Kinds))
+	for i, k := range c.Notify.Kinds {
+		kinds[i] = casedb.Kind(k)
+	}
+	return kinds
+}
+
+// reminders say when owners hear again of what they were told. A day between
+// two letters is the least.
+func (c *config) reminders() (attribution.Reminders, error) {
+	const least = 24 * time.Hour
+	var r attribution.Reminders
+	for _, s := range c.Notify.StillActive {
+		d, err := parseDuration(s)
+		if err != nil || d < least {
+			return r, fmt.Errorf("notify.still_active: %q is not a duration of a day or more, such as 14d", s)
+		}
+		r = append(r, d)
+	}
+	return r, nil
+}
+
 // quietHours are the recipient's hours in which nothing goes out on its own.
 func (c *config) quietHours() notify.QuietHours {
 	q, _ := notify.ParseQuietHours(c.Notify.QuietHours) // check has found it good
@@ -359,6 +388,17 @@ func (c *config) check() error {
 	}
 	oneOf("mail.transport", c.Mail.Transport, "mailbox", "smtp")
 	oneOf("mail.tls", c.Mail.TLS, "starttls", "implicit", "optional", "none")
+	if len(c.Notify.Kinds) == 0 {
+		bad("notify.kinds must name a kind")
+	}
+	for _, k := range c.caseKinds() {
+		if !slices.Contains(attribution.CaseKinds, k) {
+			bad("notify.kinds: %q opens no case; those that can: %v", k, attribution.CaseKinds)
+		}
+	}
+	if _, err := c.reminders(); err != nil {
+		bad("%w", err)
+	}
 	oneOf("notify.first_contact", c.Notify.FirstContact, "approve", "gate")
 	if _, err := notify.ParseQuietHours(c.Notify.QuietHours); err != nil {
 		bad("notify.quiet_hours: %w", err)

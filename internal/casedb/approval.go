@@ -146,7 +146,7 @@ func (t *Tx) EditMessage(ctx context.Context, id int64, version int, subject, bo
 	if c == nil {
 		return nil
 	}
-	if m.Purpose == PurposeNotification {
+	if m.Purpose == PurposeNotification && !m.choosesSources() {
 		if err := t.coverSources(ctx, id, c.ID, now); err != nil {
 			return err
 		}
@@ -197,7 +197,7 @@ func (t *Tx) SendAgain(ctx context.Context, caseID int64, version int, domain st
 	if err != nil {
 		return Message{}, err
 	}
-	return t.notify(ctx, &c, "again", domain, release, by, now)
+	return t.notify(ctx, &c, ReasonAgain, domain, release, by, now)
 }
 
 // notify writes a notification for a locked case.
@@ -347,7 +347,7 @@ func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch Co
 		open = nil
 	}
 	if open == nil {
-		_, err = t.notify(ctx, &c, "contact-changed", domain, false, by, now)
+		_, err = t.notify(ctx, &c, ReasonContactChanged, domain, false, by, now)
 		return contact, err
 	}
 	if _, err := t.q.ExecContext(ctx, `update message set contact_id = $2, recipient = $3, language = $4, raw = null,

@@ -53,7 +53,8 @@ func (s LetterScope) args(more ...any) []any {
 // accused is the condition that the present verdict v of a source may be told
 // to its owner.
 const accused = `v.superseded_at is null and v.attention = '' and v.acknowledged = ''
-	and not coalesce((v.evidence->>'weak')::boolean, false)`
+	and not coalesce((v.evidence->>'weak')::boolean, false)
+	and (v.kind <> 'backscatter' or v.evidence->'notes' @> '["attack"]') and v.kind not in ('reflection','spoofed','unknown')`
 
 // letterFrom and letterWhere select the sources of a LetterScope.
 const (
@@ -163,7 +164,11 @@ func (q *Queries) LostSources(ctx context.Context, s LetterScope, limit int) ([]
 
 // settledWords reports whether the message's words are settled, so that
 // sources that join its case later are not in it.
-func (m Message) settledWords() bool { return m.Edited || m.Attempts > 0 }
+func (m Message) settledWords() bool { return m.Edited || m.Attempts > 0 || m.choosesSources() }
+
+// choosesSources reports whether the message tells about sources that were
+// chosen when it was written.
+func (m Message) choosesSources() bool { return m.Reason == ReasonStillActive }
 
 // coverSources records that a message covers the sources that its letter may
 // name now, and no others.

@@ -40,8 +40,7 @@ type Candidate struct {
 // case speaks until the source is seen again, and the live case of a former
 // owner until it is seen in the hands of the present one.
 const candidateFrom = ` from verdict v join source s on s.address = v.source join network n on n.id = s.network_id
-	where v.superseded_at is null and v.kind = $1 and v.attention = '' and v.last_at >= $2
-	and v.acknowledged = '' and not coalesce((v.evidence->>'weak')::boolean, false)
+	where v.kind = $1 and v.last_at >= $2 and ` + accused + `
 	and n.superseded_at is null and n.expires_at > $3
 	and (n.country = any($4::text[]) or v.source <<= any($5::inet[]))
 	and not exists (select 1 from case_source cs join cases c on c.id = cs.case_id where cs.source = v.source
@@ -99,8 +98,7 @@ func (t *Tx) LockCandidates(ctx context.Context, f CandidateFilter, ownerID int6
 func (q *Queries) SourcesWithoutNetwork(ctx context.Context, f CandidateFilter, limit int, now time.Time) ([]netip.Addr, error) {
 	var rows []Addr
 	err := q.q.SelectContext(ctx, &rows, `select v.source from verdict v join source s on s.address = v.source
-		where v.superseded_at is null and v.kind = $1 and v.attention = '' and v.last_at >= $2
-		and v.acknowledged = '' and not coalesce((v.evidence->>'weak')::boolean, false)
+		where v.kind = $1 and v.last_at >= $2 and `+accused+`
 		and (s.country !~ '^[A-Z]{2}$' or s.country = 'ZZ' or s.country = any($4::text[]) or v.source <<= any($5::inet[]))
 		and not exists (select 1 from network n where n.id = s.network_id and n.superseded_at is null and n.expires_at > $3)
 		and not exists (select 1 from owner_lookup l where l.address = v.source and (l.state = 'due'
@@ -120,13 +118,15 @@ func (q *Queries) SourcesWithoutNetwork(ctx context.Context, f CandidateFilter, 
 type NotificationState struct {
 	UnderWay bool       `db:"under_way"` // a notification is held or queued
 	LastSent *time.Time `db:"last_sent"`
+	// Recovered: there is one, in whatever state, that the case has recovered.
+	Recovered bool `db:"recovered"`
 }
 
 // NotificationState returns the state of a case's notifications.
 func (q *Queries) NotificationState(ctx context.Context, caseID int64) (NotificationState, error) {
 	var s NotificationState
 	err := q.q.GetContext(ctx, &s, `select coalesce(bool_or(state in ('held','queued')), false) as under_way,
-		max(sent_at) as last_sent from message where case_id = $1 and purpose = 'notification'`, caseID)
+		max(sent_at) as last_sent, coalesce(bool_or(reason = 'recovered'), false) as recovered from message where case_id = $1 and purpose = 'notification'`, caseID)
 	return s, fail("get notification state", err)
 }
 

@@ -121,7 +121,7 @@ func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) 
 		}
 		return err
 	}
-	if m.Purpose == PurposeNotification && m.CaseID != nil && m.Attempts == 1 && !m.Edited {
+	if m.Purpose == PurposeNotification && m.CaseID != nil && m.Attempts == 1 && !m.Edited && !m.choosesSources() {
 		if err := t.coverSources(ctx, m.ID, *m.CaseID, now); err != nil {
 			return err
 		}
