@@ -42,7 +42,8 @@ func TestTheWholeLine(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, "--capture", capture, "--sensor", "tokyo-1", "--set", "database.url="+pgtest.New(t),
+	database := "database.url=" + pgtest.New(t)
+	s := serve(t, "--capture", capture, "--sensor", "tokyo-1", "--set", database,
 		"--set", "web.listen=127.0.0.1:0", "--set", "mail.inbound_listen=127.0.0.1:0", "--set", "mail.transport=smtp",
 		"--set", "mail.smarthost="+mx.addr, "--set", "mail.ca_file="+mx.caFile, "--set", "mail.tls=starttls")
 	m := inboundLine.FindStringSubmatch(s.log.String())
@@ -73,6 +74,14 @@ func TestTheWholeLine(t *testing.T) {
 		if !strings.Contains(page, want) {
 			t.Errorf("the case page does not show %s", want)
 		}
+	}
+	// Whose the address was when.
+	if source := desk.get("/sources/192.0.2.10"); !strings.Contains(source, `id="history"`) {
+		t.Error("the source page has no history")
+	}
+	if out, err := teiten("lookup", "192.0.2.10", "--set", database).Output(); err != nil || !strings.Contains(string(out),
+		`"until":null,"range":"192.0.2.0/26","handle":"192.0.2.0 - 192.0.2.63","name":"EX-ISP-JP","owner":"Example Internet Service (Japan)"`) {
+		t.Errorf("lookup with a database: %v %s", err, out)
 	}
 	if len(mx.got()) != 0 {
 		t.Fatal("a mail went out before anybody approved it")
