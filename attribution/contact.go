@@ -177,13 +177,17 @@ func (c *chooser) owner() (name, key string) {
 			break
 		}
 	}
-	network := c.choice.Network
-	if w := c.answer.Whois; w != nil && w.Organisation != "" && network.First.IsValid() && !c.isRegistryName(w.Organisation) {
-		if network.First != c.answer.First || network.Last != c.answer.Last {
-			// An assignment inside the range: somebody else than the range's owner, most likely.
-			return w.Organisation, w.Registry + ":net:" + network.Range
+	if w := c.answer.Whois; w != nil {
+		found := w.Organisation
+		if c.isRegistryName(found) {
+			found = ""
 		}
-		name = cmp.Or(name, w.Organisation)
+		if n := c.choice.Network; n.First != c.answer.First || n.Last != c.answer.Last {
+			// An assignment inside the range: somebody else than the range's owner, most
+			// likely, and a contact that is for nothing outside.
+			return cmp.Or(found, w.Name, n.Range), w.Registry + ":net:" + n.Range
+		}
+		name = cmp.Or(name, found)
 	}
 	if name == "" {
 		name = c.describedOwner()

@@ -118,6 +118,7 @@ func TestNationalRegistries(t *testing.T) {
 		{"JPNIC", rdapJapan, abuse, "192.0.2.5/e\r\n", "192.0.2.0/24 | Example University | abuse@university.example jpnic-whois approve", ""},
 		{"JPNIC, the field in another place", rdapJapan, strings.Replace(abuse, "o. [Abuse]", "zz. [ABUSE]", 1), "", "192.0.2.0/24 | Example University | abuse@university.example jpnic-whois approve", ""},
 		{"JPNIC, an assignment inside the range", rdapJapan, jpnicRecord("192.0.2.0/28", "Example Shop", "o. [Abuse] desk@shop.example"), "", "192.0.2.0/28 | Example Shop | desk@shop.example jpnic-whois approve", ""},
+		{"JPNIC, an assignment to nobody with a name", rdapJapan, jpnicRecord("192.0.2.0/28", "", "o. [Abuse] desk@shop.example"), "", "192.0.2.0/28 | EX-NET | desk@shop.example jpnic-whois approve", ""},
 		{"JPNIC, wider than the range", rdapJapan, jpnicRecord("192.0.0.0/16", "Example Shop", "o. [Abuse] desk@shop.example"), "", "192.0.2.0/24 | Example Shop | desk@shop.example jpnic-whois approve", ""},
 		{"JPNIC, of several records the narrowest", rdapJapan, jpnicRecord("192.0.2.0/24", "Far", "[Abuse] far@far.example") + jpnicRecord("192.0.2.4/30", "Near", "[Abuse] near@near.example"), "", "192.0.2.4/30 | Near | near@near.example jpnic-whois approve", ""},
 		{"JPNIC, several addresses", rdapJapan, jpnicRecord("192.0.2.0/24", "Example", "o. [Abuse]     http://abuse.example/, first@example.jp;second@example.jp", "                  third@example.jp"), "", "192.0.2.0/24 | Example | first@example.jp jpnic-whois approve", ""},
@@ -173,6 +174,9 @@ func TestNationalRegistries(t *testing.T) {
 			got := fmt.Sprintf("%s | %s | %s %s %s", c.Network.Range, c.OwnerName, c.Contact.Email, c.Contact.Provenance, c.Contact.Gate)
 			if tt.want != "" && got != tt.want {
 				t.Errorf("\ngot  %s\nwant %s", got, tt.want)
+			}
+			if narrower := c.Network.Range != "192.0.2.0/24"; narrower != strings.HasSuffix(c.OwnerKey, ":net:"+c.Network.Range) && tt.kind == "" {
+				t.Errorf("owner %s of %s", c.OwnerKey, c.Network.Range)
 			}
 			if !strings.Contains(c.Contact.Why, "WHOIS") && c.Contact.Provenance != casedb.FromLocalPart {
 				t.Errorf("the reason does not name WHOIS: %s", c.Contact.Why)
