@@ -44,7 +44,7 @@ func (d *desk) observe(sensor, source string) {
 
 func (d *desk) follow() {
 	d.t.Helper()
-	f := attribution.Follower{DB: d.db, Now: func() time.Time { return d.now }}
+	f := attribution.Follower{DB: d.db, Tell: d.tell, Now: func() time.Time { return d.now }}
 	if _, err := f.Do(d.t.Context()); err != nil {
 		d.t.Fatal(err)
 	}
@@ -110,6 +110,30 @@ func TestCaseEndsWhenItsSourcesAreQuiet(t *testing.T) {
 	d.exec(`update network set expires_at = $1`, d.now.Add(24*time.Hour))
 	d.open()
 	d.want(`select count(*) from cases`, "2")
+}
+
+// TestRecoveryIsToldBeforeTheCaseEnds, where somebody wants that.
+func TestRecoveryIsToldBeforeTheCaseEnds(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	d.automatic()
+	d.tell = d.opener.TellRecovered
+	d.see("192.0.2.10")
+	d.observe("north", "192.0.2.10")
+	d.open()
+	d.sent()
+	d.follow()
+	d.sensorWorks("north", 9)
+	for range 2 {
+		d.now = d.now.Add(2 * time.Hour)
+		d.follow()
+		d.want(`select format('%s %s', (select state from cases), (select string_agg(state || ' ' || reason, ', ' order by id) from message))`,
+			"notified sent first, queued recovered")
+	}
+	d.sent()
+	d.now = d.now.Add(2 * time.Hour)
+	d.follow()
+	d.want(`select format('%s %s', (select state from cases), (select count(*) from message))`, "closed 2")
 }
 
 // TestEffectTimes: events, censoring by sensors that did not work, and controls

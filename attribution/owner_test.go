@@ -27,6 +27,7 @@ type desk struct {
 	db     *casedb.DB
 	worker *attribution.OwnerWorker
 	opener *attribution.Opener
+	tell   func(context.Context, int64) (bool, error) // of its follower
 	now    time.Time
 }
 
