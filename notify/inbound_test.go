@@ -203,7 +203,7 @@ func TestSoftBounceSuppressesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.do(p.worker.Do)
-	if c = p.getCase(c.ID); c.Waiting != casedb.WaitingBounce {
+	if c = p.getCase(c.ID); c.Waiting != casedb.WaitingNone {
 		t.Errorf("case waits for %q", c.Waiting)
 	}
 	if _, err := p.db.Suppression(t.Context(), ispCase.email, epoch); !errors.Is(err, casedb.ErrNotFound) {

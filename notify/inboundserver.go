@@ -24,6 +24,9 @@ type InboundConfig struct {
 	// PerMinute is how many mails one address may send in a minute; zero: 60,
 	// and as many as it likes for a mail server on this machine.
 	PerMinute int
+	// LMTP speaks RFC 2033 instead of SMTP: a mail server on this machine hands
+	// its mail over, and keeps what we do not take.
+	LMTP bool
 	// TLS offers STARTTLS with its certificates; nil: no TLS.
 	TLS *tls.Config
 	// MaxBytes is the size of the largest mail; zero: 10 MiB.
@@ -57,6 +60,7 @@ func NewInboundServer(db *casedb.DB, config InboundConfig) *InboundServer {
 	s := &InboundServer{db: db, config: config, visitors: newVisitors(config.PerMinute)}
 	s.server = newServer(s, config.Tokens.domain, config.Logger)
 	s.server.MaxMessageBytes = config.MaxBytes
+	s.server.LMTP = config.LMTP
 	s.server.TLSConfig = config.TLS
 	return s
 }

@@ -39,7 +39,8 @@ func families() map[string][]string {
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
 		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},
 		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
-		"reason":       {casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonContactChanged, casedb.ReasonAgain, casedb.ReasonStillActive, casedb.ReasonRecovered, "answer", "hard", "soft", casedb.ReasonUnverified},
+		"reason": {casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonContactChanged, casedb.ReasonAgain, casedb.ReasonStillActive, casedb.ReasonRecovered, casedb.ReasonSoftRetry, casedb.ReasonNextContact,
+			"answer", "hard", "soft", casedb.ReasonUnverified},
 		"hold": {casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is infected any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}

@@ -44,20 +44,27 @@ func (a *app) serveMail(name string, l net.Listener, s mailServer) {
 
 // startInbound starts the server for answers and bounces, if one is wanted.
 func (a *app) startInbound(composer *notify.Composer, wakeInbound chan<- struct{}) error {
-	if a.cfg.Mail.InboundListen == "" {
-		return nil
-	}
-	l, err := a.listen("mail.inbound_listen", a.cfg.Mail.InboundListen)
-	if err != nil {
-		return err
-	}
-	a.inboundAddr = l.Addr().String()
 	var accept []string
 	if local, domain, ok := strings.Cut(a.cfg.Organisation.Email, "@"); ok && strings.EqualFold(domain, a.cfg.Mail.Domain) {
 		accept = append(accept, local)
 	}
-	a.serveMail("inbound mail", l, notify.NewInboundServer(a.db, notify.InboundConfig{Tokens: composer.Tokens(), Accept: accept,
-		Logger: a.log, Wake: wakeInbound}))
+	config := notify.InboundConfig{Tokens: composer.Tokens(), Accept: accept, Logger: a.log, Wake: wakeInbound}
+	if a.cfg.Mail.InboundListen != "" {
+		l, err := a.listen("mail.inbound_listen", a.cfg.Mail.InboundListen)
+		if err != nil {
+			return err
+		}
+		a.inboundAddr = l.Addr().String()
+		a.serveMail("inbound mail", l, notify.NewInboundServer(a.db, config))
+	}
+	if a.cfg.Mail.LMTPListen != "" {
+		l, err := a.listen("mail.lmtp_listen", a.cfg.Mail.LMTPListen)
+		if err != nil {
+			return err
+		}
+		config.LMTP = true
+		a.serveMail("inbound mail (LMTP)", l, notify.NewInboundServer(a.db, config))
+	}
 	return nil
 }
 

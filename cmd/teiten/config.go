@@ -55,6 +55,7 @@ type config struct {
 		Password      string        `toml:"password" secret:"true" help:"Password at the smarthost."`
 		HELO          string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
 		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
+		LMTPListen    string        `toml:"lmtp_listen" help:"Address of an LMTP server beside it, so that a mail server on this machine can hand mail over; empty: none."`
 		PerHour       int           `toml:"per_hour" help:"At most so many mails an hour in total."`
 		PerContactDay int           `toml:"per_contact_day" help:"At most so many mails in 24 hours to one address."`
 		PerDomainDay  int           `toml:"per_domain_day" help:"At most so many mails in 24 hours to one recipient domain; 0: no such limit."`

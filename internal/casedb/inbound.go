@@ -189,7 +189,7 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, no
 	if c == nil {
 		return nil
 	}
-	return t.inboundEvent(ctx, in, c, suppress, now)
+	return t.inboundEvent(ctx, in, c, m, suppress, now)
 }
 
 func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppress string, now time.Time) error {
@@ -208,7 +208,12 @@ func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppres
 }
 
 // inboundEvent writes the event of a mail and moves its case.
-func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, suppress string, now time.Time) error {
+func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, suppress string, now time.Time) error {
+	if in.Class != InboundBounce || !in.Trusted { // of those there are no more than mails of ours
+		if flooded, err := t.flooded(ctx, c.ID, now); err != nil || flooded {
+			return err
+		}
+	}
 	ev := CaseEvent{Actor: in.Sender, InboundID: &in.ID, MessageID: in.MessageID,
 		Data: JSON[EventData]{EventData{Contact: CleanLine(in.Recipient, 254), Status: CleanLine(in.Status, 20), Ticket: CleanLine(in.RemoteTicket, 100)}}}
 	if ev.Actor = CleanLine(ev.Actor, 254); ev.Actor == "" {
@@ -228,8 +233,12 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, suppress str
 		}
 		// Somebody's words that nobody has read come first; the bounce is in the
 		// case's history and in the message's state.
+		waiting, err := t.afterBounce(ctx, in, c, m, suppress != "", now)
+		if err != nil {
+			return err
+		}
 		if c.State.Live() && c.Waiting != WaitingReply {
-			ch.Waiting = WaitFor(WaitingBounce)
+			ch.Waiting = WaitFor(waiting)
 		}
 	case InboundDelay:
 		ev.Kind, ev.Text = EventDelay, Clean(in.Text, 4000)
@@ -280,7 +289,7 @@ func (t *Tx) FileInbound(ctx context.Context, id, caseID int64, by string, now t
 		}
 		return err
 	}
-	if err := t.inboundEvent(ctx, in, &c, "", now); err != nil {
+	if err := t.inboundEvent(ctx, in, &c, nil, "", now); err != nil {
 		return err
 	}
 	return t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Text: "mail filed by hand"})

@@ -222,6 +222,15 @@ func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent
 			ch.Waiting = WaitFor(WaitingBounce)
 		}
 	}
+	if deadFor != "" && c.State.Live() && m.Purpose == PurposeNotification {
+		proposed, err := t.proposeNext(ctx, c, m, now)
+		if err != nil {
+			return err
+		}
+		if proposed && ch.Waiting != nil {
+			ch.Waiting = WaitFor(WaitingApproval)
+		}
+	}
 	if err := t.ChangeCase(ctx, c, ch, now); err != nil || deadFor == "" {
 		return err
 	}
