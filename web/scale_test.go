@@ -68,6 +68,12 @@ func fillAtScale(t *testing.T, db *casedb.DB, n int) {
 				case when i % 3 = 0 then case when i % 999 = 0 then 'masscan' else 'zmap' end else '' end, 0.9, 'worm445', '1',
 				case when i % 5000 = 0 then '{7547/TCP,445/TCP}'::text[] else '{445/TCP}' end, '{"packets": 10, "hits": 10, "of": 10}', first_at, last_at, last_at
 			from (select address, first_at, last_at, address - '10.0.0.0'::inet as i from source where country = 'JP' and address << '10.0.0.0/8') s`,
+		`update verdict set attention = 'undeclared-ports' where id % 500 = 3 and kind = 'scanner' and $1 > 0`,
+		`insert into aggregate (kind, key, victim, rule, ports, sources, packets, peak, first_at, last_at, confidence, evidence, ruleset, created_at, updated_at)
+			select case when i % 7 = 0 then 'campaign' when i % 1000 = 1 then 'spoofed_flood' else 'dos_victim' end, i % 5000,
+				case when i % 7 <> 0 and i % 1000 <> 1 then '10.0.0.0'::inet + i % 5000 end, case when i % 7 = 0 then 'mirai' else '' end, '{80/TCP}', 10, 100, 50,
+				t.at, t.at + interval '1 hour', 0.9, '{"packets": 100}', '1', t.at, t.at
+			from generate_series(1, $1::int / 5) i cross join lateral (select '2026-01-01Z'::timestamptz + i * interval '5 seconds' as at) t`,
 		// Most cases are closed; the live ones have an owner and kind of their own.
 		`insert into cases (number, owner_id, kind, state, waiting, waiting_since, contact_id, language, created_at, updated_at, closed_at)
 			select 'TT-2025-' || lpad(i::text, greatest(6, length(i::text)), '0'), o.id, case when i <= $1::int / 20 then 'infected' when i % 5000 = 0 then 'reflection' when i % 50 = 0 then 'backscatter' else 'infected' end,
