@@ -82,11 +82,7 @@ func (s *Profiles) campaigns() {
 		switch m {
 		case markMirai, markMiraiK, markWorm445, markSlammer:
 		default:
-			bits := 24
-			if p.source.Is6() {
-				bits = 48
-			}
-			k.net, _ = p.source.Prefix(bits)
+			k.net = casedb.CampaignNetwork(p.source)
 		}
 		t := tallies[k]
 		if t == nil {

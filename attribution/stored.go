@@ -65,7 +65,7 @@ func (j *Judge) events(ctx context.Context, profiles *Profiles, since time.Time)
 		case AggregateFlood, AggregateReflected:
 			list = append(list, a.storedFlood())
 		case AggregateCampaign:
-			list = append(list, a.stored(a.Rule+" "+a.Ports[0]+" "+a.Network.String()))
+			list = append(list, a.stored(casedb.CampaignKey(a.Rule, a.Ports[0], a.Network)))
 		}
 	}
 	attacks := attackBook{}

@@ -70,7 +70,7 @@ func fillAtScale(t *testing.T, db *casedb.DB, n int) {
 			from (select address, first_at, last_at, address - '10.0.0.0'::inet as i from source where country = 'JP' and address << '10.0.0.0/8') s`,
 		`update verdict set attention = 'undeclared-ports' where id % 500 = 3 and kind = 'scanner' and $1 > 0`,
 		`insert into aggregate (kind, key, victim, rule, ports, sources, packets, peak, first_at, last_at, confidence, evidence, ruleset, created_at, updated_at)
-			select case when i % 7 = 0 then 'campaign' when i % 1000 = 1 then 'spoofed_flood' else 'dos_victim' end, i % 5000,
+			select case when i % 7 = 0 then 'campaign' when i % 1000 = 1 then 'spoofed_flood' else 'dos_victim' end, case when i % 7 = 0 then 'worm445 445/TCP 10.' || i % 100 || '.0.0/24' else 'v' || i % 5000 end,
 				case when i % 7 <> 0 and i % 1000 <> 1 then '10.0.0.0'::inet + i % 5000 end, case when i % 7 = 0 then 'mirai' else '' end, '{80/TCP}', 10, 100, 50,
 				t.at, t.at + interval '1 hour', 0.9, '{"packets": 100}', '1', t.at, t.at
 			from generate_series(1, $1::int / 5) i cross join lateral (select '2026-01-01Z'::timestamptz + i * interval '5 seconds' as at) t`,

@@ -3,6 +3,7 @@ package casedb
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -212,6 +213,25 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// CampaignKey is the Key of a campaign: the rule whose mark the sources have in
+// common, the port and, unless they are anywhere, the network.
+func CampaignKey(rule, port string, network netip.Prefix) string {
+	if !network.IsValid() {
+		return rule + " " + port
+	}
+	return rule + " " + port + " " + network.String()
+}
+
+// CampaignNetwork is the network around a source that a campaign can be in.
+func CampaignNetwork(source netip.Addr) netip.Prefix {
+	bits := 24
+	if source.Is6() {
+		bits = 48
+	}
+	network, _ := source.Prefix(bits)
+	return network
 }
 
 // FloodTarget is what the sources of a flood have in common.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"time"
+
+	"github.com/lib/pq"
 )
 
 // shownAggregate are the columns that pages get: all but our own address.
@@ -77,9 +79,13 @@ func (q *Queries) SourceAggregates(ctx context.Context, source netip.Addr, v *Ve
 				where o.source = $1 and f.ports && $3 and f.kind = case when $2 then 'spoofed_flood' else 'reflected_flood' end)
 			order by a.last_at desc, a.id desc limit $4`, Addr{source}, v.Kind == KindSpoofed, v.Ports, sourceAggregates)
 	} else {
-		err = q.q.SelectContext(ctx, &more, `select `+shownAggregate+` from aggregate a where a.kind = 'campaign' and a.rule = $2
-				and a.ports && $3 and (a.network is null or a.network >>= $1) and a.first_at <= $5 and a.last_at >= $4
-			order by a.last_at desc, a.id desc limit $6`, Addr{source}, v.Rule, v.Ports, v.First, v.Last, sourceAggregates)
+		var keys pq.StringArray
+		for _, port := range v.Ports {
+			keys = append(keys, CampaignKey(v.Rule, port, netip.Prefix{}), CampaignKey(v.Rule, port, CampaignNetwork(source.Unmap())))
+		}
+		err = q.q.SelectContext(ctx, &more, `select `+shownAggregate+` from aggregate a where a.kind = 'campaign' and a.key = any($1)
+				and a.first_at <= $3 and a.last_at >= $2
+			order by a.last_at desc, a.id desc limit $4`, keys, v.First, v.Last, sourceAggregates)
 	}
 	return append(list, more...), fail("floods and campaigns of source", err)
 }
