@@ -22,6 +22,7 @@ func families() map[string][]string {
 		"aggregate":    values(casedb.AggregateKinds),
 		"event":        values(casedb.EventKinds),
 		"followup":     values(casedb.FollowupStates),
+		"windows":      {"group.worm_like", "group.window", "group.undetermined", "group.other"},
 		"arm":          {string(casedb.ArmNotified), string(casedb.ArmControl)},
 		"effect":       prefixed("by.", values(casedb.EffectGroups)),
 		"owner":        append(prefixed("said.", values(casedb.OwnerActs)), "act.language.ja", "act.language.en"),

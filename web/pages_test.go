@@ -54,6 +54,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 			"/cases", "/cases?view=all", "/cases?view=reply",
 			"/sources", "/sources?attention=1",
 			"/aggregates",
+			"/sources/windows", "/sources/windows?port=23&window=1024&country=kr&to=2026-01-15",
 			"/outgoing", "/outgoing?view=held",
 			"/mailbox", "/unmatched",
 			"/scanners", "/registrations",
@@ -88,7 +89,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
 		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
 		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
-		"aggregates": "/aggregates", "aggregate": "/aggregates/1",
+		"aggregates": "/aggregates", "aggregate": "/aggregates/1", "windows": "/sources/windows",
 	}
 	views, err := os.ReadDir("templates/views")
 	if err != nil {

@@ -51,6 +51,7 @@ func (s *Server) routes() http.Handler {
 
 	// Sources.
 	handle("GET /sources", s.desk(s.sources))
+	handle("GET /sources/windows", s.desk(s.windows))
 	handle("GET /sources/{address}", s.desk(s.source))
 	handle("GET /aggregates", s.desk(s.aggregates))
 	handle("GET /aggregates/{id}", s.desk(s.aggregate))

@@ -53,6 +53,11 @@ type Config struct {
 	NotOwners []string
 	// Registration bounds what researchers may register.
 	Registration RegistrationLimits
+	// Countries and Prefixes are the constituency, whose sources reports count.
+	Countries []string
+	Prefixes  []netip.Prefix
+	// Location is the clock by which reports count days; nil: UTC.
+	Location *time.Location
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
@@ -101,6 +106,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if !locale.Supported(cfg.Language) {
 		cfg.Language = locale.Japanese
+	}
+	if cfg.Location == nil {
+		cfg.Location = time.UTC
 	}
 	cfg.Registration = cfg.Registration.withDefaults()
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime/debug"
+	"time"
 
 	"teiten/attribution"
 	"teiten/notify"
@@ -23,6 +24,11 @@ func (a *app) startWeb(composer *notify.Composer) error {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
 	}
+	location, err := time.LoadLocation(a.cfg.Attribution.TimeZone)
+	if err != nil {
+		l.Close()
+		return err
+	}
 	server, err := web.New(web.Config{
 		DB: a.db, Logger: a.log,
 		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
@@ -31,7 +37,8 @@ func (a *app) startWeb(composer *notify.Composer) error {
 		NotOwners: a.cfg.contactConfig().PlaceholderEmails, Registry: a.registry,
 		// In the default world every address is a documentation address.
 		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},
-		Notify:       func() { wake(a.mailers) }, Composer: composer,
+		Countries:    a.cfg.Constituency.Countries, Prefixes: prefixes(a.cfg.Constituency.Prefixes), Location: location,
+		Notify: func() { wake(a.mailers) }, Composer: composer,
 		Planner: &notify.Planner{DB: a.db, Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours()},
 	})
 	if err != nil {

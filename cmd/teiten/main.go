@@ -32,6 +32,7 @@ type commands struct {
 	Import    importCmd    `cmd:"" help:"Captures into the case database, each exactly once."`
 	Inbound   inboundCmd   `cmd:"" help:"Say what mails that came back are. Needs no database."`
 	Rejudge   rejudgeCmd   `cmd:"" help:"Judge again what is stored; list what would change."`
+	Report    reportCmd    `cmd:"" help:"Statistics for publication."`
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
 	Mail      mailCmd      `cmd:"" help:"Outgoing mail: what will be sent."`
 	Scanner   scannerCmd   `cmd:"" help:"The allowlist of acknowledged scanners."`
