@@ -20,6 +20,7 @@ const (
 	maxRetry    = 16 * time.Hour
 	maxTries    = 8
 	sendTimeout = 5 * time.Minute
+	mailsPerDo  = 200
 	stopGrace   = 5 * time.Second // for the server's answer after a stop
 	finishGrace = 3 * time.Second // for the database after a stop
 )
@@ -30,6 +31,7 @@ type Sender struct {
 	DB        *casedb.DB
 	Composer  *Composer
 	Transport Transport
+	DKIM      *DKIM // nil: mails are not signed
 	Limits    casedb.SendLimits
 	Quiet     QuietHours    // of mail that nobody approved
 	Parallel  int           // mails at once; zero: 4
@@ -49,8 +51,9 @@ type job struct {
 	envelope Envelope
 }
 
-// Do claims messages that are due and sends them; it returns how many. After
-// ctx is done it gives those under way a few seconds.
+// Do claims messages that are due and sends them, Parallel at once, until none
+// may be sent or it has dealt with mailsPerDo; it returns how many. After ctx is
+// done it gives those under way a few seconds.
 //
 // Every claimed message has its attempt recorded before anybody dials, so a
 // message whose sender dies is tried again no sooner than its back-off says.
@@ -60,30 +63,43 @@ func (s *Sender) Do(ctx context.Context) (int, error) {
 		parallel = 4
 	}
 	var wg sync.WaitGroup
-	errs := make([]error, 0, parallel)
-	var mu sync.Mutex // guards errs
+	var mu sync.Mutex // guards the rest; held while claiming, which the database lets one do at a time
+	n := 0
+	var errs []error
 	note := func(err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		errs = append(errs, err)
 	}
-	n := 0
-	for n < parallel && ctx.Err() == nil {
-		j, again, err := s.claim(ctx)
+	next := func() (j *job, more bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if n >= mailsPerDo || len(errs) > 0 || ctx.Err() != nil {
+			return nil, false
+		}
+		j, more, err := s.claim(ctx)
 		if err != nil {
-			note(err)
-			break
+			errs = append(errs, err)
+			return nil, false
 		}
-		if j == nil && !again {
-			break
+		if j != nil || more {
+			n++
 		}
-		n++
-		if j == nil {
-			continue // decided without sending
-		}
+		return j, j != nil || more
+	}
+	for range parallel {
 		wg.Go(func() {
-			if err := s.send(ctx, *j); err != nil {
-				note(err)
+			for {
+				j, more := next()
+				switch {
+				case !more:
+					return
+				case j == nil:
+					continue // decided without sending
+				}
+				if err := s.send(ctx, *j); err != nil {
+					note(err)
+				}
 			}
 		})
 	}
@@ -239,7 +255,7 @@ func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *
 	if err := tx.BeginAttempt(ctx, &m, now.Add(s.retryAfter(m.Attempts+1)), now); err != nil {
 		return nil, err
 	}
-	return &job{message: m, envelope: Envelope{From: draft.EnvelopeFrom, To: m.Recipient, ID: m.Token, Size: int64(len(m.Raw))}}, nil
+	return &job{message: m, envelope: Envelope{From: draft.EnvelopeFrom, To: m.Recipient, ID: m.Token}}, nil
 }
 
 // gather asks what Decide needs.
@@ -290,6 +306,11 @@ func (s *Sender) send(ctx context.Context, j job) error {
 	case stopped:
 		return s.finish(ctx, m, casedb.AttemptEnd{Outcome: casedb.AttemptTemporary, Response: "not sent: all mail is stopped"})
 	}
+	m, err := s.sign(ctx, m)
+	if err != nil {
+		return s.finish(ctx, m, casedb.AttemptEnd{Outcome: casedb.AttemptTemporary, Response: "not sent: " + err.Error()})
+	}
+	j.envelope.Size = int64(len(m.Raw))
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout())
 	defer cancel()
 	// A stop gives the server a moment for its answer: without it the mail
@@ -298,6 +319,9 @@ func (s *Sender) send(ctx context.Context, j job) error {
 	defer stop()
 	receipt, err := s.Transport.Send(sendCtx, j.envelope, bytes.NewReader(m.Raw))
 	end := s.judge(m, receipt, err)
+	if sendCtx.Err() != nil && ctx.Err() != nil {
+		end.BackOff = casedb.BackOff{} // it was us who broke off
+	}
 	s.Metrics.result(string(end.Outcome))
 	level := slog.LevelInfo
 	if err != nil {
@@ -305,6 +329,23 @@ func (s *Sender) send(ctx context.Context, j job) error {
 	}
 	s.logger().Log(ctx, level, "mail attempt", "message", m.ID, "attempt", m.Attempts, "outcome", end.Outcome, "code", end.Code, "status", end.Enhanced)
 	return s.finish(ctx, m, end)
+}
+
+// sign signs a mail that is about to leave for the first time, and keeps it so:
+// every retry carries the same signatures. It is not done in the claim because
+// there only one signs at a time.
+func (s *Sender) sign(ctx context.Context, m casedb.Message) (casedb.Message, error) {
+	if s.DKIM == nil || signed(m.Raw) {
+		return m, nil
+	}
+	raw, err := s.DKIM.Sign(m.Raw)
+	if err == nil {
+		err = s.DB.KeepSigned(ctx, m.ID, m.Attempts, raw)
+	}
+	if err == nil {
+		m.Raw = raw
+	}
+	return m, err
 }
 
 // judge turns what the transport said into the attempt's end.
@@ -329,6 +370,7 @@ func (s *Sender) judge(m casedb.Message, receipt Receipt, err error) casedb.Atte
 	case failed.Ambiguous:
 		end.Outcome = casedb.AttemptUnknown
 	}
+	end.BackOff = s.backOff(blame(failed))
 	return end
 }
 

@@ -24,6 +24,7 @@ type receivedMail struct {
 	from, to string
 	raw      []byte
 	tls      bool
+	peer     string // distinct for each connection
 	mailOpts smtp.MailOptions
 	rcptOpts smtp.RcptOptions
 }
@@ -34,6 +35,9 @@ type testServer struct {
 	pool *x509.CertPool
 	rcpt func(to string) error
 	data func(m receivedMail, conn net.Conn) error // before the mail is kept
+	// logout is called when a session that had a mail ends.
+	logout  func()
+	maxSize int64 // declared; 0: none
 
 	mu    sync.Mutex // guards mails
 	mails []receivedMail
@@ -56,6 +60,7 @@ func startServer(t *testing.T, s *testServer) *testServer {
 	server.Domain = "mx.test.example"
 	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
 	server.EnableDSN = true
+	server.MaxMessageBytes = s.maxSize
 	server.ErrorLog = discard{}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,13 +93,20 @@ type testSession struct {
 	server *testServer
 	conn   *smtp.Conn
 	mail   receivedMail
+	took   bool
 }
 
-func (s *testSession) Reset()        { s.mail = receivedMail{} }
-func (s *testSession) Logout() error { return nil }
+func (s *testSession) Reset() { s.mail = receivedMail{} }
+func (s *testSession) Logout() error {
+	if s.took && s.server.logout != nil {
+		s.server.logout()
+	}
+	return nil
+}
 func (s *testSession) Mail(from string, o *smtp.MailOptions) error {
 	s.mail.from, s.mail.mailOpts = from, *o
 	_, s.mail.tls = s.conn.TLSConnectionState()
+	s.mail.peer = s.conn.Conn().RemoteAddr().String()
 	return nil
 }
 func (s *testSession) Rcpt(to string, o *smtp.RcptOptions) error {
@@ -118,6 +130,7 @@ func (s *testSession) Data(r io.Reader) error {
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
 	s.server.mails = append(s.server.mails, s.mail)
+	s.took = true
 	return nil
 }
 

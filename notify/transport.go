@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,8 +71,9 @@ const (
 	TLSImplicit TLSMode = "implicit" // from the first byte, port 465
 )
 
-// SMTPTransport sends through one smarthost, one connection per mail. It is
-// safe for concurrent use.
+// SMTPTransport sends through one smarthost. A connection is kept for the next
+// mail; there are as many as mails are sent at once. It is safe for concurrent
+// use.
 type SMTPTransport struct {
 	Address   string // host:port
 	TLS       TLSMode
@@ -80,6 +82,9 @@ type SMTPTransport struct {
 	Password  string
 	LocalName string        // for EHLO; empty: localhost
 	Timeout   time.Duration // per command; zero: one minute
+	IdleTime  time.Duration // how long a connection is kept without a mail; zero: 30 seconds
+
+	pool connPool
 }
 
 // ReadCAs reads certificates of authorities from a PEM file.
@@ -97,49 +102,71 @@ func ReadCAs(file string) (*x509.CertPool, error) {
 
 // Send implements Transport.
 func (t *SMTPTransport) Send(ctx context.Context, e Envelope, mail io.Reader) (Receipt, error) {
-	client, err := t.connect(ctx, t.TLS == TLSRequired)
+	c := t.pool.take(ctx)
+	for {
+		kept := c != nil
+		if !kept {
+			var err error
+			if c, err = t.open(ctx); err != nil {
+				return Receipt{}, err
+			}
+		}
+		release := c.closeWith(ctx)
+		receipt, err := c.send(e, mail)
+		whole := release()
+		if whole && c.usableAfter(err) {
+			t.pool.put(c, t.idleTime())
+		} else {
+			_ = c.client.Close() // the answer, if there is one, is in already
+		}
+		// A connection that the server gave up while nobody used it is no
+		// failure of this mail: nothing of it has left before MAIL is answered.
+		if kept && whole && err != nil && err.Command == "MAIL" && (err.Code == 0 || err.Code == 421) && !err.Permanent {
+			c = nil
+			continue
+		}
+		if err != nil {
+			return Receipt{}, err
+		}
+		return receipt, nil
+	}
+}
+
+// Close ends the connections that are kept.
+func (t *SMTPTransport) Close() { t.pool.close() }
+
+func (t *SMTPTransport) idleTime() time.Duration {
+	if t.IdleTime > 0 {
+		return t.IdleTime
+	}
+	return 30 * time.Second
+}
+
+// open returns a connection that is ready for MAIL.
+func (t *SMTPTransport) open(ctx context.Context) (*smtpConn, error) {
+	c, err := t.connect(ctx, t.TLS == TLSRequired)
 	if err == nil && t.TLS == TLSOptional {
 		// The client cannot turn to TLS once it has greeted: start again.
-		if offered, _ := client.Extension("STARTTLS"); offered {
-			_ = client.Close() // nothing was said yet
-			client, err = t.connect(ctx, true)
+		if offered, _ := c.client.Extension("STARTTLS"); offered {
+			_ = c.client.Close() // nothing was said yet
+			c, err = t.connect(ctx, true)
 		}
 	}
 	if err != nil {
-		return Receipt{}, err
+		return nil, err
 	}
-	defer func() { _ = client.Close() }() // the answer is in already
-	if err := t.authenticate(client); err != nil {
-		return Receipt{}, err
+	release := c.closeWith(ctx)
+	defer release()
+	if err := t.authenticate(c.client); err != nil {
+		_ = c.client.Close()
+		return nil, err
 	}
-	if err := client.Mail(e.From, &smtp.MailOptions{Return: smtp.DSNReturnHeaders, EnvelopeID: e.ID, Size: e.Size}); err != nil {
-		return Receipt{}, sendError("MAIL", err)
-	}
-	err = client.Rcpt(e.To, &smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifyFailure, smtp.DSNNotifyDelayed},
-		OriginalRecipientType: smtp.DSNAddressTypeRFC822, OriginalRecipient: e.To})
-	if err != nil {
-		return Receipt{}, sendError("RCPT", err)
-	}
-	w, err := client.Data()
-	if err != nil {
-		return Receipt{}, sendError("DATA", err)
-	}
-	if _, err := io.Copy(w, mail); err != nil {
-		return Receipt{}, sendError("DATA", err)
-	}
-	response, err := w.CloseWithResponse()
-	if err != nil {
-		failed := sendError("DATA", err)
-		failed.Ambiguous = failed.Code == 0
-		return Receipt{}, failed
-	}
-	_ = client.Quit() // the mail is theirs whatever they say to that
-	return Receipt{Code: 250, Response: response.StatusText}, nil
+	return c, nil
 }
 
-// connect returns a client that has greeted. Its connection is closed when ctx
-// is done: the client's own deadlines overwrite each other.
-func (t *SMTPTransport) connect(ctx context.Context, startTLS bool) (*smtp.Client, error) {
+// connect returns a connection that has greeted. It is closed when ctx is done:
+// the client's own deadlines overwrite each other.
+func (t *SMTPTransport) connect(ctx context.Context, startTLS bool) (*smtpConn, error) {
 	timeout := t.Timeout
 	if timeout <= 0 {
 		timeout = time.Minute
@@ -153,7 +180,9 @@ func (t *SMTPTransport) connect(ctx context.Context, startTLS bool) (*smtp.Clien
 	if err != nil {
 		return nil, sendError("CONNECT", err)
 	}
-	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	c := &smtpConn{conn: conn}
+	release := c.closeWith(ctx)
+	defer release()
 	config := &tls.Config{ServerName: host, RootCAs: t.CAs, MinVersion: tls.VersionTLS12}
 	greeting := "EHLO"
 	var client *smtp.Client
@@ -191,7 +220,8 @@ func (t *SMTPTransport) connect(ctx context.Context, startTLS bool) (*smtp.Clien
 		_ = client.Close()
 		return nil, sendError(greeting, err)
 	}
-	return client, nil
+	c.client = client
+	return c, nil
 }
 
 func (t *SMTPTransport) authenticate(client *smtp.Client) error {
@@ -204,10 +234,18 @@ func (t *SMTPTransport) authenticate(client *smtp.Client) error {
 			return sendError("AUTH", errors.New("the password is not sent over a connection without TLS"))
 		}
 	}
-	if err := client.Auth(sasl.NewPlainClient("", t.Username, t.Password)); err != nil {
+	mechanism := sasl.NewPlainClient("", t.Username, t.Password)
+	if _, offered := client.Extension("AUTH"); hasWord(offered, sasl.Login) && !hasWord(offered, sasl.Plain) {
+		mechanism = sasl.NewLoginClient(t.Username, t.Password)
+	}
+	if err := client.Auth(mechanism); err != nil {
 		return sendError("AUTH", err)
 	}
 	return nil
+}
+
+func hasWord(list, word string) bool {
+	return slices.ContainsFunc(strings.Fields(list), func(s string) bool { return strings.EqualFold(s, word) })
 }
 
 // sendError types an error. Only what the server says about the mail itself

@@ -245,9 +245,14 @@ func (a *app) startMail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sender := &notify.Sender{DB: a.db, Composer: composer, Transport: transport, Logger: a.log, Metrics: metrics,
-		FirstRetry: a.cfg.Mail.FirstRetry,
-		Limits:     a.cfg.sendLimits(), Quiet: a.cfg.quietHours()}
+	a.undo = append(a.undo, transport.Close)
+	signer, err := notify.LoadDKIM(a.cfg.dkimDomain(), a.cfg.Mail.DKIMKeys)
+	if err != nil {
+		return err
+	}
+	sender := &notify.Sender{DB: a.db, Composer: composer, Transport: transport, DKIM: signer, Logger: a.log, Metrics: metrics,
+		FirstRetry: a.cfg.Mail.FirstRetry, Parallel: a.cfg.Mail.Connections,
+		Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours()}
 	a.loop("send", 3*time.Second, a.mailers, sender.Do)
 	inbound := &notify.InboundWorker{DB: a.db, Tokens: composer.Tokens(), Logger: a.log, Metrics: metrics}
 	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))

@@ -54,6 +54,9 @@ type config struct {
 		Username      string        `toml:"username" help:"User name at the smarthost."`
 		Password      string        `toml:"password" secret:"true" help:"Password at the smarthost."`
 		HELO          string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
+		Connections   int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
+		DKIMDomain    string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
+		DKIMKeys      []string      `toml:"dkim_keys" help:"Keys that sign, each SELECTOR=FILE (teiten dkim keygen makes them); none: mail is not signed."`
 		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
 		LMTPListen    string        `toml:"lmtp_listen" help:"Address of an LMTP server beside it, so that a mail server on this machine can hand mail over; empty: none."`
 		PerHour       int           `toml:"per_hour" help:"At most so many mails an hour in total."`
@@ -122,6 +125,7 @@ func defaultConfig() *config {
 	c.Mail.Domain = "teiten.example"
 	c.Mail.Transport = "mailbox"
 	c.Mail.TLS = "starttls"
+	c.Mail.Connections = 1
 	c.Mail.InboundListen = "127.0.0.1:2525"
 	c.Mail.PerHour = 200
 	c.Mail.PerContactDay = 10
@@ -330,6 +334,14 @@ func (c *config) reminders() (attribution.Reminders, error) {
 	return r, nil
 }
 
+// dkimDomain is the domain that signs mail.
+func (c *config) dkimDomain() string {
+	if c.Mail.DKIMDomain != "" {
+		return c.Mail.DKIMDomain
+	}
+	return c.Mail.Domain
+}
+
 // quietHours are the recipient's hours in which nothing goes out on its own.
 func (c *config) quietHours() notify.QuietHours {
 	q, _ := notify.ParseQuietHours(c.Notify.QuietHours) // check has found it good
@@ -412,6 +424,14 @@ func (c *config) check() error {
 	}
 	if c.Mail.Password != "" && c.Mail.TLS == "none" {
 		bad("mail.password would be sent in the clear: mail.tls must not be none")
+	}
+	if c.Mail.Connections < 1 || c.Mail.Connections > 20 {
+		bad("mail.connections must be between 1 and 20")
+	}
+	if len(c.Mail.DKIMKeys) > 0 {
+		if err := notify.CheckAligned(c.dkimDomain(), c.Organisation.Email); err != nil {
+			bad("mail.dkim_domain: %w", err)
+		}
 	}
 	if c.RDAP.Mode == "url" && c.RDAP.URL == "" {
 		bad("rdap.mode is url, so rdap.url must be set")

@@ -35,6 +35,7 @@ type commands struct {
 	Report    reportCmd    `cmd:"" help:"Statistics for publication."`
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
 	Mail      mailCmd      `cmd:"" help:"Outgoing mail: what will be sent."`
+	DKIM      dkimCmd      `cmd:"" name:"dkim" help:"Keys that sign outgoing mail."`
 	Scanner   scannerCmd   `cmd:"" help:"The allowlist of acknowledged scanners."`
 	Sensor    sensorCmd    `cmd:"" help:"The sensors."`
 	User      userCmd      `cmd:"" help:"People who may log in."`

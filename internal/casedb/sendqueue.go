@@ -37,7 +37,7 @@ const domainOf = `coalesce(lower(substring(m.recipient from '@([^@]*)$')), '')`
 
 // DueMessage chooses the message that has been due for longest. Recipient
 // domains with an attempt under way are left out, one connection at a time
-// being manners; a message that meets a daily limit is put off until it does
+// being manners, and so are those that wait after a failure; a message that meets a daily limit is put off until it does
 // not. LockSending must have been called.
 func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Duration, now time.Time) (Due, error) {
 	alive := now.Add(-lease)
@@ -48,7 +48,7 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 	err := t.q.GetContext(ctx, &d, `with busy as (
 			select a.domain from message_attempt a where a.outcome = 'delivering' and a.started_at > $2)
 		select `+destinationColumns+` from message m where m.state = 'queued' and m.next_attempt_at <= $1
-		and `+domainOf+` not in (select domain from busy)
+		and `+domainOf+` not in (select domain from busy) and `+notBackedOff+`
 		order by m.next_attempt_at, m.id limit 1`, now, alive)
 	if err = fail("find a due message", err); err != nil {
 		if isNotFound(err) {
@@ -131,14 +131,27 @@ func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) 
 	return fail("record attempt", err)
 }
 
+// KeepSigned replaces the bytes of a message whose attempt n is on record and
+// has not begun to dial by the same mail with its signatures. ErrStale if
+// somebody else has the message by now.
+func (q *Queries) KeepSigned(ctx context.Context, id int64, n int, raw []byte) error {
+	res, err := q.q.ExecContext(ctx, `update message set raw = $3 where id = $1 and attempts = $2 and state = 'queued'`, id, n, raw)
+	err = fail("keep the signed mail", oneRow(res, err))
+	if isNotFound(err) {
+		return fmt.Errorf("keep the signed mail: %w", ErrStale)
+	}
+	return err
+}
+
 // AttemptEnd is how an attempt ended.
 type AttemptEnd struct {
 	Outcome  AttemptOutcome // sent, temporary, permanent, or unknown: the connection broke when the server had it all
 	Code     int
 	Enhanced string
 	Response string
-	GiveUp   bool   // after a temporary or unknown end: it was the last try
-	DeadFor  string // after a permanent end: why the address is suppressed; empty: it is not
+	GiveUp   bool    // after a temporary or unknown end: it was the last try
+	BackOff  BackOff // after a temporary or unknown end: whose other mail waits, and how long
+	DeadFor  string  // after a permanent end: why the address is suppressed; empty: it is not
 }
 
 // FinishAttempt records the end of attempt n of a message, and what follows
@@ -154,6 +167,9 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 		response = $7 where message_id = $1 and n = $2 and outcome in ('delivering','unknown')`,
 		id, n, now, end.Outcome, end.Code, CleanLine(end.Enhanced, 20), end.Response); err != nil {
 		return fail("finish attempt", err)
+	}
+	if err := t.noteHealth(ctx, id, end, now); err != nil {
+		return err
 	}
 	if m.Attempts != n || m.State != MessageQueued {
 		return fmt.Errorf("finish attempt %d of message %d: %w", n, id, ErrStale)
@@ -177,6 +193,18 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 	}
 	ev.CaseID, ev.At, ev.Kind = c.ID, now, EventAttempt
 	return t.AddEvent(ctx, ev)
+}
+
+// noteHealth keeps what the end of an attempt says about those whom other mail
+// goes to or through.
+func (t *Tx) noteHealth(ctx context.Context, id int64, end AttemptEnd, now time.Time) error {
+	switch end.Outcome {
+	case AttemptSent, AttemptPermanent:
+		return t.endBackOff(ctx, id, end.Outcome == AttemptSent)
+	case AttemptTemporary, AttemptUnknown:
+		return t.backOff(ctx, id, end.BackOff, end.Response, now)
+	}
+	return nil
 }
 
 // messageSent also ends what the case waited for, unless a person has to look
