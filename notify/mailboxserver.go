@@ -77,7 +77,7 @@ func (s *mailboxSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	local, _, _ := cutAddress(strings.ToLower(to))
 	switch local {
 	case "temperror":
-		return smtpError(451, 4, 3, 0, "temporary failure, as asked for")
+		return smtpError(451, 4, 2, 0, "temporary failure, as asked for")
 	case "permerror":
 		return smtpError(554, 5, 3, 0, "permanent failure, as asked for")
 	case "550":
