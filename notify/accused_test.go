@@ -64,7 +64,7 @@ func TestNobodyIsAccusedAnyMore(t *testing.T) {
 	server := startServer(t, &testServer{})
 	for range 2 {
 		w.do(w.sender(server.transport()).Do)
-		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "no source is infected any more" {
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "no source is judged so any more" {
 			t.Fatalf("message is %s: %q", m.State, m.HoldReason)
 		}
 		if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
@@ -103,7 +103,7 @@ func TestSettledWordsAreNotSentAgainstTheCleared(t *testing.T) {
 		fail = false
 		w.judge("192.0.2.11", "unknown", "")
 		w.do(sender.Do)
-		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || !strings.HasSuffix(m.HoldReason, "not infected any more: 192.0.2.11") {
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || !strings.HasSuffix(m.HoldReason, "not judged so any more: 192.0.2.11") {
 			t.Errorf("edited %v: message is %s: %q", edited, m.State, m.HoldReason)
 		}
 		if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {

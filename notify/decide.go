@@ -58,8 +58,8 @@ const (
 // The reasons, or their beginnings, that an approval does not overrule: the
 // letter would be wrong.
 const (
-	reasonNobody = "no source is infected any more"
-	reasonLost   = "a source that the letter names is not infected any more"
+	reasonNobody = "no source is judged so any more"
+	reasonLost   = "a source that the letter names is not judged so any more"
 )
 
 // reasonQuiet delays what nobody approved while the recipient sleeps.

@@ -103,13 +103,37 @@ type LetterRow struct {
 }
 
 // letterEvidence selects these sources with the observations between $4 and $5 that the
-// verdict is about: what the source sent on its own account (for other classes
-// the service port is its own), to the ports that the verdict names.
+// verdict is about: of a victim what it answered (o.port is its own port then),
+// of all others what the source sent on its own account, to the ports that the
+// verdict names.
 const letterEvidence = letterFrom + ` join observation o on o.source = cs.source and o.window_start >= $4 and o.window_start <= $5
-	and o.class in ('syn','udp','fin','null','xmas','tcp-other','icmp-echo') and (v.malware = '' or o.class in ('syn','udp'))
-	and (v.ports = '{}' or case o.proto when 6 then o.port || '/TCP' when 17 then o.port || '/UDP' when 1 then 'ICMP'
-		when 58 then 'ICMPv6' else 'IP/' || o.proto end = any(v.ports))
+	and case v.kind when 'backscatter' then o.class in ('synack','rst','icmp-reply','icmp-unreachable','icmp-quench','icmp-exceeded')
+	else o.class in ('syn','udp','fin','null','xmas','tcp-other','icmp-echo') and (v.malware = '' or o.class in ('syn','udp'))
+		and (v.ports = '{}' or case o.proto when 6 then o.port || '/TCP' when 17 then o.port || '/UDP' when 1 then 'ICMP'
+		when 58 then 'ICMPv6' else 'IP/' || o.proto end = any(v.ports)) end
 	join source s on s.address = cs.source` + letterWhere
+
+// LetterAttack is an attack on a source of a letter: what its answers to forged
+// packets tell of it. All numbers are of what reached us.
+type LetterAttack struct {
+	Victim   Addr           `db:"victim"`
+	Ports    pq.StringArray `db:"ports"`
+	Packets  int64          `db:"packets"`
+	Peak     float64        `db:"peak"` // packets a minute
+	First    time.Time      `db:"first_at"`
+	Last     time.Time      `db:"last_at"`
+	Evidence JSON[Evidence] `db:"evidence"`
+}
+
+// LetterAttacks returns the attacks on a letter's sources that ended at or
+// after from, the latest first, at most limit.
+func (q *Queries) LetterAttacks(ctx context.Context, s LetterScope, from time.Time, limit int) ([]LetterAttack, error) {
+	var a []LetterAttack
+	err := q.q.SelectContext(ctx, &a, `select g.victim, g.ports, g.packets, g.peak, g.first_at, g.last_at, g.evidence
+		from aggregate g where g.kind = 'dos_victim' and g.last_at >= $4
+		and g.victim in (select cs.source`+letterSources+`) order by g.last_at desc, g.id desc limit $5`, s.args(from, limit)...)
+	return a, fail("list the attacks on a letter's sources", err)
+}
 
 // LetterPort is the packets of a letter's sources with one malware to one port.
 type LetterPort struct {
