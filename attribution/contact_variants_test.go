@@ -177,6 +177,8 @@ func TestContactVariants(t *testing.T) {
 		{"replaced by a form", network(`,"redacted":[{"method":"replacementValue"}],"entities":[{"handle":"A","roles":["abuse"],"vcardArray":["vcard",[["contact-uri",{},"uri","https://example.net/form"]]]}]`), " none human"},
 		{"a text for an address", network(entities(entity("A", `"abuse"`, "REDACTED-FOR-PRIVACY"))), " none human"},
 		// Oddities
+		{"a remark that is one text", network(`,"remarks":{"description":"abuse: desk@example.net"}`), "desk@example.net remark approve"},
+		{"addresses in a list", network(`,"entities":[{"handle":"A","roles":["abuse"],"vcardArray":["vcard",[["email",{},"text",["one@example.net","abuse@example.net"]]]]}]`), "abuse@example.net abuse-role auto"},
 		{"no entities", network(""), " none human"},
 		{"entities is null", network(`,"entities":null`), " none human"},
 		{"e-mail in capitals and blanks", network(entities(entity("A", `"abuse"`, ""), `{"handle":"B","roles":["abuse"],"vcardArray":["vcard",[["EMAIL",{},"text"," Abuse@Example.NET "]]]}`)), "Abuse@Example.NET abuse-role auto"},

@@ -220,12 +220,11 @@ func (e *AnswerEntity) readCard(v any) {
 			}
 		case "email":
 			for _, value := range fields[3:] {
-				if len(e.Emails) == maxEmailsPerCard {
-					break
-				}
-				// Not cleaned: an address with control characters is refused, not mended.
-				if s, ok := first(value).(string); ok && strings.TrimSpace(s) != "" {
-					e.Emails = append(e.Emails, CardEmail{Address: s, Types: words(parameters["type"]), Pref: preference(parameters["pref"])})
+				for _, item := range listOf(value) {
+					// Not cleaned: an address with control characters is refused, not mended.
+					if s, ok := item.(string); ok && strings.TrimSpace(s) != "" && len(e.Emails) < maxEmailsPerCard {
+						e.Emails = append(e.Emails, CardEmail{Address: s, Types: words(parameters["type"]), Pref: preference(parameters["pref"])})
+					}
 				}
 			}
 		}
@@ -288,14 +287,14 @@ func isLetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
 func parseRemarks(v any) []AnswerRemark {
 	var remarks []AnswerRemark
 	lines := 0
-	items := list(v)
+	items := listOf(v)
 	for _, item := range items[:min(len(items), maxRemarks)] {
 		m, ok := item.(map[string]any)
 		if !ok {
 			continue
 		}
 		r := AnswerRemark{Title: strings.ToLower(text(m["title"]))}
-		for _, d := range list(m["description"]) {
+		for _, d := range listOf(m["description"]) {
 			s, ok := d.(string)
 			if !ok {
 				continue
@@ -360,6 +359,14 @@ func text(v any) string {
 func list(v any) []any {
 	l, _ := v.([]any)
 	return l
+}
+
+// listOf is an array, or the value itself as the only item; nothing for null.
+func listOf(v any) []any {
+	if l, ok := v.([]any); ok || v == nil {
+		return l
+	}
+	return []any{v}
 }
 
 // first is the first item of an array, or the value itself.

@@ -16,7 +16,7 @@ const (
 )
 
 // parseRange reads the range of a network: startAddress and endAddress, else
-// cidr0_cidrs. Where the range is but the queried address (LACNIC) and the
+// cidr0_cidrs, else the handle. Where the range is but the queried address (LACNIC) and the
 // prefixes are wider, the prefixes count.
 func parseRange(top map[string]any) (first, last netip.Addr, cidrs []netip.Prefix) {
 	for _, item := range list(top["cidr0_cidrs"]) {
@@ -48,6 +48,12 @@ func parseRange(top map[string]any) (first, last netip.Addr, cidrs []netip.Prefi
 	cFirst, cLast, ok := span(cidrs)
 	if ok && (!first.IsValid() || first == last && cFirst.BitLen() == first.BitLen() && cFirst.Compare(first) <= 0 && first.Compare(cLast) <= 0) {
 		return cFirst, cLast, cidrs
+	}
+	if !first.IsValid() {
+		// RIPE, APNIC and LACNIC name networks by their range.
+		if f, l, ok := parseWhoisRange(text(top["handle"])); ok && f != l {
+			return f, l, cidrs
+		}
 	}
 	return first, last, cidrs
 }
