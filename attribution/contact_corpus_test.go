@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"teiten/attribution"
+	"teiten/internal/casedb"
 )
 
 // corpus returns a folder of the corpus of real answers, which is not part of
@@ -68,6 +70,14 @@ func TestLookupFileAgreesWithCorpus(t *testing.T) {
 			}
 			if got.Contact.Email != email || string(got.Contact.Provenance) != provenance || string(got.Contact.Gate) != gate {
 				t.Errorf("got %s %s %s, want %s %s %s", got.Contact.Email, got.Contact.Provenance, got.Contact.Gate, email, provenance, gate)
+			}
+			note := strings.Join(f[5:], " ")
+			fromRemark := slices.ContainsFunc(got.Alternatives, func(a attribution.LookupContact) bool { return a.Provenance == casedb.FromRemark })
+			if strings.Contains(note, "remark names another") && !fromRemark {
+				t.Error("the address in the remark is no alternative")
+			}
+			if strings.Contains(note, "reject") && (len(got.Rejected) == 0 || got.Rejected[0].Why == "") {
+				t.Error("the registry's address is not rejected with a reason")
 			}
 			if p, err := netip.ParsePrefix(got.Network.Range); err == nil && !p.Contains(netip.MustParseAddr(query)) {
 				t.Errorf("range %s does not hold the address", got.Network.Range)
