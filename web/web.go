@@ -89,7 +89,9 @@ type Server struct {
 	sessions *scs.SessionManager
 	pass     *passwords
 	limits   *limits
-	handler  http.Handler
+
+	windowMemory casedb.WindowMemory
+	handler      http.Handler
 }
 
 // New returns the desk. An error means a configuration that cannot work or a

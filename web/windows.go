@@ -143,7 +143,7 @@ func (s *Server) windows(w http.ResponseWriter, r *http.Request, v *visit) error
 		return s.render(w, r, v, http.StatusUnprocessableEntity, "windows", data)
 	}
 	from := to.AddDate(0, 0, 1-windowsDays)
-	if report.Days, err = s.db.WindowDays(ctx, report.Ask, from, to); err != nil {
+	if report.Days, err = s.db.WindowDays(ctx, report.Ask, from, to, &s.windowMemory); err != nil {
 		return err
 	}
 	figures := report.figures(v.p)

@@ -87,7 +87,7 @@ func (c *reportWindowsCmd) Run(ctx context.Context, p *program) (err error) {
 			if err := checkPeriod(from, to); err != nil {
 				return err
 			}
-			report.Days, err = db.WindowDays(ctx, ask, from, to)
+			report.Days, err = db.WindowDays(ctx, ask, from, to, nil)
 			return err
 		})
 	}

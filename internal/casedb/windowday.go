@@ -103,11 +103,12 @@ func (d *WindowDay) Total() (n int64) {
 }
 
 // WindowDays answers the question for each day from the day of from to that of
-// to. An observation belongs to the day in which its window starts.
+// to. An observation belongs to the day in which its window starts. memory may
+// be nil.
 //
 // A day is one pass over its partitions: a parallel scan that keeps the SYNs of
 // the port, and a hash of their sources that PostgreSQL bounds by work_mem.
-func (q *Queries) WindowDays(ctx context.Context, ask WindowQuestion, from, to time.Time) ([]WindowDay, error) {
+func (q *Queries) WindowDays(ctx context.Context, ask WindowQuestion, from, to time.Time, memory *WindowMemory) ([]WindowDay, error) {
 	kept, err := q.ObservationDays(ctx)
 	if err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func (q *Queries) WindowDays(ctx context.Context, ask WindowQuestion, from, to t
 	}
 	var days []WindowDay
 	for day := StartOfDay(from, ask.Location); !day.After(to); day = StartOfDay(day.AddDate(0, 0, 1), ask.Location) {
-		d, err := q.windowDay(ctx, &ask, day, partitions)
+		d, err := q.windowDay(ctx, &ask, day, partitions, memory)
 		if err != nil {
 			return nil, err
 		}
@@ -133,14 +134,22 @@ func StartOfDay(t time.Time, location *time.Location) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, location)
 }
 
-func (q *Queries) windowDay(ctx context.Context, ask *WindowQuestion, day time.Time, partitions pq.StringArray) (WindowDay, error) {
+func (q *Queries) windowDay(ctx context.Context, ask *WindowQuestion, day time.Time, partitions pq.StringArray, memory *WindowMemory) (WindowDay, error) {
 	d := WindowDay{Day: day}
 	from, to := day.UTC(), StartOfDay(day.AddDate(0, 0, 1), ask.Location).UTC()
-	err := q.q.GetContext(ctx, &d.Sensors, `select case when bool_and((window_start at time zone 'UTC')::date::text = any($3))
-			then count(distinct sensor_id) else 0 end
+	// What an answer rests on is read first: what comes meanwhile makes it old.
+	var batches dayBatches
+	err := q.q.GetContext(ctx, &batches, `select case when bool_and((window_start at time zone 'UTC')::date::text = any($3))
+			then count(distinct sensor_id) else 0 end as sensors,
+			count(*) as batches, count(judged_at) as judged, coalesce(max(id), 0) as newest
 		from batch where window_start >= $1 and window_start < $2 and observations > 0`, from, to, partitions)
-	if err != nil || d.Sensors == 0 {
+	if err != nil || batches.Sensors == 0 {
 		return d, fail("count sensors of a day", err)
+	}
+	d.Sensors = batches.Sensors
+	key := ask.memoryKey(from, to)
+	if kept, ok := memory.recall(key, day, batches); ok {
+		return kept, nil
 	}
 	prefixes := make(pq.StringArray, len(ask.Prefixes))
 	for i, p := range ask.Prefixes {
@@ -161,7 +170,11 @@ func (q *Queries) windowDay(ctx context.Context, ask *WindowQuestion, day time.T
 			lateral (select cardinality($6::text[]) + cardinality($7::inet[]) = 0 as all_of_them, o.source <<= any($7::inet[]) as covered) w
 		) x`, from, to, protoTCP, int(ask.Port), int(ask.Window), countries, prefixes)
 	err = row.Scan(&d.Sources[WindowOther], &d.Sources[WindowUnknown], &d.Sources[WindowAsked], &d.Sources[WindowWorm], &d.Unjudged)
-	return d, fail("count sources by window", err)
+	if err != nil {
+		return d, fail("count sources by window", err)
+	}
+	memory.keep(key, batches, d)
+	return d, nil
 }
 
 const protoTCP = 6

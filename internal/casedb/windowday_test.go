@@ -92,7 +92,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 	for window, hosts := range groups {
 		for name, tt := range asks {
 			tt.ask.Port, tt.ask.Window, tt.ask.Location = 445, window, tokyo
-			days, err := db.WindowDays(t.Context(), tt.ask, start.Add(time.Hour), start.AddDate(0, 0, 2))
+			days, err := db.WindowDays(t.Context(), tt.ask, start.Add(time.Hour), start.AddDate(0, 0, 2), nil)
 			if err != nil || len(days) != 3 {
 				t.Fatalf("%d, %s: got %d days, %v", window, name, len(days), err)
 			}
@@ -123,11 +123,57 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 	if _, err := db.DropObservationsBefore(t.Context(), start.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	days, err := db.WindowDays(t.Context(), casedb.WindowQuestion{Port: 445, Window: 8192, Location: tokyo}, start, start)
+	days, err := db.WindowDays(t.Context(), casedb.WindowQuestion{Port: 445, Window: 8192, Location: tokyo}, start, start, nil)
 	if err != nil || len(days) != 1 || days[0].Sensors != 0 || days[0].Total() != 0 {
 		t.Errorf("a dropped day: got %+v, %v", days, err)
 	}
 	if last, err := db.LastObservationWindow(t.Context()); err != nil || !last.Equal(start.Add(71*time.Hour)) {
 		t.Errorf("the last window: got %v, %v", last, err)
+	}
+}
+
+// TestWindowMemoryForgetsWhatChanges: a complete day is counted once, until
+// another batch of it comes; one that is not judged yet is counted each time.
+func TestWindowMemoryForgetsWhatChanges(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	sensor(t, db, "north")
+	var memory casedb.WindowMemory
+	ask := casedb.WindowQuestion{Port: 445, Window: 8192, Location: time.UTC}
+	add := func(hour, host int) {
+		at := noon.Add(time.Duration(hour) * time.Hour)
+		put(t, db, batchOf("north", at, casedb.Observation{Window: at, Source: netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), Proto: 6, Port: 445,
+			Class: casedb.ClassSYN, Packets: 1, Destinations: 1, First: at, Last: at, Marks: []casedb.MarkCount{{Mark: casedb.MarkWindow8192, Packets: 1}}}))
+	}
+	total := func() int64 {
+		days, err := db.WindowDays(t.Context(), ask, noon, noon, &memory)
+		if err != nil || len(days) != 1 || !days[0].Day.Equal(noon.Truncate(24*time.Hour)) {
+			t.Fatalf("got %+v, %v", days, err)
+		}
+		return days[0].Total()
+	}
+	change := func(query string) { // behind the memory's back
+		if _, err := db.SQL().Exec(query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(0, 1)
+	add(1, 2)
+	if n := total(); n != 2 {
+		t.Errorf("got %d sources, want 2", n)
+	}
+	change(`delete from observation where source = '192.0.2.2'`)
+	if n := total(); n != 1 {
+		t.Errorf("not judged yet: got %d sources, want 1", n)
+	}
+	change(`update batch set judged_at = created_at`)
+	total()
+	change(`delete from observation`)
+	if n := total(); n != 1 {
+		t.Errorf("complete: got %d sources, want 1 from memory", n)
+	}
+	add(2, 3)
+	if n := total(); n != 1 {
+		t.Errorf("another batch: got %d sources, want the new one", n)
 	}
 }
