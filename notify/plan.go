@@ -58,10 +58,11 @@ func (p *Planner) Queue(ctx context.Context, skip, n int, now time.Time) (Plan, 
 		if lease <= 0 {
 			lease = casedb.AttemptLease
 		}
-		times, err := forecast(ctx, q.NewSendLedger(p.Limits, lease, now), mails, p.Quiet, now)
+		ledger, err := q.SendLedger(ctx, p.Limits, lease, now)
 		if err != nil {
 			return err
 		}
+		times := forecast(ledger, mails, p.Quiet, now)
 		times = times[min(skip, len(times)):]
 		for _, t := range times[:min(n, len(times))] {
 			line, err := p.line(ctx, q, t, now)
@@ -128,15 +129,10 @@ type foretold struct {
 	delay string
 }
 
-// ledger is casedb.SendLedger.
-type ledger interface {
-	Reserve(ctx context.Context, d casedb.Destination, at time.Time) (time.Time, string, error)
-}
-
 // forecast plays the sender over the queue: the message that has been due for
 // longest goes first; one that must wait is due again when its wait ends, and
 // while the hour's limit is reached everybody waits.
-func forecast(ctx context.Context, l ledger, mails []casedb.QueuedMail, quiet QuietHours, now time.Time) ([]foretold, error) {
+func forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, quiet QuietHours, now time.Time) []foretold {
 	queue := make(turns, len(mails))
 	for i, m := range mails {
 		queue[i] = turn{QueuedMail: m}
@@ -154,14 +150,12 @@ func forecast(ctx context.Context, l ledger, mails []casedb.QueuedMail, quiet Qu
 			heap.Fix(&queue, 0)
 			continue
 		}
-		at, limit, err := l.Reserve(ctx, t.Destination, clock)
-		switch {
-		case err != nil:
-			return nil, err
-		case limit == "":
+		at, limit := l.Reserve(t.Destination, clock)
+		switch limit {
+		case "":
 			done = append(done, foretold{t.MessageID, at, t.delay})
 			heap.Pop(&queue)
-		case limit == casedb.LimitHour:
+		case casedb.LimitHour:
 			clock, t.delay = at, limit
 		default:
 			t.Due, t.delay = at, limit
@@ -169,7 +163,7 @@ func forecast(ctx context.Context, l ledger, mails []casedb.QueuedMail, quiet Qu
 		}
 	}
 	slices.SortStableFunc(done, func(a, b foretold) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
-	return done, nil
+	return done
 }
 
 // turn is a message that waits for its turn.

@@ -89,15 +89,14 @@ var countedBy = map[string]string{
 	LimitAS:        `message_attempt a where a.asn = cast($5 as bigint)`,
 }
 
-// mailedUntil returns until when mails counted by a limit may have arrived
-// that still count at the time now, the latest first: at most count of them
-// after skipping skip.
-func (q *Queries) mailedUntil(ctx context.Context, l limit, skip, count int, lease time.Duration, now time.Time) ([]time.Time, error) {
+// lastButMost returns until when the mail may have arrived that is as many
+// before the latest as the limit allows, if it still counts at the time now.
+func (q *Queries) lastButMost(ctx context.Context, l limit, lease time.Duration, now time.Time) ([]time.Time, error) {
 	var ends []time.Time
 	from := now.Add(-l.span)
 	err := q.q.SelectContext(ctx, &ends, `select coalesce(a.finished_at, a.started_at + cast($3 as interval)) from `+countedBy[l.name]+`
-		and a.started_at > $2 and `+mailed+`$1) order by 1 desc offset $4 limit $6`,
-		from, from.Add(-lease), interval(lease), skip, l.key, count)
+		and a.started_at > $2 and `+mailed+`$1) order by 1 desc offset $4 limit 1`,
+		from, from.Add(-lease), interval(lease), l.most-1, l.key)
 	return ends, fail("count the mails of the limit per "+l.name, err)
 }
 
@@ -123,7 +122,7 @@ func later(a, b time.Time) time.Time {
 func (q *Queries) sendFree(ctx context.Context, limits SendLimits, d Destination, lease time.Duration, now time.Time) (time.Time, string, error) {
 	free, name := now, ""
 	for _, l := range limits.of(d) {
-		nth, err := q.mailedUntil(ctx, l, l.most-1, 1, lease, now)
+		nth, err := q.lastButMost(ctx, l, lease, now)
 		if err != nil {
 			return free, name, err
 		}
@@ -139,46 +138,59 @@ func (q *Queries) sendFree(ctx context.Context, limits SendLimits, d Destination
 // record and goes on with those it is asked to reserve, in rising order of
 // time. It changes nothing.
 type SendLedger struct {
-	q      *Queries
 	limits SendLimits
-	lease  time.Duration
-	now    time.Time
 	ends   map[[2]string][]time.Time // by name and key of a limit, the latest first
 }
 
-// NewSendLedger returns the ledger of what was sent until now.
-func (q *Queries) NewSendLedger(limits SendLimits, lease time.Duration, now time.Time) *SendLedger {
-	return &SendLedger{q: q, limits: limits, lease: lease, now: now, ends: make(map[[2]string][]time.Time)}
+// SendLedger returns the ledger of what was sent until now.
+func (q *Queries) SendLedger(ctx context.Context, limits SendLimits, lease time.Duration, now time.Time) (*SendLedger, error) {
+	s := &SendLedger{limits: limits, ends: make(map[[2]string][]time.Time)}
+	var mails []struct {
+		Destination
+		End time.Time `db:"until"`
+	}
+	from := now.Add(-24 * time.Hour) // the longest span
+	err := q.q.SelectContext(ctx, &mails, `select m.id, m.recipient, a.domain, a.asn, '' as country,
+			coalesce(a.finished_at, a.started_at + cast($3 as interval)) as until
+		from message_attempt a join message m on m.id = a.message_id
+		where a.started_at > $2 and `+mailed+`$1) order by until desc`, from, from.Add(-lease), interval(lease))
+	if err != nil {
+		return nil, fail("list the day's mails", err)
+	}
+	for _, m := range mails {
+		for _, l := range limits.of(m.Destination) {
+			if m.End.After(now.Add(-l.span)) {
+				s.note(l, m.End)
+			}
+		}
+	}
+	return s, nil
+}
+
+// note counts a mail that arrived until end.
+func (s *SendLedger) note(l limit, end time.Time) {
+	key := [2]string{l.name, l.key}
+	ends := s.ends[key]
+	i, _ := slices.BinarySearchFunc(ends, end, func(e, t time.Time) int { return t.Compare(e) })
+	ends = slices.Insert(ends, i, end)
+	s.ends[key] = ends[:min(len(ends), l.most)]
 }
 
 // Reserve notes a mail to the destination at the time at if every limit is
 // kept then, and returns at; else it notes nothing and returns from when on it
 // may be asked again, and the limit that makes it wait longest.
-func (s *SendLedger) Reserve(ctx context.Context, d Destination, at time.Time) (time.Time, string, error) {
+func (s *SendLedger) Reserve(d Destination, at time.Time) (time.Time, string) {
 	free, name := at, ""
 	limits := s.limits.of(d)
 	for _, l := range limits {
-		key := [2]string{l.name, l.key}
-		if _, ok := s.ends[key]; !ok {
-			ends, err := s.q.mailedUntil(ctx, l, 0, l.most, s.lease, s.now)
-			if err != nil {
-				return at, "", err
-			}
-			s.ends[key] = ends
-		}
-		if t := l.after(s.ends[key], at); t.After(free) {
+		if t := l.after(s.ends[[2]string{l.name, l.key}], at); t.After(free) {
 			free, name = t, l.name
 		}
 	}
-	if name != "" {
-		return free, name, nil
+	if name == "" {
+		for _, l := range limits {
+			s.note(l, at)
+		}
 	}
-	for _, l := range limits {
-		key := [2]string{l.name, l.key}
-		ends := s.ends[key]
-		i, _ := slices.BinarySearchFunc(ends, at, func(e, t time.Time) int { return t.Compare(e) })
-		ends = slices.Insert(ends, i, at)
-		s.ends[key] = ends[:min(len(ends), l.most)]
-	}
-	return at, "", nil
+	return free, name
 }

@@ -110,8 +110,12 @@ func TestNoLimitIsExceededInAnyWindow(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if at, name, err := tx.NewSendLedger(l, lease, now).Reserve(ctx, d, now); err != nil || name != "" || !at.Equal(now) {
-					r.Fatalf("the ledger foretells %s because of %q, %v", at, name, err)
+				ledger, err := tx.SendLedger(ctx, l, lease, now)
+				if err != nil {
+					return err
+				}
+				if at, name := ledger.Reserve(d, now); name != "" || !at.Equal(now) {
+					r.Fatalf("the ledger foretells %s because of %q", at, name)
 				}
 				return tx.BeginAttempt(ctx, &m, now.Add(10*time.Minute), now)
 			})
@@ -173,9 +177,12 @@ func checkWait(t *testing.T, r *rapid.T, db *casedb.DB, all []mailed, l casedb.S
 		if err != nil {
 			r.Fatal(err)
 		}
-		at, name, err := db.NewSendLedger(l, lease, now).Reserve(t.Context(), d, now)
-		if err != nil || name == "" || at.Sub(*m.NextAttemptAt).Abs() > time.Millisecond {
-			r.Fatalf("put off until %s; the ledger foretells %s because of %q, %v", m.NextAttemptAt, at, name, err)
+		ledger, err := db.SendLedger(t.Context(), l, lease, now)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if at, name := ledger.Reserve(d, now); name == "" || at.Sub(*m.NextAttemptAt).Abs() > time.Millisecond {
+			r.Fatalf("put off until %s; the ledger foretells %s because of %q", m.NextAttemptAt, at, name)
 		}
 		return
 	}
