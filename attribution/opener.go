@@ -67,14 +67,18 @@ type Opener struct {
 func (o *Opener) Do(ctx context.Context) (int, error) {
 	now := o.now()
 	total := 0
+	var failures []error
 	for _, kind := range o.kinds() {
 		n, err := o.open(ctx, o.filter(kind, now), now)
 		total += n
 		if err != nil {
-			return total, err
+			if ctx.Err() != nil || casedb.IsUnavailable(err) {
+				return total, err
+			}
+			failures = append(failures, err) // other kinds go on
 		}
 	}
-	return total, nil
+	return total, errors.Join(failures...)
 }
 
 func (o *Opener) now() time.Time {
@@ -242,18 +246,18 @@ func contactOf(c casedb.Case, usable []casedb.Contact) (casedb.Contact, bool) {
 
 // holds returns why a message about candidates must not go to the contact on
 // its own, as far as these and what went there before are concerned, or "".
-func (o *Opener) holds(ctx context.Context, q *casedb.Tx, ownerID int64, contact casedb.Contact, g grouped) (string, error) {
+func (o *Opener) holds(ctx context.Context, tx *casedb.Tx, ownerID int64, contact casedb.Contact, g grouped) (string, error) {
 	if g.rejudged {
 		return HoldRejudged, nil
 	}
-	leave, err := q.RuleLeave(ctx, ownerID, contact.Email)
+	leave, err := tx.RuleLeave(ctx, ownerID, contact.Email)
 	if err != nil {
 		return "", err
 	}
 	if reason := leave.Holds(g.rules...); reason != "" || o.FirstContactByGate {
 		return reason, nil
 	}
-	known, err := q.KnownContact(ctx, contact)
+	known, err := tx.KnownContact(ctx, contact)
 	if err != nil || known {
 		return "", err
 	}
