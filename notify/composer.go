@@ -66,6 +66,7 @@ type Draft struct {
 	Template     string // the template that Body comes from; empty if a coordinator wrote it
 	CSVName      string // empty: no attachment
 	CSV          []byte
+	XARF         []byte // instead of the CSV, which is in it
 	Raw          []byte // the whole mail, lines ended by CRLF
 }
 
@@ -92,13 +93,16 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 	if len(m.Raw) > 0 {
 		d.Raw = m.Raw
 		d.CSVName, d.CSV = attachedCSV(m.Raw)
+		_, d.XARF = attached(m.Raw, "application/json")
 		return d, nil
 	}
 	if err := c.words(&d, m, letter); err != nil {
 		return d, fmt.Errorf("compose message %d: %w", m.ID, err)
 	}
 	if m.Purpose == casedb.PurposeNotification && letter != nil {
-		d.CSVName, d.CSV = number+".csv", letter.csv
+		if d.CSVName, d.CSV = number+".csv", letter.csv; letter.XARF {
+			d.XARF = letter.xarf
+		}
 	}
 	raw, err := c.encode(d, m, number, now)
 	if err != nil {

@@ -32,10 +32,12 @@ type letterData struct {
 	LastZ   string
 	CSVRows int    // rows of the CSV part
 	CSVLeft int    // rows it leaves out
+	XARF    bool   // the evidence is X-ARF with the CSV in it
 	Text    string // a coordinator's words
 
 	language string
 	csv      []byte
+	xarf     []byte
 }
 
 // letterGroup is what a letter says about the sources with one malware.
@@ -101,7 +103,13 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if l.CSVRows = len(windows); len(windows) > 0 {
 		l.CSVLeft = windows[0].Total - len(windows)
 	}
-	l.csv, err = evidenceCSV(windows)
+	if l.csv, err = evidenceCSV(windows); err != nil {
+		return nil, err
+	}
+	if c.config.Format == FormatXARF && m.Reason != casedb.ReasonRecovered {
+		l.xarf, err = c.xarf(m, lc.Kind, windows, l.csv, now)
+		l.XARF = l.xarf != nil
+	}
 	return l, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -22,57 +23,79 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 	if err := checkAddress(d.To); err != nil {
 		return nil, fmt.Errorf("recipient: %w", err)
 	}
-	var h mail.Header
-	var b bytes.Buffer
-	if d.CSVName == "" {
-		textHeaders(&h.Header, m.Language)
-		if err := c.headers(&h, d, m, number, now); err != nil {
-			return nil, err
-		}
-		w, err := message.CreateWriter(&b, h.Header)
-		if err != nil {
-			return nil, fmt.Errorf("write mail: %w", err)
-		}
-		if err := writeText(w, d.Body); err != nil {
-			return nil, err
-		}
-		return b.Bytes(), nil
-	}
 	// The boundary is part of the bytes that every attempt repeats.
 	sum := sha256.Sum256([]byte("boundary|" + m.Token))
-	h.SetContentType("multipart/mixed", map[string]string{"boundary": "=_" + hex.EncodeToString(sum[:15])})
+	boundary := "=_" + hex.EncodeToString(sum[:15])
+	var h mail.Header
+	contentHeaders(&h.Header, d, m.Language, boundary)
 	if err := c.headers(&h, d, m, number, now); err != nil {
 		return nil, err
 	}
-	w, err := message.CreateWriter(&b, h.Header)
-	if err != nil {
-		return nil, fmt.Errorf("write mail: %w", err)
-	}
-	var th, ah message.Header
-	textHeaders(&th, m.Language)
-	part, err := w.CreatePart(th)
-	if err != nil {
-		return nil, fmt.Errorf("write text: %w", err)
-	}
-	if err := writeText(part, d.Body); err != nil {
+	var b bytes.Buffer
+	if err := writeContent(&b, h.Header, d, m.Language); err != nil {
 		return nil, err
 	}
-	ah.SetContentType("text/csv", map[string]string{"charset": "utf-8", "name": d.CSVName})
-	ah.SetContentDisposition("attachment", map[string]string{"filename": d.CSVName})
-	ah.Set("Content-Transfer-Encoding", "base64")
-	if part, err = w.CreatePart(ah); err != nil {
-		return nil, fmt.Errorf("write evidence: %w", err)
-	}
-	if _, err := part.Write(d.CSV); err != nil {
-		return nil, fmt.Errorf("write evidence: %w", err)
-	}
-	if err := part.Close(); err != nil {
-		return nil, fmt.Errorf("write evidence: %w", err)
-	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("write mail: %w", err)
-	}
 	return b.Bytes(), nil
+}
+
+// contentHeaders says what the mail's content is.
+func contentHeaders(h *message.Header, d Draft, language, boundary string) {
+	switch {
+	case d.XARF != nil:
+		h.SetContentType("multipart/report", map[string]string{"report-type": "feedback-report", "boundary": boundary})
+	case d.CSVName != "":
+		h.SetContentType("multipart/mixed", map[string]string{"boundary": boundary})
+	default:
+		textHeaders(h, language)
+	}
+}
+
+// writeContent writes the header and the parts that it announces: the text for
+// people first.
+func writeContent(out io.Writer, h message.Header, d Draft, language string) error {
+	w, err := message.CreateWriter(out, h)
+	if err != nil {
+		return fmt.Errorf("write mail: %w", err)
+	}
+	if d.CSVName == "" {
+		return writeText(w, d.Body)
+	}
+	var text message.Header
+	textHeaders(&text, language)
+	part, err := w.CreatePart(text)
+	if err != nil {
+		return fmt.Errorf("write text: %w", err)
+	}
+	if err := writeText(part, d.Body); err != nil {
+		return err
+	}
+	if d.XARF != nil {
+		var report, content message.Header
+		report.SetContentType("message/feedback-report", nil)
+		content.SetContentType("application/json", map[string]string{"name": "xarf.json"})
+		content.SetContentDisposition("attachment", map[string]string{"filename": "xarf.json"})
+		content.Set("Content-Transfer-Encoding", "base64")
+		err = errors.Join(writePart(w, report, []byte(feedbackReport)), writePart(w, content, d.XARF))
+	} else {
+		var content message.Header
+		content.SetContentType("text/csv", map[string]string{"charset": "utf-8", "name": d.CSVName})
+		content.SetContentDisposition("attachment", map[string]string{"filename": d.CSVName})
+		content.Set("Content-Transfer-Encoding", "base64")
+		err = writePart(w, content, d.CSV)
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		return fmt.Errorf("write mail: %w", err)
+	}
+	return nil
+}
+
+func writePart(w *message.Writer, h message.Header, content []byte) error {
+	part, err := w.CreatePart(h)
+	if err != nil {
+		return err
+	}
+	_, err = part.Write(content)
+	return errors.Join(err, part.Close())
 }
 
 // headers makes the mail's headers, last line first: that is how the library

@@ -447,9 +447,11 @@ func tidyLines(s string) string {
 }
 
 // attachedCSV finds the evidence in a mail of ours.
-func attachedCSV(raw []byte) (string, []byte) {
+func attachedCSV(raw []byte) (string, []byte) { return attached(raw, "text/csv") }
+
+func attached(raw []byte, kind string) (string, []byte) {
 	for _, a := range parseMail(raw).attachments {
-		if a.Type == "text/csv" {
+		if a.Type == kind {
 			return a.Name, a.Content
 		}
 	}

@@ -43,7 +43,10 @@ type Attachment struct {
 // draftMail is a composed mail as a page shows it.
 func draftMail(d notify.Draft) Mail {
 	m := Mail{From: d.From, To: d.To, Subject: d.Subject, Body: d.Body}
-	if d.CSVName != "" {
+	if d.XARF != nil {
+		m.Attachments = []Attachment{{Name: "xarf.json", Type: "application/json", SizeBytes: len(d.XARF),
+			Text: casedb.Clean(string(d.XARF[:min(len(d.XARF), maxAttachmentText)]), maxAttachmentText)}}
+	} else if d.CSVName != "" {
 		m.Attachments = []Attachment{{Name: d.CSVName, Type: "text/csv", SizeBytes: len(d.CSV),
 			Text: casedb.Clean(string(d.CSV[:min(len(d.CSV), maxAttachmentText)]), maxAttachmentText)}}
 	}

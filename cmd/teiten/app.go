@@ -229,7 +229,7 @@ func (a *app) startMail(ctx context.Context) error {
 	}
 	o := a.cfg.Organisation
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
-		Phone: o.Phone, URL: o.Website, Domain: a.cfg.Mail.Domain}, key)
+		Phone: o.Phone, URL: o.Website, Domain: a.cfg.Mail.Domain, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
 	if err != nil {
 		return err
 	}

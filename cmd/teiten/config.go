@@ -54,6 +54,7 @@ type config struct {
 		Username      string        `toml:"username" help:"User name at the smarthost."`
 		Password      string        `toml:"password" secret:"true" help:"Password at the smarthost."`
 		HELO          string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
+		Evidence      string        `toml:"evidence" help:"Form of the evidence in letters: csv, or xarf where X-ARF can express it (one source, no ICMP)."`
 		Connections   int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
 		DKIMDomain    string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
 		DKIMKeys      []string      `toml:"dkim_keys" help:"Keys that sign, each SELECTOR=FILE (teiten dkim keygen makes them); none: mail is not signed."`
@@ -126,6 +127,7 @@ func defaultConfig() *config {
 	c.Mail.Transport = "mailbox"
 	c.Mail.TLS = "starttls"
 	c.Mail.Connections = 1
+	c.Mail.Evidence = "csv"
 	c.Mail.InboundListen = "127.0.0.1:2525"
 	c.Mail.PerHour = 200
 	c.Mail.PerContactDay = 10
@@ -412,6 +414,7 @@ func (c *config) check() error {
 	if _, err := c.reminders(); err != nil {
 		bad("%w", err)
 	}
+	oneOf("mail.evidence", c.Mail.Evidence, "csv", "xarf")
 	oneOf("notify.first_contact", c.Notify.FirstContact, "approve", "gate")
 	if _, err := notify.ParseQuietHours(c.Notify.QuietHours); err != nil {
 		bad("notify.quiet_hours: %w", err)
