@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ type windowsFigures struct {
 	Scope  string
 	Chart  template.HTML
 	Groups []windowsGroup
-	Rows   []windowsRow
+	Rows   []windowsRow // the newest day first
 }
 
 type windowsGroup struct {
@@ -55,6 +56,7 @@ type windowsRow struct {
 	Sources  []int64
 	Total    int64
 	Unjudged int64
+	Columns  int // beside the day's
 }
 
 // figures puts the report into words and a chart.
@@ -74,13 +76,14 @@ func (r WindowReport) figures(p *locale.Printer) windowsFigures {
 		f.Groups = append(f.Groups, windowsGroup{name, partHTML(i)})
 	}
 	for _, d := range r.Days {
-		row := windowsRow{Day: dayText(d.Day), Sensors: d.Sensors, Total: d.Total(), Unjudged: d.Unjudged}
+		row := windowsRow{Day: dayText(d.Day), Sensors: d.Sensors, Total: d.Total(), Unjudged: d.Unjudged, Columns: len(f.Groups) + 3}
 		for _, g := range r.groups() {
 			row.Sources = append(row.Sources, d.Sources[g])
 		}
 		f.Rows = append(f.Rows, row)
 		chart.Days = append(chart.Days, DayBar{Day: row.Day, Known: d.Sensors > 0, Parts: row.Sources})
 	}
+	slices.Reverse(f.Rows)
 	f.Chart = chart.SVG(p)
 	return f
 }
@@ -120,6 +123,7 @@ type windowsPage struct {
 	Bad       string // key of the line that says which field was not understood
 	Figures   *windowsFigures
 	Default   string // the constituency, where no country is asked for
+	To        string // the last day shown
 	Earlier   string
 	Later     string
 }
@@ -147,7 +151,7 @@ func (s *Server) windows(w http.ResponseWriter, r *http.Request, v *visit) error
 		return err
 	}
 	figures := report.figures(v.p)
-	data.Figures = &figures
+	data.Figures, data.To = &figures, dayText(to)
 	page := func(to time.Time) string { return listURL("/sources/windows", data.Query, "to", dayText(to)) }
 	data.Earlier = page(from.AddDate(0, 0, -1))
 	if last, err := s.lastDay(ctx); err != nil {
