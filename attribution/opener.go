@@ -57,8 +57,8 @@ type Opener struct {
 	FirstContactByGate bool
 	// Reminders say when owners hear again of what is still active.
 	Reminders Reminders
-	Logger             *slog.Logger     // nil: silence
-	Now                func() time.Time // nil: time.Now
+	Logger    *slog.Logger     // nil: silence
+	Now       func() time.Time // nil: time.Now
 }
 
 // Do asks for the owners it misses and brings the sources of a batch of owners

@@ -29,7 +29,9 @@ type Planned struct {
 	Case     *casedb.Case // nil: a message about a registration
 	Decision Decision
 	At       time.Time // when it will be decided; zero: when a coordinator has approved it
-	Delay    string    // why not when it is due: "quiet hours" or the name of a limit; empty: nothing delays it
+	// Delay is what it waits for until then: "quiet hours", the name of a limit,
+	// "back-off", or why it was tried in vain or put off before. Empty: nothing.
+	Delay string
 }
 
 // Plan is a part of what will become of the queue.
@@ -46,7 +48,7 @@ type Plan struct {
 func (p *Planner) Queue(ctx context.Context, skip, n int, now time.Time) (Plan, error) {
 	var plan Plan
 	err := p.DB.Snapshot(ctx, func(q *casedb.Queries) error {
-		mails, err := q.QueuedMails(ctx, maxPlanned+1)
+		mails, err := q.QueuedMails(ctx, maxPlanned+1, now)
 		if err != nil {
 			return err
 		}
@@ -96,6 +98,9 @@ func (p *Planner) Held(ctx context.Context, after int64, n int) ([]Planned, erro
 	return lines, err
 }
 
+// delayBackoff delays what waits because of another mail's failure.
+const delayBackoff = "back-off"
+
 // line decides about one message as of the time it will be its turn.
 func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now time.Time) (Planned, error) {
 	m, err := q.Message(ctx, t.id)
@@ -111,6 +116,9 @@ func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now t
 		return Planned{}, err
 	}
 	facts.Quiet, facts.Now = p.Quiet, t.at
+	if t.delay == "" && t.at.After(now) {
+		t.delay = m.LastError // of its last attempt, or why it was put off
+	}
 	return Planned{Message: m, Case: c, Decision: Decide(facts), At: t.at, Delay: t.delay}, nil
 }
 
@@ -136,6 +144,9 @@ func forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, quiet QuietHours,
 	queue := make(turns, len(mails))
 	for i, m := range mails {
 		queue[i] = turn{QueuedMail: m}
+		if m.Backoff != nil && m.Backoff.After(m.Due) {
+			queue[i].Due, queue[i].delay = *m.Backoff, delayBackoff
+		}
 	}
 	heap.Init(&queue)
 	clock := now

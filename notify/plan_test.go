@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"teiten/internal/casedb"
 	"teiten/notify"
 )
@@ -73,6 +75,37 @@ func TestThePlanIsWhatHappens(t *testing.T) {
 		if delays[delay] == 0 {
 			t.Errorf("nothing is delayed by %q: %v", delay, delays)
 		}
+	}
+}
+
+// TestThePlanKnowsWhatWaitsAfterAFailure: the mail itself, and its domain.
+func TestThePlanKnowsWhatWaitsAfterAFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := startServer(t, &testServer{rcpt: func(string) error {
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "come back later"}
+	}})
+	w.queued(ispCase)
+	w.do(w.sender(server.transport()).Do)
+	s := ispCase
+	s.owner, s.email, s.sources = "another", "noc@isp.example", []string{"192.0.2.30"}
+	w.queued(s)
+	s.owner, s.email, s.sources = "a third", "abuse@other.example", []string{"192.0.2.31"}
+	w.queued(s)
+	planner := notify.Planner{DB: w.db}
+	plan, err := planner.Queue(t.Context(), 0, 10, w.clock.now())
+	if err != nil || len(plan.Lines) != 3 {
+		t.Fatalf("%d lines, %v", len(plan.Lines), err)
+	}
+	delays := map[string]string{}
+	for _, l := range plan.Lines {
+		delays[l.Message.Recipient] = l.Delay
+		if waits := l.At.After(w.clock.now()); waits != (l.Delay != "") {
+			t.Errorf("%s at %s because of %q", l.Message.Recipient, l.At, l.Delay)
+		}
+	}
+	if delays[ispCase.email] == "" || delays["noc@isp.example"] != "back-off" || delays["abuse@other.example"] != "" {
+		t.Errorf("delays: %v", delays)
 	}
 }
 

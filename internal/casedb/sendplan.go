@@ -23,15 +23,19 @@ type QueuedMail struct {
 	Destination
 	Due   time.Time `db:"next_attempt_at"`
 	Alone bool      `db:"alone"` // nobody approved it, and it is a notification
+	// Backoff is until when it waits because of another mail's failure; nil: it
+	// does not.
+	Backoff *time.Time `db:"backoff"`
 }
 
 // QueuedMails returns the queue in the order in which senders take it, at most
 // limit.
-func (q *Queries) QueuedMails(ctx context.Context, limit int) ([]QueuedMail, error) {
+func (q *Queries) QueuedMails(ctx context.Context, limit int, now time.Time) ([]QueuedMail, error) {
 	var m []QueuedMail
 	err := q.q.SelectContext(ctx, &m, `select `+destinationColumns+`, m.next_attempt_at,
-		m.purpose = 'notification' and m.approved_by = '' as alone
-		from message m where m.state = 'queued' order by m.next_attempt_at, m.id limit $1`, limit)
+		m.purpose = 'notification' and m.approved_by = '' as alone,
+		(select max(b.until) from mail_backoff b where b.until > $2 and b.domain in ('`+smarthostDomain+`', `+domainOf+`)) as backoff
+		from message m where m.state = 'queued' order by m.next_attempt_at, m.id limit $1`, limit, now)
 	return m, fail("list the queue", err)
 }
 
