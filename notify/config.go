@@ -16,6 +16,7 @@ type Config struct {
 	URL            string // our page, or the page about these mails
 	Domain         string // our mail domain: tokens and Message-IDs are at it
 	From           string // the From address; empty: Email
+	PGP            *PGP   // signs mails; nil: nobody does
 	Format         Format // of the evidence; empty: CSV
 }
 

@@ -80,6 +80,9 @@ func FuzzHeaders(f *testing.F) {
 				continue
 			}
 			d.CSVName, d.CSV = "TT-2026-000001.csv", []byte("a,b\r\n")
+			if language == "en" {
+				d.XARF = []byte("{}")
+			}
 			raw, err := c.encode(d, m, "TT-2026-000001", time.Unix(0, 0))
 			if err != nil {
 				continue

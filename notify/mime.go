@@ -27,11 +27,24 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 	sum := sha256.Sum256([]byte("boundary|" + m.Token))
 	boundary := "=_" + hex.EncodeToString(sum[:15])
 	var h mail.Header
+	var b bytes.Buffer
+	if c.config.PGP != nil {
+		var inner message.Header
+		var content bytes.Buffer
+		contentHeaders(&inner, d, m.Language, boundary)
+		if err := writeContent(&content, inner, d, m.Language); err != nil {
+			return nil, err
+		}
+		if err := c.headers(&h, d, m, number, now); err != nil {
+			return nil, err
+		}
+		err := c.config.PGP.writeSigned(&b, &h.Header, content.Bytes(), boundary+".s", now)
+		return b.Bytes(), err
+	}
 	contentHeaders(&h.Header, d, m.Language, boundary)
 	if err := c.headers(&h, d, m, number, now); err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
 	if err := writeContent(&b, h.Header, d, m.Language); err != nil {
 		return nil, err
 	}

@@ -228,8 +228,12 @@ func (a *app) startMail(ctx context.Context) error {
 		return err
 	}
 	o := a.cfg.Organisation
+	pgp, err := notify.NewPGP(a.cfg.Mail.PGPKey, a.cfg.Mail.PGPPassphrase)
+	if err != nil {
+		return err
+	}
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
-		Phone: o.Phone, URL: o.Website, Domain: a.cfg.Mail.Domain, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
+		Phone: o.Phone, URL: o.Website, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,8 @@ type config struct {
 		Connections   int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
 		DKIMDomain    string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
 		DKIMKeys      []string      `toml:"dkim_keys" help:"Keys that sign, each SELECTOR=FILE (teiten dkim keygen makes them); none: mail is not signed."`
+		PGPKey        string        `toml:"pgp_key" secret:"true" help:"Private PGP key in ASCII armour that signs mail (better TEITEN_MAIL_PGP_KEY_FILE); empty: mail is not signed so."`
+		PGPPassphrase string        `toml:"pgp_passphrase" secret:"true" help:"Passphrase of pgp_key."`
 		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
 		LMTPListen    string        `toml:"lmtp_listen" help:"Address of an LMTP server beside it, so that a mail server on this machine can hand mail over; empty: none."`
 		PerHour       int           `toml:"per_hour" help:"At most so many mails an hour in total."`
