@@ -107,6 +107,12 @@ func TestARecoveryIsToldOnce(t *testing.T) {
 	}
 	d.send()
 	d.now = d.now.Add(20 * day)
+	d.exec(`insert into suppression (address, reason, created_at) values ('abuse@isp.example', 'test', $1)`, d.now)
+	if tell() {
+		t.Error("the recovery was told to a dead address")
+	}
+	d.want(`select waiting from cases`, "")
+	d.exec(`delete from suppression`)
 	if !tell() || tell() {
 		t.Error("the recovery was not told once")
 	}
