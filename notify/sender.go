@@ -188,7 +188,13 @@ func (s *Sender) claim(ctx context.Context) (j *job, again bool, err error) {
 		return err
 	})
 	if err != nil && id != 0 && !casedb.IsUnavailable(err) && ctx.Err() == nil {
-		err = errors.Join(fmt.Errorf("message %d: %w", id, err), s.setAside(ctx, id, err, now))
+		aside := s.setAside(ctx, id, err, now)
+		if aside == nil {
+			// The others need not wait for what is wrong with this one.
+			s.logger().Error("message set aside", "message", id, "err", err)
+			return nil, true, nil
+		}
+		err = errors.Join(fmt.Errorf("message %d: %w", id, err), aside)
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("claim message: %w", err)

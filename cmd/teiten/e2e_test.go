@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,7 +128,9 @@ func TestTheWholeLine(t *testing.T) {
 	if err := sendMail(t.Context(), inbound, "", letter.from, bounce); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the bounce is in the case", func() bool { return s.detail(number).Messages[0].State == "bounced" })
+	eventually(t, "the bounce is in the case", func() bool {
+		return slices.ContainsFunc(s.detail(number).Messages, func(m messageLine) bool { return m.State == "bounced" && m.Recipient == letter.to })
+	})
 	if waiting := s.detail(number).Waiting; waiting != "reply" { // nobody has read the answer yet
 		t.Errorf("the case waits for %q, want reply", waiting)
 	}

@@ -201,3 +201,68 @@ func WriteOutbreak(w io.Writer, start time.Time, hosts int, seed uint64) error {
 	}
 	return s.save(w)
 }
+
+// Owners is a capture of one day of what hosts of many small networks send:
+// 2001:db8:N::/48 is owner N's, from 1 on.
+type Owners struct {
+	Count int // of owners
+	// Crowded owners have so many infected hosts that their letters get long.
+	Crowded map[int]bool
+	Seed    uint64
+}
+
+// crowd is the number of infected hosts of a crowded owner.
+const crowd = 120
+
+// Kinds says which kinds of sources an owner has: infected hosts always, a
+// scanner three owners of four, a misconfigured host three of four.
+func (o Owners) Kinds(n int) (scanner, misconfigured bool) { return n%4 != 3, n%4 != 0 }
+
+// Write writes the capture, from start on.
+func (o Owners) Write(w io.Writer, start time.Time) error {
+	s := &sample{rng: rand.New(rand.NewPCG(o.Seed, 0x0e25)), start: start.UTC()}
+	for n := 1; n <= o.Count; n++ {
+		hosts := 2
+		if o.Crowded[n] {
+			hosts = crowd
+		}
+		for h := range hosts {
+			for range 6 {
+				at, dst, sport, seq := s.at(0, 23.9), s.dark6(), s.port(), s.rng.Uint32()
+				for try := range 2 {
+					s.add(frame{at: at.Add(time.Duration(try) * 3 * time.Second), src: owner6(n, 1+h), dst: dst, ttl: 112, proto: protoTCP,
+						l4: tcpSegment(sport, 445, seq, 0, flagSYN, 8192, windowsSYN, nil)})
+				}
+			}
+		}
+		scanner, misconfigured := o.Kinds(n)
+		if scanner {
+			for port := range uint16(14) {
+				s.add(frame{at: s.at(2, 9), src: owner6(n, 0x5000), dst: s.dark6(), ttl: 55, proto: protoTCP,
+					l4: tcpSegment(s.port(), 8000+port, s.rng.Uint32(), 0, flagSYN, 64240, mssOnly, nil)})
+			}
+		}
+		if misconfigured {
+			for range 12 {
+				s.add(frame{at: s.at(0, 23), src: owner6(n, 0x6000), dst: netip.MustParseAddr("ff0e::c"), ttl: 5, proto: protoUDP,
+					l4: udpDatagram(1900, 1900, []byte("NOTIFY * HTTP/1.1\r\n"))})
+			}
+		}
+	}
+	return s.save(w)
+}
+
+// owner6 is a host of owner n.
+func owner6(n, host int) netip.Addr {
+	b := netip.MustParseAddr("2001:db8::").As16()
+	binary.BigEndian.PutUint16(b[4:], uint16(n))
+	binary.BigEndian.PutUint16(b[14:], uint16(host))
+	return netip.AddrFrom16(b)
+}
+
+// dark6 is a random address of the IPv6 darknet.
+func (s *sample) dark6() netip.Addr {
+	b := netip.MustParseAddr("2001:db8:ffff::").As16()
+	binary.BigEndian.PutUint16(b[14:], uint16(1+s.rng.IntN(60000)))
+	return netip.AddrFrom16(b)
+}
