@@ -113,7 +113,7 @@ func TestWindowsPage(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", path, got, want)
 		}
 	}
-	if got := row("/sources/windows", "2026-01-14"); got != "観測なし" {
+	if got := row("/sources/windows?lang=ja", "2026-01-14"); got != "観測なし" {
 		t.Errorf("a day without sensors: got %s", got)
 	}
 	body := b.page("/sources/windows?lang=en&port=445/TCP&to=2026-01-10")
