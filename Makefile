@@ -108,7 +108,7 @@ clean: ## Remove what was built
 postgresql:
 	@$(INSTALL) postgresql
 testers:
-	@$(INSTALL) --optional chromium fonts-noto-cjk tcpdump iproute2 zmap masscan nmap
+	@$(INSTALL) --optional chromium fonts-noto-cjk tcpdump iproute2 zmap masscan nmap postfix gpg
 compiler:
 	@$(INSTALL) gcc libc6-dev
 

@@ -88,6 +88,7 @@ func sections() []section {
 		{"gzip", (*bench).gzip},
 		{"attribute", (*bench).attribute},
 		{"import", (*bench).imports},
+		{"mail", (*bench).mail},
 	}
 }
 

@@ -65,6 +65,13 @@ case " $missing " in
 	;;
 esac
 
+case " $missing " in
+*" postfix "*) # only its programs: the package must not set up a mail server, nor ask for one
+	echo 'postfix postfix/main_mailer_type select No configuration' |
+		$as_root debconf-set-selections
+	;;
+esac
+
 echo "installing $missing" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
