@@ -13,6 +13,7 @@ import (
 	"bytes"
 
 	"teiten/internal/casedb"
+	"teiten/internal/cell"
 )
 
 // letterData is what a case's letters are made of.
@@ -239,7 +240,7 @@ func evidenceCSV(rows []casedb.LetterRow) ([]byte, error) {
 		record := []string{r.First.UTC().Format(timeLayout), r.Last.UTC().Format(timeLayout), protoName(r.Proto), r.Source.String(),
 			sourcePort, r.Country, destPort, infection(r.Malware), r.Malware, r.Rule, strconv.FormatInt(r.Packets, 10)}
 		for i := range record {
-			record[i] = safeCell(record[i])
+			record[i] = cell.Neutralise(casedb.CleanLine(record[i], 1000))
 		}
 		if err := w.Write(record); err != nil {
 			return nil, fmt.Errorf("write evidence: %w", err)
@@ -254,15 +255,6 @@ func infection(malware string) string {
 		return ""
 	}
 	return "worm"
-}
-
-// safeCell keeps spreadsheet programs from taking a cell for a formula.
-func safeCell(s string) string {
-	s = casedb.CleanLine(s, 1000)
-	if s != "" && strings.ContainsRune("=+-@\t\r|%", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }
 
 // likelyZone returns the time zone that the people of a country most likely

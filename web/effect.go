@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/cell"
 	"teiten/internal/locale"
 	"teiten/internal/survival"
 )
@@ -123,7 +124,7 @@ func effectCSV(w http.ResponseWriter, groups []effectGroup) error {
 	}
 	for _, g := range groups {
 		for _, s := range g.Steps {
-			if err := c.Write([]string{cell(g.Name), number(s.Time), strconv.Itoa(s.AtRisk), strconv.Itoa(s.Events), number(s.Survival),
+			if err := c.Write([]string{cell.Neutralise(g.Name), number(s.Time), strconv.Itoa(s.AtRisk), strconv.Itoa(s.Events), number(s.Survival),
 				number(s.StdErr), number(s.Low), number(s.High)}); err != nil {
 				return err
 			}
@@ -131,14 +132,6 @@ func effectCSV(w http.ResponseWriter, groups []effectGroup) error {
 	}
 	c.Flush()
 	return c.Error()
-}
-
-// cell keeps a spreadsheet from taking a foreign name for a formula.
-func cell(s string) string {
-	if s != "" && (s[0] == '=' || s[0] == '+' || s[0] == '-' || s[0] == '@' || s[0] == '\t' || s[0] == '\r') {
-		return "'" + s
-	}
-	return s
 }
 
 func (s *Server) effectData(ctx context.Context, q url.Values, p *locale.Printer) (*effectPage, error) {

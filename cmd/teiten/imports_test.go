@@ -14,11 +14,11 @@ import (
 // docs/design.md. A new package gets its place here first.
 var layout = map[string][]string{
 	"teiten/cmd/teiten": {"*"},
-	"teiten/web":        {"teiten/notify", "teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/explain", "teiten/internal/survival"},
+	"teiten/web":        {"teiten/notify", "teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/explain", "teiten/internal/survival", "teiten/internal/cell"},
 
 	"teiten/capture":     {"teiten/internal/casedb"},
 	"teiten/attribution": {"teiten/internal/casedb", "teiten/internal/work", "teiten/internal/explain"},
-	"teiten/notify":      {"teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/work", "teiten/internal/explain"},
+	"teiten/notify":      {"teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/work", "teiten/internal/explain", "teiten/internal/cell"},
 
 	"teiten/internal/explain":    {"teiten/internal/casedb"},
 	"teiten/internal/evaluation": {"teiten/internal/casedb"},
@@ -28,6 +28,7 @@ var layout = map[string][]string{
 	"teiten/internal/localpg":    {},
 	"teiten/internal/synth":      {},
 	"teiten/internal/survival":   {},
+	"teiten/internal/cell":       {},
 	"teiten/migrations":          {},
 
 	// Tests and benchmarks.
