@@ -12,7 +12,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-//go:embed templates/*.txt
+//go:embed templates/*.txt templates/letters/*.txt
 var templateFiles embed.FS
 
 // What a letter holds at most.
@@ -26,7 +26,8 @@ const (
 type Composer struct {
 	config    Config
 	tokens    *Tokens
-	templates map[string]*template.Template // by purpose and language: "notification.ja"
+	templates map[string]*template.Template // by purpose and language: "answer.ja"
+	letters   map[string]letterText         // our own letters to owners, by LetterName
 }
 
 // NewComposer returns a composer, with the key that casedb keeps under
@@ -40,7 +41,7 @@ func NewComposer(config Config, key []byte) (*Composer, error) {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 	c := &Composer{config: config, tokens: tokens, templates: map[string]*template.Template{}}
-	for _, purpose := range []casedb.Purpose{casedb.PurposeNotification, casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision} {
+	for _, purpose := range []casedb.Purpose{casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision} {
 		for _, language := range []string{"ja", "en"} {
 			name := string(purpose) + "." + language
 			t, err := template.New(name).Option("missingkey=error").ParseFS(templateFiles, "templates/"+name+".txt")
@@ -49,6 +50,9 @@ func NewComposer(config Config, key []byte) (*Composer, error) {
 			}
 			c.templates[name] = t
 		}
+	}
+	if c.letters, err = builtinLetters(); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -96,8 +100,17 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 		_, d.XARF = attached(m.Raw, "application/json")
 		return d, nil
 	}
-	if err := c.words(&d, m, letter); err != nil {
+	if err := c.words(ctx, q, &d, m, letter); err != nil {
 		return d, fmt.Errorf("compose message %d: %w", m.ID, err)
+	}
+	return c.finish(d, m, letter, now)
+}
+
+// finish adds the evidence to a draft that has its words, and writes the mail.
+func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now time.Time) (Draft, error) {
+	number := ""
+	if letter != nil {
+		number = letter.Number
 	}
 	if m.Purpose == casedb.PurposeNotification && letter != nil {
 		if d.CSVName, d.CSV = number+".csv", letter.csv; letter.XARF {
@@ -113,7 +126,7 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 }
 
 // words fills in subject and body.
-func (c *Composer) words(d *Draft, m casedb.Message, letter *letterData) error {
+func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m casedb.Message, letter *letterData) error {
 	switch {
 	case m.Purpose == casedb.PurposeAnswer:
 		if letter == nil {
@@ -133,15 +146,16 @@ func (c *Composer) words(d *Draft, m casedb.Message, letter *letterData) error {
 		d.Subject, d.Body, d.Template = subject, body, name
 	case m.Edited || m.Purpose != casedb.PurposeNotification:
 		d.Template = ""
-	case letter.Kind != string(casedb.KindInfected) || m.Reason == casedb.ReasonRecovered:
-		// The notification says that hosts are infected.
-		return fmt.Errorf("no letter for kind %s, reason %s", letter.Kind, m.Reason)
 	default:
-		subject, body, name, err := c.render(m.Purpose, m.Language, letter)
+		name := nameOf(letter.kind, letter.Groups, m.Reason, m.Language)
+		text, version, err := c.letterText(ctx, q, name)
 		if err != nil {
 			return err
 		}
-		d.Subject, d.Body, d.Template = subject, body, name
+		if d.Subject, d.Body, err = text.render(letter.Fields); err != nil {
+			return fmt.Errorf("letter %s: %w", name.version(version), err)
+		}
+		d.Template = name.version(version)
 	}
 	d.Subject = casedb.CleanLine(d.Subject, 500)
 	if letter != nil && !strings.Contains(strings.ToUpper(d.Subject), "["+letter.Number+"]") {

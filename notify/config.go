@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// Config says who we are in mails. All fields but Phone and URL must be set.
+// Config says who we are in mails. All fields but Phone, URL, Register and From must be set.
 type Config struct {
 	OrganisationJA string // our name in Japanese letters
 	OrganisationEN string // our name in English letters
 	Email          string // where a person is reached
 	Phone          string
 	URL            string // our page, or the page about these mails
+	Register       string // the page where researchers register scanners; empty: none
 	Domain         string // our mail domain: tokens and Message-IDs are at it
 	From           string // the From address; empty: Email
 	PGP            *PGP   // signs mails; nil: nobody does
@@ -34,7 +35,7 @@ func (c Config) Check() error {
 	if c.Domain == "" || strings.ContainsAny(c.Domain, " @\r\n\t<>") {
 		errs = append(errs, fmt.Errorf("mail domain %q is none", c.Domain))
 	}
-	for _, s := range []string{c.OrganisationJA, c.OrganisationEN, c.Phone, c.URL} {
+	for _, s := range []string{c.OrganisationJA, c.OrganisationEN, c.Phone, c.URL, c.Register} {
 		if strings.ContainsAny(s, "\r\n") {
 			errs = append(errs, fmt.Errorf("%q must be one line", s))
 		}

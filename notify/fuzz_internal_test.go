@@ -76,7 +76,7 @@ func FuzzHeaders(f *testing.F) {
 			m := casedb.Message{ID: 1, Recipient: to, Subject: subject, Body: body, Edited: true, Language: language, Purpose: casedb.PurposeDecision,
 				HeaderID: "tt.x@teiten.example", Token: "x", InReplyTo: id}
 			d := Draft{To: to, From: "csirt@teiten.example", Subject: subject, Body: body}
-			if err := c.words(&d, m, nil); err != nil {
+			if err := c.words(t.Context(), nil, &d, m, nil); err != nil {
 				continue
 			}
 			d.CSVName, d.CSV = "TT-2026-000001.csv", []byte("a,b\r\n")

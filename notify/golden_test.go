@@ -45,35 +45,86 @@ func golden(t *testing.T, name string, got []byte) {
 // as it goes out, and its text decoded for reviewers.
 func TestLetters(t *testing.T) {
 	t.Parallel()
-	for _, malware := range []string{casedb.MalwareMS17010, casedb.MalwareMirai, casedb.MalwareSlammer, ""} {
-		for _, language := range []string{"ja", "en"} {
-			name := "notification-" + malware + "." + language
-			if malware == "" {
-				name = "notification-generic." + language
+	for _, name := range notify.LetterNames() {
+		t.Run(name.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := specOf(name)
+			c := w.openCase(s)
+			if name.Reason != casedb.ReasonFirst {
+				w.told(c, s)
 			}
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				w := newWorld(t)
-				s := ispCase
-				s.malware, s.language = malware, language
-				if language == "en" {
-					s.owner, s.country, s.email = "Example Datacenter", "NL", "abuse@dc.example"
+			m := w.letter(c, s, name.Reason)
+			d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.Template != name.String()+"@0" {
+				t.Errorf("template %s", d.Template)
+			}
+			golden(t, name.String()+".eml", d.Raw)
+			golden(t, name.String()+".txt", []byte(d.Subject+"\n\n"+d.Body))
+			golden(t, name.String()+".csv", d.CSV)
+			checkMail(t, d)
+			for line := range strings.SplitSeq(d.Body, "\n") {
+				if n := width(line); n > 76 {
+					t.Errorf("%d columns: %s", n, line)
 				}
-				c := w.openCase(s)
-				m := w.message(c, s, casedb.MessageHeld)
-				d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
-				if err != nil {
-					t.Fatal(err)
+				if strings.Contains(line, "  ") && strings.TrimSpace(line) == "" {
+					t.Errorf("blanks only: %q", line)
 				}
-				golden(t, name+".eml", d.Raw)
-				golden(t, name+".txt", []byte(d.Subject+"\n\n"+d.Body))
-				if malware == casedb.MalwareMS17010 {
-					golden(t, "evidence."+language+".csv", d.CSV)
-				}
-				checkMail(t, d)
-			})
+			}
+		})
+	}
+}
+
+// specOf is a case that the letter is for.
+func specOf(name notify.LetterName) spec {
+	s := ispCase
+	s.kind, s.language = name.Kind(), name.Language
+	_, s.malware, _ = strings.Cut(name.About, "-")
+	if name.Language == "en" {
+		s.owner, s.country, s.email = "Example Datacenter", "NL", "abuse@dc.example"
+	}
+	return s
+}
+
+// told records that the owner of a case was told two weeks ago.
+func (w *world) told(c casedb.Case, s spec) {
+	w.t.Helper()
+	w.exec(`insert into message (case_id, purpose, state, reason, recipient, language, message_id, token, created_at, sent_at)
+		values ($1, 'notification', 'sent', 'first', $2, $3, 'before@teiten.example', 'before', $4, $4)`,
+		c.ID, s.email, s.language, epoch.Add(-14*24*time.Hour))
+	w.exec(`insert into message_source (message_id, source) select m.id, cs.source from message m join case_source cs on cs.case_id = m.case_id
+		where m.token = 'before'`)
+}
+
+// letter writes a held notification with the reason.
+func (w *world) letter(c casedb.Case, s spec, reason string) casedb.Message {
+	w.t.Helper()
+	m := casedb.Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: casedb.PurposeNotification, State: casedb.MessageHeld, Reason: reason,
+		Recipient: s.email, Language: s.language, CreatedAt: epoch, HeaderID: "tt.token1@" + domain, Token: "token1"}
+	w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
+		if reason == casedb.ReasonStillActive {
+			m, err = tx.InsertReminder(ctx, m, epoch.Add(-7*24*time.Hour), "test")
+		} else {
+			m, err = tx.InsertMessage(ctx, m, "test")
+		}
+		return err
+	})
+	return m
+}
+
+// width is the columns that a line takes in a terminal.
+func width(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r >= 0x1100 {
+			n++
 		}
 	}
+	return n
 }
 
 // TestMixedLetters keeps the letter of a case with two malwares, where each
@@ -95,8 +146,8 @@ func TestMixedLetters(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "notification-mixed."+language+".eml", d.Raw)
-			golden(t, "notification-mixed."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
+			golden(t, "infected-mixed."+language+".eml", d.Raw)
+			golden(t, "infected-mixed."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
 			golden(t, "evidence-mixed."+language+".csv", d.CSV)
 			checkMail(t, d)
 			rows, err := csv.NewReader(bytes.NewReader(d.CSV)).ReadAll()
@@ -260,5 +311,23 @@ func TestHostileOwnersMakeNoHeaders(t *testing.T) {
 	m.Recipient = "a@b.example>\r\nRCPT TO:<c@d.example"
 	if _, err := w.composer.Preview(t.Context(), w.db, m, epoch); err == nil {
 		t.Error("a recipient with a line end was taken")
+	}
+}
+
+// TestReadmeLettersAreTrue: the sample letters of README.md are the golden ones.
+func TestReadmeLettersAreTrue(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, language := range []string{"ja", "en"} {
+		letter, err := os.ReadFile("testdata/infected-ms17-010.first." + language + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(readme, bytes.TrimRight(letter, "\n")) {
+			t.Errorf("README.md's letter in %s is not that of testdata", language)
+		}
 	}
 }

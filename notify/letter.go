@@ -18,38 +18,13 @@ import (
 
 // letterData is what a case's letters are made of.
 type letterData struct {
-	us
-	Number  string
-	Owner   string
-	Kind    string
-	Groups  []letterGroup // one for each malware; never none in a notification
-	Sources int
-	Packets int64
-	Ports   string // "445/TCP, 23/TCP"
-	Zone    string // the recipient's likely zone, "JST"; empty: UTC only
-	First   string // in Zone, or UTC
-	Last    string
-	FirstZ  string // in UTC
-	LastZ   string
-	CSVRows int    // rows of the CSV part
-	CSVLeft int    // rows it leaves out
-	XARF    bool   // the evidence is X-ARF with the CSV in it
-	Text    string // a coordinator's words
+	Fields
+	Text string // a coordinator's words
 
+	kind     casedb.Kind
 	language string
 	csv      []byte
 	xarf     []byte
-}
-
-// letterGroup is what a letter says about the sources with one malware.
-type letterGroup struct {
-	Kind    string
-	Malware string // empty: not known
-	Mixed   bool   // the letter has other groups
-	Sources int
-	Ports   string
-	Table   string
-	LeftOut int // rows of the table left out
 }
 
 // letter collects what a message says about its case at the time now.
@@ -58,7 +33,9 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if err != nil {
 		return nil, err
 	}
-	l := &letterData{us: c.us(m.Language), Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200), Kind: string(lc.Kind), language: m.Language}
+	u := c.us(m.Language)
+	l := &letterData{kind: lc.Kind, language: m.Language, Fields: Fields{We: u.We, Spaced: u.Spaced(), Email: u.Email, Phone: u.Phone, URL: u.URL,
+		Register: c.config.Register, Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200)}}
 	if m.Purpose != casedb.PurposeNotification || len(m.Raw) > 0 {
 		return l, nil
 	}
@@ -68,7 +45,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 		return nil, err
 	}
 	if len(accused) == 0 {
-		return nil, fmt.Errorf("case %s: %s", lc.Number, reasonNobody)
+		return nil, fmt.Errorf("case %s: %w", lc.Number, ErrNothingToSay)
 	}
 	first, last := l.group(accused)
 	if earliest := last.Add(-lookBack); first.Before(earliest) {
@@ -84,6 +61,16 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	l.First, l.Last = first.In(zone).Format(timeLayout), last.In(zone).Format(timeLayout)
 	// A window that holds first began before it.
 	from, to := first.Add(-24*time.Hour), last
+	if err := l.history(ctx, q, m, zone); err != nil {
+		return nil, err
+	}
+	if lc.Kind == casedb.KindBackscatter {
+		attacks, err := q.LetterAttacks(ctx, scope, first, maxAttacks+1)
+		if err != nil {
+			return nil, err
+		}
+		l.attack(attacks, zone)
+	}
 	counted, err := q.LetterPorts(ctx, scope, from, to)
 	if err != nil {
 		return nil, err
@@ -104,7 +91,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if l.CSVRows = len(windows); len(windows) > 0 {
 		l.CSVLeft = windows[0].Total - len(windows)
 	}
-	if l.csv, err = evidenceCSV(windows); err != nil {
+	if l.csv, err = evidenceCSV(windows, lc.Kind); err != nil {
 		return nil, err
 	}
 	if c.config.Format == FormatXARF && m.Reason != casedb.ReasonRecovered {
@@ -113,6 +100,34 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	}
 	return l, err
 }
+
+// history fills in when the owner was told before.
+func (l *letterData) history(ctx context.Context, q *casedb.Queries, m casedb.Message, zone *time.Location) error {
+	before, err := q.NotificationState(ctx, *m.CaseID)
+	if err == nil && before.LastSent != nil {
+		l.Told = before.LastSent.In(zone).Format(time.DateOnly)
+	}
+	return err
+}
+
+// maxAttacks is how many attacks a letter tells of.
+const maxAttacks = 10
+
+// attack fills in the attacks.
+func (l *letterData) attack(attacks []casedb.LetterAttack, zone *time.Location) {
+	l.AttacksLeft = max(0, len(attacks)-maxAttacks)
+	for _, a := range attacks[:min(len(attacks), maxAttacks)] {
+		line := Attack{Victim: a.Victim.String(), Ports: strings.Join(a.Ports[:min(5, len(a.Ports))], ", "), Packets: a.Packets, Peak: int64(a.Peak + 0.5),
+			First: a.First.In(zone).Format(timeLayout), Last: a.Last.In(zone).Format(timeLayout),
+			FirstZ: a.First.UTC().Format(timeLayout), LastZ: a.Last.UTC().Format(timeLayout)}
+		if f := a.Evidence.V.Fixed; f != nil {
+			line.SameSequence, line.SameWindow = nearlyAll(f.Sequence, f.SequenceOf), nearlyAll(f.Window, f.WindowOf)
+		}
+		l.Attacks = append(l.Attacks, line)
+	}
+}
+
+func nearlyAll(n, of uint64) bool { return of >= 10 && n*10 >= of*9 }
 
 const timeLayout = "2006-01-02 15:04:05"
 
@@ -127,7 +142,7 @@ func (l *letterData) group(accused []casedb.LetterGroup) (first, last time.Time)
 			last = a.Last
 		}
 		if n := len(l.Groups); n == 0 || l.Groups[n-1].Malware != a.Malware {
-			l.Groups = append(l.Groups, letterGroup{Kind: l.Kind, Malware: a.Malware})
+			l.Groups = append(l.Groups, Group{Malware: a.Malware})
 		}
 		l.Groups[len(l.Groups)-1].Sources += a.Sources
 		l.Sources += a.Sources
@@ -157,10 +172,10 @@ func (l *letterData) count(counted []casedb.LetterPort) {
 	}
 }
 
-func (g *letterGroup) tabulate(rows []casedb.LetterRow, zone *time.Location) {
+func (g *Group) tabulate(rows []casedb.LetterRow, zone *time.Location) {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%-15s  %-10s  %7d  %s  %s\n", r.Source, portName(r.Proto, r.Port), r.Packets,
+		fmt.Fprintf(&b, "%-15s %-9s %7d  %s  %s\n", r.Source, portName(r.Proto, r.Port), r.Packets,
 			r.First.In(zone).Format(timeLayout), r.Last.In(zone).Format(timeLayout))
 	}
 	g.Table = b.String()
@@ -221,8 +236,9 @@ func portName(proto, port int) string {
 // would name a sensor.
 var csvColumns = []string{"timestamp", "last_seen", "protocol", "src_ip", "src_port", "src_geo", "dst_port", "infection", "family", "tag", "count"}
 
-// evidenceCSV writes the evidence for an owner (RFC 4180). Times are UTC.
-func evidenceCSV(rows []casedb.LetterRow) ([]byte, error) {
+// evidenceCSV writes the evidence for an owner (RFC 4180). Times are UTC. A
+// victim's packets are answers: their source port is that of its service.
+func evidenceCSV(rows []casedb.LetterRow, kind casedb.Kind) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	w.UseCRLF = true
@@ -236,6 +252,9 @@ func evidenceCSV(rows []casedb.LetterRow) ([]byte, error) {
 		}
 		if r.Proto == 6 || r.Proto == 17 || r.Proto == 132 {
 			destPort = strconv.Itoa(r.Port)
+		}
+		if kind == casedb.KindBackscatter {
+			sourcePort, destPort = destPort, ""
 		}
 		record := []string{r.First.UTC().Format(timeLayout), r.Last.UTC().Format(timeLayout), protoName(r.Proto), r.Source.String(),
 			sourcePort, r.Country, destPort, infection(r.Malware), r.Malware, r.Rule, strconv.FormatInt(r.Packets, 10)}

@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -20,7 +21,7 @@ var epoch = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 const domain = "teiten.example"
 
 var testConfig = notify.Config{OrganisationJA: "サンプル CSIRT", OrganisationEN: "Example CSIRT", Email: "csirt@teiten.example",
-	Phone: "+81-3-0000-0000", URL: "https://teiten.example/", Domain: domain}
+	Phone: "+81-3-0000-0000", URL: "https://teiten.example/", Register: "https://teiten.example/register", Domain: domain}
 
 // clock is a time that tests move.
 type clock struct {
@@ -114,6 +115,7 @@ func (w *world) tx(f func(ctx context.Context, tx *casedb.Tx) error) {
 type spec struct {
 	owner, country, language string
 	email                    string
+	kind                     casedb.Kind // empty: infected
 	malware                  string
 	rule                     string // empty: worm445
 	sources                  []string
@@ -138,7 +140,7 @@ func (w *world) openCase(s spec) casedb.Case {
 	sources := w.see(s)
 	var c casedb.Case
 	w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
-		c, _, _, err = tx.OpenOrJoinCase(ctx, casedb.NewCase{OwnerID: owner, Kind: casedb.KindInfected, Malware: s.malware, ContactID: &contact,
+		c, _, _, err = tx.OpenOrJoinCase(ctx, casedb.NewCase{OwnerID: owner, Kind: cmp.Or(s.kind, casedb.KindInfected), Malware: s.malware, ContactID: &contact,
 			Language: s.language, Sources: sources, Waiting: casedb.WaitingApproval, Actor: "rule worm445"}, w.clock.now())
 		return err
 	})
@@ -149,7 +151,15 @@ func (w *world) openCase(s spec) casedb.Case {
 func (w *world) see(s spec) (sources []casedb.CaseSource) {
 	w.t.Helper()
 	p := ports[s.malware]
-	class, rule := "syn", "worm445"
+	class, rule, kind, evidence := "syn", "worm445", cmp.Or(s.kind, casedb.KindInfected), "{}"
+	switch kind {
+	case casedb.KindBackscatter:
+		p.port, class, rule, evidence = 80, "synack", "backscatter", `{"notes":["attack"]}`
+	case casedb.KindMisconfigured:
+		p.proto, p.port, rule = 17, 514, "misconfigured"
+	case casedb.KindScanner:
+		rule = "zmap"
+	}
 	name := fmt.Sprintf("%d/TCP", p.port)
 	if p.proto == 17 {
 		class, name = "udp", fmt.Sprintf("%d/UDP", p.port)
@@ -158,11 +168,18 @@ func (w *world) see(s spec) (sources []casedb.CaseSource) {
 		rule = s.rule
 	}
 	for i, a := range s.sources {
+		if kind == casedb.KindBackscatter {
+			w.exec(`insert into aggregate (kind, key, victim, ports, sources, packets, peak, first_at, last_at, confidence, evidence, ruleset, created_at, updated_at)
+				values ('dos_victim', host($1::inet), $1::inet, '{80/TCP}', 1, 2400, 180, $2, $3, 0.9,
+				'{"fixed":{"sequence":2300,"sequence_of":2400,"window":2400,"window_of":2400}}', '1', $3, $3)`,
+				a, epoch.Add(-20*time.Hour), epoch.Add(-19*time.Hour))
+		}
 		first := epoch.Add(-20*time.Hour + time.Duration(i)*time.Minute)
 		var verdict int64
 		w.exec(`insert into source (address, first_at, last_at, country) values ($1, $2, $3, $4)`, a, first, first.Add(2*time.Hour), s.country)
 		w.scan(`insert into verdict (source, kind, malware, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
-			values ($1, 'infected', $2, 0.9, $6, '1', array[$7], '{}', $3, $4, $5) returning id`, &verdict, a, s.malware, first, first.Add(2*time.Hour), epoch, rule, name)
+			values ($1, $8, $2, 0.9, $6, '1', array[$7], $9, $3, $4, $5) returning id`, &verdict, a, s.malware, first, first.Add(2*time.Hour), epoch, rule, name,
+			kind, evidence)
 		for h := range 2 {
 			w.observe(a, p.proto, p.port, class, first.Add(time.Duration(h)*time.Hour))
 		}
@@ -278,4 +295,13 @@ func (w *world) do(f func(context.Context) (int, error)) int {
 	}
 	w.t.Fatal("work without end")
 	return total
+}
+
+func testComposer(t testing.TB) *notify.Composer {
+	t.Helper()
+	c, err := notify.NewComposer(testConfig, bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

@@ -10,6 +10,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/notify"
 )
 
 // families are the keys that are put together from a prefix and a value: with
@@ -26,6 +27,7 @@ func families() map[string][]string {
 		"arm":          {string(casedb.ArmNotified), string(casedb.ArmControl)},
 		"effect":       prefixed("by.", values(casedb.EffectGroups)),
 		"owner":        append(prefixed("said.", values(casedb.OwnerActs)), "act.language.ja", "act.language.en"),
+		"letters":      letterKeys(),
 		"role":         values(casedb.Roles),
 		"message":      {"held", "queued", "sent", "bounced", "canceled", "failed"},
 		"purpose":      {"notification", "answer", "confirmation", "decision"},
@@ -45,6 +47,15 @@ func families() map[string][]string {
 		"hold": {casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}
+}
+
+func letterKeys() []string {
+	keys := prefixed("bad.", []string{"action", "contact", "fails", "field", "function", "large", "number", "parse", "table", "tag"})
+	keys = append(keys, "part.body", "part.subject")
+	for _, n := range notify.LetterNames() {
+		keys = append(keys, "on."+n.About)
+	}
+	return keys
 }
 
 func prefixed(prefix string, list []string) []string {

@@ -26,7 +26,7 @@ func checkPage(t *testing.T, path, lang, body string) {
 		t.Errorf("%s has %q", path, m)
 	}
 	for _, bad := range []string{"%!", "<nil>", "map[", "0001-01-01", "{{"} {
-		if strings.Contains(body, bad) {
+		if strings.Contains(body, bad) && (bad != "{{" || !strings.HasPrefix(path, "/letters/")) { // there templates are what is shown
 			t.Errorf("%s shows %q", path, bad)
 		}
 	}
@@ -90,6 +90,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
 		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
 		"aggregates": "/aggregates", "aggregate": "/aggregates/1", "windows": "/sources/windows",
+		"letters": "/letters", "letter": "/letters/backscatter.first.ja?version=0&against=0",
 	}
 	views, err := os.ReadDir("templates/views")
 	if err != nil {

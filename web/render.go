@@ -121,6 +121,9 @@ func section(p string) string {
 	if first == "aggregates" { // a view of the sources
 		return "sources"
 	}
+	if first == "letters" {
+		return "settings"
+	}
 	return first
 }
 

@@ -75,6 +75,12 @@ func (s *Server) routes() http.Handler {
 	handle("GET /registrations/{id}", s.desk(s.registration))
 	handle("POST /registrations/{id}", s.coordinator(s.decideRegistration))
 
+	// Letters.
+	handle("GET /letters", s.desk(s.letters))
+	handle("GET /letters/{name}", s.desk(s.letterShow))
+	handle("POST /letters/{name}", s.coordinator(s.letterWrite))
+	handle("POST /letters/{name}/choose", s.coordinator(s.letterChoose))
+
 	// Settings.
 	handle("GET /settings", s.desk(s.settings))
 	handle("POST /settings/language", s.desk(s.setLanguage))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -228,12 +229,16 @@ func (a *app) startMail(ctx context.Context) error {
 		return err
 	}
 	o := a.cfg.Organisation
+	register := ""
+	if base := strings.TrimRight(a.cfg.Web.BaseURL, "/"); base != "" && a.cfg.Web.Researchers {
+		register = base + "/register"
+	}
 	pgp, err := notify.NewPGP(a.cfg.Mail.PGPKey, a.cfg.Mail.PGPPassphrase)
 	if err != nil {
 		return err
 	}
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
-		Phone: o.Phone, URL: o.Website, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
+		Phone: o.Phone, URL: o.Website, Register: register, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
 	if err != nil {
 		return err
 	}

@@ -106,4 +106,5 @@ const (
 	lockScanners
 	lockFloods
 	lockAggregates
+	lockLetters
 )

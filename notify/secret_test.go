@@ -1,0 +1,145 @@
+package notify_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"teiten/internal/casedb"
+	"teiten/notify"
+)
+
+// What the observations of the test know of a sensor. The numbers are such that
+// nothing else in a letter looks like them.
+const (
+	secretAddress = "198.51.100.187"
+	secretV6      = "2001:db8:5ec:7::bb"
+	secretSeq     = 3141592653
+	secretAck     = 2718281828
+	secretID      = 57721
+	secretSensor  = "kagami-dai-7"
+)
+
+// secrets are the ways to write them that a reader could turn back.
+func secrets() []string {
+	a := netip.MustParseAddr(secretAddress).As4()
+	n := uint32(a[0])<<24 | uint32(a[1])<<16 | uint32(a[2])<<8 | uint32(a[3])
+	v6 := netip.MustParseAddr(secretV6)
+	return []string{
+		secretAddress, "187.100.51.198", "198-51-100-187", "187-100-51-198", "198.51.100.0", "198.51.100", "::ffff:c633:64bb", "c633:64bb",
+		"c63364bb", "bb6433c6", "c6:33:64:bb", `\xc6\x33\x64\xbb`, "0xc6.0x33", fmt.Sprint(n), "0306.063.0144", string(a[:]),
+		secretV6, v6.StringExpanded(), strings.ReplaceAll(v6.StringExpanded(), ":", ""),
+		fmt.Sprint(secretSeq), fmt.Sprintf("%08x", secretSeq), fmt.Sprint(secretAck), fmt.Sprintf("%08x", secretAck),
+		fmt.Sprint(secretID), fmt.Sprintf("%04x", secretID) + "\"", secretSensor,
+	}
+}
+
+// TestNothingOfASensorLeaves scans all that leaves in every letter, kind,
+// language and format for what the samples, notes, payloads and quotes of its
+// case know of a sensor.
+func TestNothingOfASensorLeaves(t *testing.T) {
+	t.Parallel()
+	for _, name := range notify.LetterNames() {
+		t.Run(name.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := specOf(name)
+			c := w.openCase(s)
+			w.betray()
+			if name.Reason != casedb.ReasonFirst {
+				w.told(c, s)
+			}
+			m := w.letter(c, s, name.Reason)
+			config := testConfig
+			for _, config.Format = range []notify.Format{"", notify.FormatXARF} {
+				composer, err := notify.NewComposer(config, bytes.Repeat([]byte("k"), 32))
+				if err != nil {
+					t.Fatal(err)
+				}
+				d, err := composer.Preview(t.Context(), w.db, m, epoch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				noSecrets(t, "raw mail", d.Raw, 0)
+				parts, err := notify.Parts(d.Raw)
+				if err != nil || len(parts) < 5 {
+					t.Fatalf("%d parts, %v", len(parts), err)
+				}
+				for _, p := range parts {
+					noSecrets(t, p.Type, p.Content, 0)
+				}
+			}
+		})
+	}
+}
+
+// betray puts what a sensor would be known by into everything that is kept of
+// the world's sources.
+func (w *world) betray() {
+	w.t.Helper()
+	w.exec(`update sensor set name = $1 || '-' || id`, secretSensor)
+	all := strings.Join(secrets()[:15], " ")
+	sample, err := json.Marshal([]casedb.Sample{{When: epoch, Destination: netip.MustParseAddr(secretAddress), SourcePort: 40000, DestPort: 445,
+		ID: secretID, Seq: secretSeq, Ack: secretAck, Payload: []byte("GET / HTTP/1.1\r\nHost: " + secretAddress),
+		Quoted: &casedb.Quote{Source: netip.MustParseAddr(secretAddress), Destination: netip.MustParseAddr(secretV6)}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.exec(`update observation set destination = $1, samples = $2`, secretAddress, string(sample))
+	note, err := json.Marshal(map[string]any{"payloads": []string{all}, "also": []string{all}, "definition": all, "list": all})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.exec(`update verdict set evidence = evidence || $1::jsonb, tool = $2`, string(note), all)
+	w.exec(`update aggregate set destination = $1, evidence = evidence || $2::jsonb`, secretAddress, string(note))
+}
+
+// noSecrets looks into base64 and hexadecimal inside the content, too.
+func noSecrets(t *testing.T, what string, content []byte, depth int) {
+	t.Helper()
+	lower := bytes.ToLower(content)
+	for _, s := range secrets() {
+		if bytes.Contains(lower, []byte(strings.ToLower(s))) {
+			t.Errorf("%s holds %q", what, s)
+		}
+	}
+	if depth > 2 {
+		return
+	}
+	for _, field := range strings.FieldsFunc(string(content), func(r rune) bool { return strings.ContainsRune("\" \r\n\t,:;<>()[]{}", r) }) {
+		if len(field) < 8 {
+			continue
+		}
+		if b, err := base64.StdEncoding.DecodeString(field); err == nil {
+			noSecrets(t, what+" (base64)", b, depth+1)
+		}
+		if b, err := hex.DecodeString(field); err == nil {
+			noSecrets(t, what+" (hex)", b, depth+1)
+		}
+	}
+}
+
+// TestTheSecretsWouldBeFound: the scan sees each of them, however deep.
+func TestTheSecretsWouldBeFound(t *testing.T) {
+	t.Parallel()
+	for _, s := range secrets() {
+		for _, text := range []string{s, base64.StdEncoding.EncodeToString([]byte("xx" + s)), hex.EncodeToString([]byte("xx" + s))} {
+			if !holdsSecret([]byte("a " + text + " b")) {
+				t.Errorf("%q in %q is not found", s, text)
+			}
+		}
+	}
+}
+
+func holdsSecret(content []byte) bool {
+	var probe testing.T
+	done := make(chan struct{})
+	go func() { defer close(done); noSecrets(&probe, "", content, 0) }()
+	<-done
+	return probe.Failed()
+}
