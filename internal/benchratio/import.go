@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"teiten/attribution"
 	"teiten/capture"
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
@@ -29,6 +30,8 @@ type importBench struct {
 type importFigures struct {
 	rows                            int
 	stats, psql, copy, whole, known time.Duration
+	judge                           time.Duration
+	sources                         int
 }
 
 // imports compares `teiten import` with `teiten stats` and psql \copy. The COPY
@@ -57,6 +60,8 @@ func (b *bench) imports() (err error) {
 		perSecond := func(d time.Duration) float64 { return float64(f.rows) / 1000 / d.Seconds() }
 		fmt.Fprintf(b.out, "  %d packets, %d observations: stats %.2f s; psql \\copy %.2f s (%.0f k rows/s); COPY stage %.2f s (%.0f k rows/s); import %.2f s; known file %.2f s\n",
 			n, f.rows, f.stats.Seconds(), f.psql.Seconds(), perSecond(f.psql), f.copy.Seconds(), perSecond(f.copy), f.whole.Seconds(), f.known.Seconds())
+		fmt.Fprintf(b.out, "  %d sources judged in %.2f s\n", f.sources, f.judge.Seconds())
+		b.report(fmt.Sprintf("%d sources, judge / COPY stage", f.sources), f.judge.Seconds()/f.copy.Seconds(), 1)
 		// 0.8 of psql's rows per second is 1.25 of its time.
 		b.report(fmt.Sprintf("%d packets, COPY stage / psql \\copy", n), f.copy.Seconds()/f.psql.Seconds(), 1.25)
 		b.report(fmt.Sprintf("%d packets, import / (stats + COPY stage)", n), f.whole.Seconds()/(f.stats+f.copy).Seconds(), 1.25)
@@ -92,7 +97,7 @@ func startImportBench(ctx context.Context, teiten, rows string) (*importBench, f
 // measure does everything once in every round, so that noise meets all alike.
 func (b *importBench) measure(ctx context.Context, file string, rounds int) (importFigures, error) {
 	var f importFigures
-	var stats, psql, copied, whole, known []time.Duration
+	var stats, psql, copied, whole, known, judged []time.Duration
 	for range rounds {
 		steps := []struct {
 			into  *[]time.Duration
@@ -101,6 +106,7 @@ func (b *importBench) measure(ctx context.Context, file string, rounds int) (imp
 		}{
 			{&stats, false, func() (time.Duration, error) { return b.run(ctx, "stats", "--summary", file) }},
 			{&whole, true, func() (time.Duration, error) { return b.run(ctx, "import", "--sensor", "bench", file) }},
+			{&judged, false, func() (d time.Duration, err error) { d, f.sources, err = b.judge(ctx); return d, err }},
 			{&known, false, func() (time.Duration, error) { return b.run(ctx, "import", "--sensor", "bench", file) }},
 			{nil, false, func() (time.Duration, error) { return b.psql(ctx, `\copy (select * from observation) to '`+b.rows+`'`) }},
 			{&psql, true, func() (time.Duration, error) { return b.psql(ctx, `\copy observation from '`+b.rows+`'`) }},
@@ -108,7 +114,7 @@ func (b *importBench) measure(ctx context.Context, file string, rounds int) (imp
 		}
 		for _, s := range steps {
 			if s.empty {
-				if _, err := b.db.SQL().ExecContext(ctx, `truncate observation, batch, import`); err != nil {
+				if _, err := b.db.SQL().ExecContext(ctx, `truncate observation, batch, import, source, aggregate cascade`); err != nil {
 					return f, err
 				}
 			}
@@ -121,7 +127,7 @@ func (b *importBench) measure(ctx context.Context, file string, rounds int) (imp
 			}
 		}
 	}
-	f.stats, f.psql, f.copy, f.whole, f.known = middle(stats), middle(psql), middle(copied), middle(whole), middle(known)
+	f.stats, f.psql, f.copy, f.whole, f.known, f.judge = middle(stats), middle(psql), middle(copied), middle(whole), middle(known), middle(judged)
 	return f, os.Remove(b.rows)
 }
 
@@ -156,6 +162,20 @@ func (b *importBench) copyStage(ctx context.Context, file string) (spent time.Du
 		return err
 	})
 	return spent, rows, err
+}
+
+// judge gives every source of the database its verdict, as the server does.
+func (b *importBench) judge(ctx context.Context) (spent time.Duration, sources int, err error) {
+	began := time.Now()
+	j := attribution.Judge{DB: b.db}
+	for n := 1; n > 0; {
+		if n, err = j.Do(ctx); err != nil {
+			return 0, 0, err
+		}
+	}
+	spent = time.Since(began)
+	err = b.db.SQL().QueryRowContext(ctx, `select count(*) from verdict where superseded_at is null`).Scan(&sources)
+	return spent, sources, err
 }
 
 // run runs the program, as a user would, on the bench's database.
