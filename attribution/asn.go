@@ -161,7 +161,7 @@ func (l *asLoader) mmdb(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it was only read
 	for result := range db.Networks() {
 		var record struct {
 			Number uint32 `maxminddb:"autonomous_system_number"`
