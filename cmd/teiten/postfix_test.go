@@ -3,10 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/mail"
@@ -21,7 +24,7 @@ import (
 	"testing"
 	"time"
 
-	"crypto/x509"
+	"github.com/emersion/go-smtp"
 )
 
 // postfix is a real Postfix in a folder of its own: it demands TLS, asks the
@@ -81,7 +84,7 @@ alias_maps =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 virtual_mailbox_domains = regexp:%[1]s/etc/domains
-virtual_mailbox_maps = regexp:%[1]s/etc/mailboxes
+virtual_mailbox_maps = texthash:%[1]s/etc/mailboxes
 virtual_mailbox_base = %[1]s/mail
 virtual_uid_maps = static:%[2]s
 virtual_gid_maps = static:%[3]s
@@ -158,19 +161,30 @@ func newPostfix(t *testing.T, policy *policyServer, bounces string, late []int) 
 	p.caFile = caFile
 	host, port, _ := net.SplitHostPort(bounces)
 	transport := ""
-	for _, n := range late {
-		transport += fmt.Sprintf("/^abuse@owner%d\\.example$/ error:5.1.1 this mailbox has moved away\n", n)
+	if len(late) > 0 {
+		_, behind, _ := net.SplitHostPort(newRefuser(t))
+		for _, n := range late {
+			transport += fmt.Sprintf("/^abuse@owner%d\\.example$/ smtp:[127.0.0.1]:%s\n", n, behind)
+		}
+	}
+	mailboxes := ""
+	for n := range 1000 { // virtual(8) takes no substitution from patterns
+		mailboxes += fmt.Sprintf("abuse@owner%[1]d.example owner%[1]d/\n", n)
 	}
 	for name, text := range map[string]string{
 		"main.cf":   fmt.Sprintf(postfixMain, dir, nobody.Uid, nobody.Gid, policy.address, postfixSizeLimit, "["+host+"]:"+port),
 		"master.cf": fmt.Sprintf(postfixMaster, p.address),
 		"domains":   "/^owner[0-9]+\\.example$/ ok\n",
-		"mailboxes": "/^abuse@owner([0-9]+)\\.example$/ owner${1}/\n",
+		"mailboxes": mailboxes,
 		"transport": transport,
 		"cert.pem":  string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})),
 		"key.pem":   string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o600); err != nil {
+		mode := os.FileMode(0o644) // the tables are read by Postfix's own user
+		if name == "key.pem" {
+			mode = 0o600
+		}
+		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -350,6 +364,44 @@ func (s *policyServer) requests() []policyRequest {
 	defer s.mu.Unlock()
 	return append([]policyRequest(nil), s.asked...)
 }
+
+// newRefuser is a mail server behind Postfix that knows nobody: what Postfix
+// has taken for it comes back.
+func newRefuser(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := smtp.NewServer(refuser{})
+	server.Domain = "mx.behind.example"
+	server.ErrorLog = log.New(io.Discard, "", 0)
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { server.Close() })
+	return l.Addr().String()
+}
+
+type refuser struct{}
+
+// NewSession implements smtp.Backend.
+func (refuser) NewSession(*smtp.Conn) (smtp.Session, error) { return refuser{}, nil }
+
+// Reset implements smtp.Session.
+func (refuser) Reset() {}
+
+// Logout implements smtp.Session.
+func (refuser) Logout() error { return nil }
+
+// Mail implements smtp.Session.
+func (refuser) Mail(string, *smtp.MailOptions) error { return nil }
+
+// Rcpt implements smtp.Session.
+func (refuser) Rcpt(string, *smtp.RcptOptions) error {
+	return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user here"}
+}
+
+// Data implements smtp.Session.
+func (refuser) Data(io.Reader) error { return errors.New("nobody was named") }
 
 // flakyProxy passes connections on to an address and breaks one in three at a
 // random byte, as a bad line does.
