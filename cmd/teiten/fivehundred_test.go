@@ -175,12 +175,16 @@ func TestFiveHundredCasesThroughPostfix(t *testing.T) {
 
 func checkFiveHundred(t *testing.T, db *sql.DB, pf *postfix, policy *policyServer, stopped, released time.Time) {
 	t.Helper()
+	// A case that was opened when its owner's only address was known to be dead
+	// waits for another contact.
+	nobody := count(t, db, `select count(*) from cases c where c.waiting = 'contact' and not exists (select 1 from message m where m.case_id = c.id)
+		and exists (select 1 from contact k join suppression s on s.address = lower(k.email) where k.owner_id = c.owner_id)`)
 	for query, want := range map[string]int{
 		`select count(*) from cases`:                            pfCases,
 		`select count(distinct owner_id) from cases`:            pfOwners,
 		`select count(distinct language) from message`:          2,
-		`select count(*) from message where reason = 'first'`:   pfCases,
-		`select count(distinct case_id) from message`:           pfCases,
+		`select count(*) from message where reason = 'first'`:   pfCases - nobody,
+		`select count(distinct case_id) from message`:           pfCases - nobody,
 		`select count(*) from message where state = 'held'`:     0,
 		`select count(*) from message where state = 'canceled'`: 0,
 		// Refused: nobody there, or too large; and what nobody may be written about any more.
