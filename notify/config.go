@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Config says who we are in mails. All fields but Phone, URL, Register and From must be set.
+// Config says who we are in mails. All fields but Phone, URL, Register, Pages and From must be set.
 type Config struct {
 	OrganisationJA string // our name in Japanese letters
 	OrganisationEN string // our name in English letters
@@ -15,6 +15,7 @@ type Config struct {
 	Phone          string
 	URL            string // our page, or the page about these mails
 	Register       string // the page where researchers register scanners; empty: none
+	Pages          string // URL under which owners see their evidence, "https://desk.example/o/"; empty: no such page
 	Domain         string // our mail domain: tokens and Message-IDs are at it
 	From           string // the From address; empty: Email
 	PGP            *PGP   // signs mails; nil: nobody does
@@ -35,7 +36,7 @@ func (c Config) Check() error {
 	if c.Domain == "" || strings.ContainsAny(c.Domain, " @\r\n\t<>") {
 		errs = append(errs, fmt.Errorf("mail domain %q is none", c.Domain))
 	}
-	for _, s := range []string{c.OrganisationJA, c.OrganisationEN, c.Phone, c.URL, c.Register} {
+	for _, s := range []string{c.OrganisationJA, c.OrganisationEN, c.Phone, c.URL, c.Register, c.Pages} {
 		if strings.ContainsAny(s, "\r\n") {
 			errs = append(errs, fmt.Errorf("%q must be one line", s))
 		}

@@ -39,6 +39,9 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if m.Purpose != casedb.PurposeNotification || len(m.Raw) > 0 {
 		return l, nil
 	}
+	if c.config.Pages != "" && m.ID > 0 {
+		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, m.ID)
+	}
 	scope := casedb.ScopeOf(m, now)
 	accused, err := q.LetterGroups(ctx, scope)
 	if err != nil {

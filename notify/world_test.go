@@ -21,7 +21,8 @@ var epoch = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 const domain = "teiten.example"
 
 var testConfig = notify.Config{OrganisationJA: "サンプル CSIRT", OrganisationEN: "Example CSIRT", Email: "csirt@teiten.example",
-	Phone: "+81-3-0000-0000", URL: "https://teiten.example/", Register: "https://teiten.example/register", Domain: domain}
+	Phone: "+81-3-0000-0000", URL: "https://teiten.example/", Register: "https://teiten.example/register",
+	Pages: "https://teiten.example/o/", Domain: domain}
 
 // clock is a time that tests move.
 type clock struct {

@@ -229,16 +229,23 @@ func (a *app) startMail(ctx context.Context) error {
 		return err
 	}
 	o := a.cfg.Organisation
-	register := ""
-	if base := strings.TrimRight(a.cfg.Web.BaseURL, "/"); base != "" && a.cfg.Web.Researchers {
-		register = base + "/register"
+	register, pages := "", ""
+	base := strings.TrimRight(a.cfg.Web.BaseURL, "/")
+	if a.cfg.Mail.Transport == "mailbox" && base == "" && !strings.HasSuffix(a.cfg.Web.Listen, ":0") {
+		pages = "http://" + a.cfg.Web.Listen + "/o/" // no mail leaves this machine
+	}
+	if base != "" {
+		pages = base + "/o/"
+		if a.cfg.Web.Researchers {
+			register = base + "/register"
+		}
 	}
 	pgp, err := notify.NewPGP(a.cfg.Mail.PGPKey, a.cfg.Mail.PGPPassphrase)
 	if err != nil {
 		return err
 	}
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
-		Phone: o.Phone, URL: o.Website, Register: register, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
+		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
 	if err != nil {
 		return err
 	}
