@@ -184,6 +184,9 @@ func TestDecide(t *testing.T) {
 	earned := casedb.RuleLeave{Modes: once.Modes, Approved: []string{"worm445"}}
 	night := notify.QuietHours{From: 22 * time.Hour, To: 7 * time.Hour}
 	midnight := time.Date(2026, 11, 20, 15, 0, 0, 0, time.UTC) // in Japan
+	paused := open
+	week := midnight.Add(7 * 24 * time.Hour)
+	paused.PausedUntil = &week
 	tired := casedb.Message{Purpose: casedb.PurposeNotification, Attempts: 8}
 	approved.ApprovedBy = "coordinator"
 	for _, test := range []struct {
@@ -208,6 +211,9 @@ func TestDecide(t *testing.T) {
 		{"first of a rule, approved", notify.Facts{Message: approved, Case: &open, Accused: one, Leave: once}, notify.ActionSend, ""},
 		{"second of a rule", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: earned}, notify.ActionSend, "first"},
 		{"second of one rule, first of another", notify.Facts{Message: notification, Case: &open, Accused: two, Leave: earned}, notify.ActionHold, "rule holds"},
+		{"paused by the owner", notify.Facts{Message: notification, Case: &paused, Accused: one, Leave: automatic, Now: midnight}, notify.ActionDelay, "paused"},
+		{"paused, and approved all the same", notify.Facts{Message: approved, Case: &paused, Accused: one, Now: midnight}, notify.ActionSend, ""},
+		{"after the pause", notify.Facts{Message: notification, Case: &paused, Accused: one, Leave: automatic, Now: midnight.Add(8 * 24 * time.Hour)}, notify.ActionSend, ""},
 		{"at night", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionDelay, "quiet"},
 		{"at night, approved", notify.Facts{Message: approved, Case: &open, Accused: one, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionSend, ""},
 		{"at somebody else's night", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic, Quiet: night, Now: midnight, Country: "DE"}, notify.ActionSend, ""},

@@ -65,6 +65,9 @@ const (
 // reasonQuiet delays what nobody approved while the recipient sleeps.
 const reasonQuiet = "quiet hours"
 
+// reasonPaused delays what nobody approved while the owner wants no mail.
+const reasonPaused = "paused by the owner"
+
 // Decide says, at the last moment, whether a due message is still right to
 // send. It asks nothing and changes nothing.
 func Decide(f Facts) Decision {
@@ -106,6 +109,9 @@ func Decide(f Facts) Decision {
 	}
 	if reason := f.Leave.Holds(rules...); reason != "" {
 		return hold(reason)
+	}
+	if c != nil && c.PausedUntil != nil && c.PausedUntil.After(f.Now) {
+		return Decision{Action: ActionDelay, Reason: reasonPaused, Until: *c.PausedUntil}
 	}
 	if until := f.Quiet.Until(f.Now, f.Country); until.After(f.Now) {
 		return Decision{Action: ActionDelay, Reason: reasonQuiet, Until: until}

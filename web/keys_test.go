@@ -36,7 +36,7 @@ func families() map[string][]string {
 		"gate":         {"auto", "approve", "human"},
 		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
 		"action":       {"send", "hold", "cancel", "fail", "delay"},
-		"delay":        {"quiet hours", "back-off", casedb.LimitHour, casedb.LimitRecipient, casedb.LimitDomain, casedb.LimitAS},
+		"delay":        {"quiet hours", "paused by the owner", "back-off", casedb.LimitHour, casedb.LimitRecipient, casedb.LimitDomain, casedb.LimitAS},
 		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn),
 		"language":     locale.Languages(),
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
