@@ -19,7 +19,7 @@ const (
 	judgeBatches = 24 // batches claimed at once
 	// judgeObservations bounds the observations of batches that are judged
 	// together, unless one batch alone has more.
-	judgeObservations = 1 << 20
+	judgeObservations = 1 << 21
 
 	judgeSources = 5000 // sources judged again at once
 	judgeLease   = 10 * time.Minute
