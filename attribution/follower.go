@@ -27,8 +27,9 @@ type Follower struct {
 	// Quiet is how long the sensors that had seen a source must have worked
 	// without seeing it before it counts as quiet. Zero means seven days.
 	Quiet time.Duration
-	// Tell tells the owner of a quiet case before it ends, and reports whether a
-	// message was written; then the case ends when that has. Nil: nobody is told.
+	// Tell tells the owner of a quiet case before it ends, if he is to be told,
+	// and reports whether a message was written; then the case ends when that has.
+	// Nil: nobody is told.
 	Tell   func(ctx context.Context, caseID int64) (bool, error)
 	Logger *slog.Logger     // nil: silence
 	Now    func() time.Time // nil: time.Now

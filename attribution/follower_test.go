@@ -117,7 +117,7 @@ func TestRecoveryIsToldBeforeTheCaseEnds(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil)
 	d.automatic()
-	d.tell = d.opener.TellRecovered
+	d.tell, d.opener.Recovered = d.opener.TellRecovered, true
 	d.see("192.0.2.10")
 	d.observe("north", "192.0.2.10")
 	d.open()

@@ -55,6 +55,9 @@ type Opener struct {
 	// FirstContactByGate lets the first mail to a contact go out on its own
 	// where the contact's gate does; else a coordinator approves it.
 	FirstContactByGate bool
+	// Recovered: every owner is told once when all sources of a case are quiet;
+	// else only where somebody asked for it.
+	Recovered bool
 	// Reminders say when owners hear again of what is still active.
 	Reminders Reminders
 	Logger    *slog.Logger     // nil: silence

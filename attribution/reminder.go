@@ -91,13 +91,13 @@ func (o *Opener) remind(ctx context.Context, id int64, before, now time.Time) (d
 }
 
 // TellRecovered writes, once, to the owner of a case that its sources went
-// quiet. It reports whether a message was written.
+// quiet, where that was asked for. It reports whether a message was written.
 func (o *Opener) TellRecovered(ctx context.Context, id int64) (done bool, err error) {
 	now := o.now()
 	err = o.DB.InTx(ctx, func(tx *casedb.Tx) error {
 		done = false
 		c, err := tx.LockCase(ctx, id)
-		if err != nil {
+		if err != nil || !o.Recovered && !c.TellRecovered {
 			return err
 		}
 		state, err := tx.NotificationState(ctx, id)

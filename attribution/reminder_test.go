@@ -86,8 +86,8 @@ func TestOwnersAreRemindedOfWhatIsStillActive(t *testing.T) {
 	d.want(`select string_agg(reason, ' ' order by id) from message`, "first still-active new-sources still-active")
 }
 
-// TestARecoveryIsToldOnce: before the case ends, and only where an operator
-// wants it.
+// TestARecoveryIsToldOnce: before the case ends, and only where somebody wants
+// it.
 func TestARecoveryIsToldOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil)
@@ -102,10 +102,22 @@ func TestARecoveryIsToldOnce(t *testing.T) {
 		}
 		return done
 	}
+	d.opener.Recovered = true
 	if tell() {
 		t.Error("the recovery of what nobody was told about")
 	}
 	d.send()
+	d.opener.Recovered = false
+	if tell() {
+		t.Error("a recovery that nobody wanted to hear of was told")
+	}
+	d.inTx(func(ctx context.Context, tx *casedb.Tx) error {
+		c, err := tx.LockCase(ctx, 1)
+		if err != nil {
+			return err
+		}
+		return tx.SetTellRecovered(ctx, &c, true, "taro", d.now)
+	})
 	d.now = d.now.Add(20 * day)
 	d.exec(`insert into suppression (address, reason, created_at) values ('abuse@isp.example', 'test', $1)`, d.now)
 	if tell() {

@@ -598,3 +598,25 @@ func TestRegistrationLinksEnd(t *testing.T) {
 	}
 	want(t, "unconfirmed", one[int](t, d.db, `select count(*) from registration where state <> 'unconfirmed'`), 0)
 }
+
+// TestACoordinatorAsksForTheOwner that he hears of quiet, and changes his mind.
+func TestACoordinatorAsksForTheOwner(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	const said = "The owner will be told when the sensors see nothing"
+	status, _ := d.act("tell", "tell", "yes")
+	want(t, "tell", status, http.StatusSeeOther)
+	want(t, "asked", d.state().TellRecovered, true)
+	if !strings.Contains(d.page("/cases/"+d.c.Number), said) {
+		t.Error("the case does not say that the owner will be told")
+	}
+	status, _ = d.act("tell")
+	want(t, "do not tell", status, http.StatusSeeOther)
+	want(t, "asked", d.state().TellRecovered, false)
+	if strings.Contains(d.page("/cases/"+d.c.Number), said) {
+		t.Error("the case says still that the owner will be told")
+	}
+	_, _ = d.act("close")
+	status, _ = d.act("tell", "tell", "yes")
+	want(t, "tell of an ended case", status, http.StatusConflict)
+}

@@ -78,6 +78,7 @@ func caseVerbs() map[string]caseVerb {
 		"contact":  {done: "done.contact", do: (*Server).changeContact},
 		"seen":     {done: "done.seen", do: (*Server).seenCase},
 		"end-link": {done: "done.end-link", do: (*Server).endOwnerLink},
+		"tell":     {done: "done.tell", do: (*Server).tellRecovered},
 	}
 }
 
@@ -172,6 +173,15 @@ func (s *Server) seenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error 
 	}
 	return tx.ChangeCase(ctx, &c, casedb.CaseChange{Waiting: casedb.WaitFor(casedb.WaitingNone),
 		Event: casedb.CaseEvent{Kind: casedb.EventNote, Actor: a.v.user.Name, Text: a.v.p.T("seen.note")}}, a.v.now)
+}
+
+// tellRecovered says whether the owner hears when all sources are quiet.
+func (s *Server) tellRecovered(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.SetTellRecovered(ctx, &c, a.values.Get("tell") == "yes", a.v.user.Name, a.v.now)
 }
 
 func (s *Server) sendAgain(ctx context.Context, tx *casedb.Tx, a caseArgs) error {

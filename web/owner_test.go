@@ -85,6 +85,7 @@ func TestOwnerActs(t *testing.T) {
 		{casedb.OwnerResearch, nil, casedb.CaseAnswered, casedb.WaitingReply, "Owner: this is research"},
 		{casedb.OwnerContact, []string{"email", "soc@isp.example"}, casedb.CaseAnswered, casedb.WaitingReply, "soc@isp.example"},
 		{casedb.OwnerPause, []string{"days", "30"}, casedb.CaseNotified, casedb.WaitingReply, "Owner: asks for a pause"},
+		{casedb.OwnerTell, nil, casedb.CaseNotified, casedb.WaitingReply, "Owner: asks to be told of quiet"},
 		{casedb.OwnerLanguage, []string{"language", "en"}, casedb.CaseNotified, casedb.WaitingReply, "Owner: other language"},
 	} {
 		t.Run(string(test.act), func(t *testing.T) {
@@ -105,6 +106,8 @@ func TestOwnerActs(t *testing.T) {
 			switch test.act {
 			case casedb.OwnerPause:
 				want(t, "paused until", c.PausedUntil.UTC(), d.now.Add(30*24*time.Hour))
+			case casedb.OwnerTell:
+				want(t, "asked", c.TellRecovered, true)
 			case casedb.OwnerLanguage:
 				want(t, "language", c.Language, "en")
 				want(t, "contact's language", one[string](t, d.db, `select language from contact where id = $1`, *c.ContactID), "en")

@@ -17,7 +17,6 @@ const recordSpan = 365 * 24 * time.Hour
 // settingsPage is the data of view settings.
 type settingsPage struct {
 	Rules        []ruleLine // every known rule, those nobody set on hold
-	Modes        []casedb.RuleMode
 	Changes      []casedb.SwitchChange
 	NextChanges  string
 	Suppressions []casedb.Suppression
@@ -31,6 +30,7 @@ type settingsPage struct {
 type ruleLine struct {
 	casedb.RulePolicy
 	Record casedb.RuleRecord
+	Modes  []casedb.RuleMode
 }
 
 // settings shows the switches that are changed while teiten runs.
@@ -40,7 +40,7 @@ func (s *Server) settings(w http.ResponseWriter, r *http.Request, v *visit) erro
 
 func (s *Server) renderSettings(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
 	ctx := r.Context()
-	data := settingsPage{Form: f, Modes: casedb.RuleModes}
+	data := settingsPage{Form: f}
 	var err error
 	if data.Rules, err = s.ruleLines(ctx, v.now); err != nil {
 		return err
@@ -86,17 +86,17 @@ func (s *Server) ruleLines(ctx context.Context, now time.Time) ([]ruleLine, erro
 	}
 	var lines []ruleLine
 	for _, p := range allRules(s.cfg.Rules, set) {
-		lines = append(lines, ruleLine{RulePolicy: p, Record: byRule[p.Rule]})
+		lines = append(lines, ruleLine{RulePolicy: p, Record: byRule[p.Rule], Modes: casedb.ModesOf(p.Rule)})
 	}
 	return lines, nil
 }
 
-// allRules adds the rules nobody has set a mode for; those hold.
+// allRules adds the rules nobody has set a mode for; those hold, or are off.
 func allRules(names []string, set []casedb.RulePolicy) []casedb.RulePolicy {
 	all := slices.Clone(set)
 	for _, name := range names {
 		if !slices.ContainsFunc(set, func(p casedb.RulePolicy) bool { return p.Rule == name }) {
-			all = append(all, casedb.RulePolicy{Rule: name, Mode: casedb.RuleHold})
+			all = append(all, casedb.RulePolicy{Rule: name, Mode: casedb.ModesOf(name)[0]})
 		}
 	}
 	slices.SortFunc(all, func(a, b casedb.RulePolicy) int { return strings.Compare(a.Rule, b.Rule) })
@@ -133,7 +133,7 @@ func (s *Server) setRule(w http.ResponseWriter, r *http.Request, v *visit) error
 	a := caseArgs{values: r.PostForm, v: v}
 	policy := casedb.RulePolicy{Rule: r.PostForm.Get("rule"), Mode: casedb.RuleMode(r.PostForm.Get("mode")), ChangedAt: v.now,
 		ChangedBy: v.user.Name}
-	if !slices.Contains(s.cfg.Rules, policy.Rule) || !slices.Contains(casedb.RuleModes, policy.Mode) {
+	if !slices.Contains(s.cfg.Rules, policy.Rule) || !slices.Contains(casedb.ModesOf(policy.Rule), policy.Mode) {
 		return errForm
 	}
 	var err error

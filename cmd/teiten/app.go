@@ -146,12 +146,9 @@ func (a *app) startAttribution(ctx context.Context) error {
 	}
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
 		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, ReopenWithin: a.cfg.Follow.ReopenWithin,
-		FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Kinds: a.cfg.caseKinds(), Reminders: reminders, Logger: a.log}
+		FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Kinds: a.cfg.caseKinds(), Recovered: a.cfg.Notify.Recovered, Reminders: reminders, Logger: a.log}
 	a.remind = opener.Remind
-	follower := &attribution.Follower{DB: a.db, Quiet: a.cfg.Follow.Quiet, Logger: a.log}
-	if a.cfg.Notify.Recovered {
-		follower.Tell = opener.TellRecovered
-	}
+	follower := &attribution.Follower{DB: a.db, Quiet: a.cfg.Follow.Quiet, Tell: opener.TellRecovered, Logger: a.log}
 	a.loop("follow", time.Minute, nil, follower.Do)
 	// Each stage wakes the next when it has done something.
 	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)

@@ -71,7 +71,7 @@ type config struct {
 	Notify struct {
 		Kinds        []string `toml:"kinds" help:"Kinds of sources that open cases: infected, backscatter (victims of attacks), misconfigured, scanner (not acknowledged ones)."`
 		StillActive  []string `toml:"still_active" help:"Times after the last notification at which an owner is reminded of sources that are still seen; after the last there is none."`
-		Recovered    bool     `toml:"recovered" help:"Tell an owner once when the sensors saw nothing of a case's sources for follow.quiet, before the case ends."`
+		Recovered    bool     `toml:"recovered" help:"Tell every owner once when the sensors saw nothing of a case's sources for follow.quiet, before the case ends; else only where the owner or a coordinator asked for it."`
 		FirstContact string   `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
 		QuietHours   string   `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
 	} `toml:"notify"`

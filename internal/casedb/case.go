@@ -79,6 +79,8 @@ type Case struct {
 	UpdatedAt    time.Time  `db:"updated_at"`
 	ClosedAt     *time.Time `db:"closed_at"`
 	PausedUntil  *time.Time `db:"paused_until"` // the owner wants no mail before that
+	// TellRecovered: somebody asked that the owner hears when all sources are quiet.
+	TellRecovered bool `db:"tell_recovered"`
 }
 
 // CaseSource is a source of a case with the verdict that brought it there.
@@ -90,7 +92,7 @@ type CaseSource struct {
 }
 
 const caseColumns = `id, number, owner_id, kind, malware, state, waiting, waiting_since, contact_id, language,
-	version, created_at, updated_at, closed_at, paused_until`
+	version, created_at, updated_at, closed_at, paused_until, tell_recovered`
 
 // Case returns the case with the id.
 func (q *Queries) Case(ctx context.Context, id int64) (Case, error) {
@@ -294,6 +296,22 @@ func (t *Tx) SetCaseContact(ctx context.Context, c *Case, contact Contact, by, r
 	}
 	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventContact, Actor: by, Text: reason,
 		Data: JSON[EventData]{EventData{Contact: contact.Email}}}}, now)
+}
+
+// SetTellRecovered says whether the owner of a live case is told when its
+// sources are quiet, whatever the configuration says.
+func (t *Tx) SetTellRecovered(ctx context.Context, c *Case, tell bool, by string, now time.Time) error {
+	if !c.State.Live() {
+		return fmt.Errorf("ask for news in case %s, which is %s: %w", c.Number, c.State, ErrState)
+	}
+	kind := EventTell
+	if !tell {
+		kind = EventTellNot
+	}
+	if _, err := t.q.ExecContext(ctx, `update cases set tell_recovered = $2 where id = $1`, c.ID, tell); err != nil {
+		return fail("set whether the owner is told", err)
+	}
+	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: kind, Actor: by}}, now)
 }
 
 // CaseSources returns the sources of a case in order of address, at most limit

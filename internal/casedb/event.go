@@ -38,6 +38,8 @@ const (
 	EventLinkEnded    EventKind = "link-ended"   // an owner's page was closed before its time
 	EventQuiet        EventKind = "quiet"        // all sources were quiet for long enough
 	EventReturned     EventKind = "returned"     // a source of a quiet case was seen again
+	EventTell         EventKind = "tell"         // the owner will hear when all sources are quiet
+	EventTellNot      EventKind = "tell-not"     // ... and will not
 )
 
 // EventKinds lists every kind of event.
@@ -45,9 +47,9 @@ var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
 	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
 	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
-	EventQuiet, EventReturned,
+	EventQuiet, EventReturned, EventTell, EventTellNot,
 	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),
-	OwnerLanguage.Event(),
+	OwnerLanguage.Event(), OwnerTell.Event(),
 }
 
 // ActorSystem is the actor of events that no person and no rule caused.

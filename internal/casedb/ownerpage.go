@@ -3,6 +3,7 @@ package casedb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,10 +20,11 @@ const (
 	OwnerContact  OwnerAct = "contact"  // write to another address
 	OwnerPause    OwnerAct = "pause"    // send nothing for a while
 	OwnerLanguage OwnerAct = "language" // write in the other language
+	OwnerTell     OwnerAct = "tell"     // tell us when you see nothing any more
 )
 
 // OwnerActs lists every act.
-var OwnerActs = []OwnerAct{OwnerFixing, OwnerFixed, OwnerNotOurs, OwnerResearch, OwnerContact, OwnerPause, OwnerLanguage}
+var OwnerActs = []OwnerAct{OwnerFixing, OwnerFixed, OwnerNotOurs, OwnerResearch, OwnerContact, OwnerPause, OwnerLanguage, OwnerTell}
 
 // Event returns the kind of the event that an act becomes.
 func (a OwnerAct) Event() EventKind { return EventKind("owner-" + string(a)) }
@@ -51,6 +53,7 @@ type OwnerPage struct {
 	SentAt      time.Time  `db:"sent_at"`
 	PausedUntil *time.Time `db:"paused_until"`
 	EndedAt     *time.Time `db:"ended_at"`
+	Asked       bool       `db:"tell_recovered"` // to hear when nothing is seen any more
 }
 
 // Scope is the evidence that the owner of the page may see: what its mail
@@ -70,7 +73,7 @@ func (p OwnerPage) Works(now time.Time) bool { return p.EndedAt == nil && now.Be
 func (q *Queries) OwnerPage(ctx context.Context, messageID int64) (OwnerPage, error) {
 	var p OwnerPage
 	err := q.q.GetContext(ctx, &p, `select m.id as message_id, c.id as case_id, c.number, c.kind,
-			c.state not in ('closed','ignored') as live, m.language, o.name as owner, o.country, c.paused_until, e.ended_at,
+			c.state not in ('closed','ignored') as live, m.language, o.name as owner, o.country, c.paused_until, c.tell_recovered, e.ended_at,
 			coalesce(m.sent_at, (select max(a.started_at) from message_attempt a where a.message_id = m.id)) as sent_at
 		from message m join cases c on c.id = m.case_id join owner o on o.id = c.owner_id
 		left join owner_link_end e on e.message_id = m.id
@@ -125,6 +128,10 @@ func (t *Tx) OwnerSays(ctx context.Context, messageID int64, s OwnerStatement, n
 		if _, err := t.q.ExecContext(ctx, `update cases set paused_until = $2 where id = $1`, c.ID, until); err != nil {
 			return fail("pause case", err)
 		}
+	case OwnerTell:
+		if _, err := t.q.ExecContext(ctx, `update cases set tell_recovered = true where id = $1`, c.ID); err != nil {
+			return fail("note that the owner asks for news", err)
+		}
 	case OwnerLanguage:
 		data.Reason = s.NewLang
 		if err := t.setOwnerLanguage(ctx, c.ID, messageID, s.NewLang); err != nil {
@@ -132,7 +139,7 @@ func (t *Tx) OwnerSays(ctx context.Context, messageID int64, s OwnerStatement, n
 		}
 	}
 	if c.State.Live() {
-		if s.Act != OwnerPause && s.Act != OwnerLanguage {
+		if !slices.Contains([]OwnerAct{OwnerPause, OwnerLanguage, OwnerTell}, s.Act) { // says nothing of the matter itself
 			ch.State = CaseAnswered
 		}
 		if c.Waiting != WaitingAttention {

@@ -89,13 +89,28 @@ type RuleMode string
 
 // The modes, as in the CHECK constraint of table rule_policy.
 const (
+	RuleOff         RuleMode = "off"          // of escalation alone: nothing is written
 	RuleHold        RuleMode = "hold"         // a coordinator approves every letter
 	RuleApproveOnce RuleMode = "approve-once" // the first to a contact; later ones go on their own
 	RuleAutomatic   RuleMode = "automatic"
 )
 
 // RuleModes lists every mode, the strictest first.
-var RuleModes = []RuleMode{RuleHold, RuleApproveOnce, RuleAutomatic}
+var RuleModes = []RuleMode{RuleOff, RuleHold, RuleApproveOnce, RuleAutomatic}
+
+// RuleEscalation is the rule by which somebody else is written to when an
+// owner is silent. It judges nothing; a letter needs its leave and that of the
+// rules that its sources were judged by.
+const RuleEscalation = "escalation"
+
+// ModesOf returns the modes that a rule can have. The first is that of a rule
+// nobody has set one for.
+func ModesOf(rule string) []RuleMode {
+	if rule == RuleEscalation {
+		return RuleModes
+	}
+	return RuleModes[1:] // to switch a rule off is to hold its letters
+}
 
 // RulePolicy is the mode of one rule, with who set it and why.
 type RulePolicy struct {

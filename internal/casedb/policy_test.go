@@ -20,7 +20,7 @@ func TestSwitchesKeepTheirHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, mode := range casedb.RuleModes {
+	for i, mode := range casedb.ModesOf("worm445") {
 		p := casedb.RulePolicy{Rule: "mirai", Mode: mode, ChangedAt: noon.Add(time.Duration(i) * time.Hour), ChangedBy: "taro", Reason: "earned"}
 		if err := db.SetRulePolicy(ctx, p); err != nil {
 			t.Fatal(err)
