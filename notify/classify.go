@@ -18,6 +18,7 @@ type Result struct {
 	Token        string `json:"token"`
 	Case         string `json:"case"`
 	RemoteTicket string `json:"remote_ticket"`
+	TicketTag    string `json:"ticket_tag"`
 	From         string `json:"from"`
 	Subject      string `json:"subject"`
 	Text         string `json:"text"`
@@ -29,7 +30,7 @@ func ClassifyMail(file string, raw []byte) Result {
 	p := parseMail(raw)
 	c := classify(p, "")
 	r := Result{File: file, Class: string(c.class), Hard: c.hard, Status: c.status, Recipient: c.recipient,
-		Case: caseTag(p.subject), RemoteTicket: c.ticket, From: p.from, Subject: p.subject, Text: c.text}
+		Case: caseTag(p.subject), RemoteTicket: c.ticket.number, TicketTag: c.ticket.tag, From: p.from, Subject: p.subject, Text: c.text}
 	if t, ok := findToken(p); ok {
 		r.Token = t.String()
 		if t.Case != "" {
@@ -65,7 +66,7 @@ type classification struct {
 	dead      bool // the address does not exist any more
 	status    string
 	recipient string
-	ticket    string
+	ticket    ticket
 	text      string
 	reason    string
 }
@@ -78,7 +79,6 @@ type classification struct {
 // is enough, since people write about failed mail too.
 func classify(p *parsed, sender string) classification {
 	c := classification{text: strings.TrimSpace(p.text)}
-	c.ticket = remoteTicket(p)
 	switch {
 	case isFeedback(p):
 		c.class = casedb.InboundFeedback
@@ -106,6 +106,7 @@ func classify(p *parsed, sender string) classification {
 	if isAutomatic(p, sender) {
 		c.class = casedb.InboundAutoReply
 	}
+	c.ticket = remoteTicket(p)
 	return c
 }
 
@@ -316,35 +317,4 @@ func autoSubmitted(v string) string {
 		return ""
 	}
 	return v
-}
-
-var (
-	ticketSubject = regexp.MustCompile(`(?i)\[[^\[\]]{0,60}?#\s*([A-Z0-9][A-Z0-9._-]{1,40})\]|\[([A-Z]{2,12}-\d{2,12})\]|\b(?:ticket|case|incident|request|reference|ref|inc|sr|task)(?: ?(?:id|no|number|nr))?\s*[:#.=]+\s*#?([A-Z0-9][A-Z0-9_-]*\d[A-Z0-9_-]*)|\b((?:INC|REQ|RITM|TASK|CASE|SR)\d{4,12})\b|(?:受付|問合せ|問い合わせ|お問い合わせ|管理|案件|整理)(?:番号|No\.?|ID)\s*[:：#]?\s*[\[【(（]?\s*([A-Za-z0-9][A-Za-z0-9_-]{1,40})|\bref:([A-Za-z0-9._!-]{6,60}):ref\b|(?:^|\s)#(\d{3,14})\b|\(#?([A-Z]{0,6}-?\d{4,14})\)`)
-	ticketText    = regexp.MustCompile(`(?i)\b(?:ticket|case|incident|request|reference|tracking)(?: ?(?:id|no\.?|number|nr\.?))?(?: (?:is|of|for this \w+ is))?\s*[:#=]*\s*[\[(]?#?([A-Z0-9][A-Z0-9_-]*\d{2}[A-Z0-9_-]*)|(?:受付|問合せ|問い合わせ|お問い合わせ|管理|案件|整理)(?:番号|No\.?|ID)\s*(?:は)?\s*[:：#]?\s*[\[【(（「]?\s*([A-Za-z0-9][A-Za-z0-9_-]{1,40})`)
-)
-
-// remoteTicket finds the number that the other side's ticket system gave, so
-// that a coordinator can name it.
-func remoteTicket(p *parsed) string {
-	for _, name := range []string{"Rt-Ticket", "X-Otrs-Ticketnumber", "X-Ticket-Id", "X-Jira-Issue", "X-Zendesk-Ticket-Id"} {
-		if v := casedb.CleanLine(decodeHeader(p.header.Get(name)), 60); v != "" {
-			return v
-		}
-	}
-	if t := firstTicket(ticketSubject, p.subject); t != "" {
-		return t
-	}
-	own := unquoted(explanation(p.text))
-	return firstTicket(ticketText, own[:min(len(own), 3000)])
-}
-
-func firstTicket(pattern *regexp.Regexp, s string) string {
-	for _, m := range pattern.FindAllStringSubmatch(s, 10) {
-		for _, g := range m[1:] {
-			if g != "" && !strings.HasPrefix(strings.ToUpper(g), "TT-") && strings.ContainsAny(g, "0123456789") {
-				return g
-			}
-		}
-	}
-	return ""
 }

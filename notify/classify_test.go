@@ -206,7 +206,7 @@ Content-Type: text/plain
 	{"person on a postmaster address", "From: postmaster@isp.example\nSubject: Re: [TT-2026-000001] Hosts in your network\n\nDone, we took it off the network.\n", "human", false, "", "", ""},
 	{"person about a bounce", "From: a@isp.example\nSubject: Re: Undeliverable: your mail\nIn-Reply-To: <x@y>\n\nHi, your mail to the customer could not be delivered, we will phone.\n\n> 550 5.1.1 User unknown\n", "human", false, "", "", ""},
 	{"person who forwards a mail", "From: a@isp.example\nSubject: Fwd: failure notice\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nDid you mean this?\n--b\nContent-Type: message/rfc822\n\nReturn-Path: <>\nSubject: failure notice\n\nUser unknown\n--b--\n", "human", false, "", "", ""},
-	{"person through Request Tracker", "From: Abuse Desk via RT <abuse@isp.example>\nPrecedence: bulk\nRT-Ticket: isp.example #777\nRT-Originator: jane@isp.example\nSubject: [isp.example #777] x\n\nFixed.\n", "human", false, "", "", "isp.example #777"},
+	{"person through Request Tracker", "From: Abuse Desk via RT <abuse@isp.example>\nPrecedence: bulk\nRT-Ticket: isp.example #777\nRT-Originator: jane@isp.example\nSubject: [isp.example #777] x\n\nFixed.\n", "human", false, "", "", "777"},
 	{"person in HTML only", "From: a@isp.example\nSubject: Re: x\nContent-Type: text/html; charset=utf-8\n\n<html><head><style>p{}</style></head><body><p>Thank you<br>very much</p><script>alert(1)</script></body></html>\n", "human", false, "", "", ""},
 
 	{"complaint", "From: fbl@isp.example\nSubject: complaint about message from 192.0.2.1\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: x\n--b--\n", "feedback", false, "", "", ""},

@@ -161,6 +161,9 @@ func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m cas
 	if letter != nil && !strings.Contains(strings.ToUpper(d.Subject), "["+letter.Number+"]") {
 		d.Subject = strings.TrimSpace("[" + letter.Number + "] " + d.Subject)
 	}
+	if letter != nil {
+		d.Subject = withTicket(d.Subject, letter.ticket)
+	}
 	d.Body = strings.TrimRight(casedb.Clean(strings.ReplaceAll(d.Body, "\r\n", "\n"), 400_000), "\n") + "\n"
 	if strings.TrimSpace(d.Subject) == "" || strings.TrimSpace(d.Body) == "" {
 		return fmt.Errorf("a mail without subject or text")

@@ -21,6 +21,8 @@ type letterData struct {
 	Fields
 	Text string // a coordinator's words
 
+	ticket string // the tag of the recipient's ticket system
+
 	kind     casedb.Kind
 	language string
 	csv      []byte
@@ -36,6 +38,9 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	u := c.us(m.Language)
 	l := &letterData{kind: lc.Kind, language: m.Language, Fields: Fields{We: u.We, Spaced: u.Spaced(), Email: u.Email, Phone: u.Phone, URL: u.URL,
 		Register: c.config.Register, Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200)}}
+	if l.ticket, err = q.TicketTag(ctx, *m.CaseID, m.Recipient); err != nil {
+		return nil, err
+	}
 	if m.Purpose != casedb.PurposeNotification || len(m.Raw) > 0 {
 		return l, nil
 	}

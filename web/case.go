@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,6 +44,9 @@ type casePage struct {
 	// Suppressed says why the letter's recipient gets no mail.
 	Suppressed string
 	CanSend    bool // a new notification may be written
+	// TicketAddresses are those whose ticket can be told: the contact's, and
+	// those that have one.
+	TicketAddresses []string
 }
 
 // letter is a message with the text its reader will see.
@@ -162,6 +166,14 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 			return err
 		}
 		data.Suppressed = suppression.Reason
+	}
+	if data.Contact != nil && data.Contact.Email != "" {
+		data.TicketAddresses = append(data.TicketAddresses, casedb.BaseAddress(data.Contact.Email))
+	}
+	for _, k := range data.Tickets {
+		if !slices.Contains(data.TicketAddresses, k.Address) {
+			data.TicketAddresses = append(data.TicketAddresses, k.Address)
+		}
 	}
 	for _, k := range data.Contacts {
 		if data.Contact == nil || k.ID != data.Contact.ID {

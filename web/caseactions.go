@@ -10,6 +10,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/notify"
 )
 
 // The bounds of what people type, in bytes, as package casedb keeps it.
@@ -79,6 +80,7 @@ func caseVerbs() map[string]caseVerb {
 		"seen":     {done: "done.seen", do: (*Server).seenCase},
 		"end-link": {done: "done.end-link", do: (*Server).endOwnerLink},
 		"tell":     {done: "done.tell", do: (*Server).tellRecovered},
+		"ticket":   {done: "done.ticket", do: (*Server).setTicket},
 	}
 }
 
@@ -227,6 +229,22 @@ func (s *Server) changeContact(ctx context.Context, tx *casedb.Tx, a caseArgs) e
 	}
 	_, err = tx.ChangeContact(ctx, a.c.ID, a.version, change, s.cfg.MailDomain, a.v.user.Name, a.v.now)
 	return err
+}
+
+// setTicket says what the subjects of the case's mails to an address name as
+// the other side's ticket; without one nothing.
+func (s *Server) setTicket(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	tag := casedb.CleanLine(a.values.Get("tag"), 0)
+	if tag != "" {
+		if tag = notify.TicketTag(tag); tag == "" {
+			return invalidError("invalid.ticket")
+		}
+	}
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.SetTicket(ctx, &c, a.values.Get("address"), tag, a.v.user.Name, a.v.now)
 }
 
 // notAnOwner reports whether an address is a registry's own, or ours: whoever

@@ -51,7 +51,8 @@ type CasePage struct {
 	Networks []Network // of the case's sources, without the raw answers
 	Messages []Message // newest first, without the bytes sent
 	Attempts []Attempt // of Messages, newest first
-	Sources  int       // at most CountLimit+1
+	Tickets  []CaseTicket
+	Sources  int // at most CountLimit+1
 }
 
 // The bounds of a case page.
@@ -60,6 +61,7 @@ const (
 	pageNetworks = 20
 	pageMessages = 50
 	pageAttempts = 100
+	pageTickets  = 20
 )
 
 // CasePage returns what the page of the case with the number shows.
@@ -108,6 +110,9 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 		where m.case_id = $1 order by a.started_at desc limit $2`, id, pageAttempts)
 	if err != nil {
 		return p, fail("list attempts of case", err)
+	}
+	if p.Tickets, err = q.CaseTickets(ctx, id, pageTickets); err != nil {
+		return p, err
 	}
 	err = q.q.GetContext(ctx, &p.Sources, `select count(*) from (select 1 from case_source where case_id = $1 limit $2) few`,
 		id, CountLimit+1)

@@ -40,6 +40,7 @@ const (
 	EventReturned     EventKind = "returned"     // a source of a quiet case was seen again
 	EventTell         EventKind = "tell"         // the owner will hear when all sources are quiet
 	EventTellNot      EventKind = "tell-not"     // ... and will not
+	EventTicket       EventKind = "ticket"       // a coordinator said what the other side's ticket is
 )
 
 // EventKinds lists every kind of event.
@@ -47,7 +48,7 @@ var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
 	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
 	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
-	EventQuiet, EventReturned, EventTell, EventTellNot,
+	EventQuiet, EventReturned, EventTell, EventTellNot, EventTicket,
 	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),
 	OwnerLanguage.Event(), OwnerTell.Event(),
 }

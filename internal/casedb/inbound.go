@@ -49,9 +49,10 @@ type Inbound struct {
 	MatchedBy     string       `db:"matched_by"`
 	CaseID        *int64       `db:"case_id"`
 	MessageID     *int64       `db:"message_id"`
-	RemoteTicket  string       `db:"remote_ticket"`
-	Sender        string       `db:"sender"`   // the From header's address
-	ReplyTo       string       `db:"reply_to"` // a mail's of a person, if another than Sender; shown, never written to by default
+	RemoteTicket  string       `db:"remote_ticket"` // as people name it
+	TicketTag     string       `db:"ticket_tag"`    // as it stands in subjects
+	Sender        string       `db:"sender"`        // the From header's address
+	ReplyTo       string       `db:"reply_to"`      // a mail's of a person, if another than Sender; shown, never written to by default
 	Subject       string       `db:"subject"`
 	Text          string       `db:"text"`
 	HeaderID      string       `db:"header_id"`
@@ -71,12 +72,12 @@ const (
 const ReasonUnverified = "unverified sender"
 
 const inboundColumns = `id, received_at, envelope_from, envelope_to, raw, state, attempts, next_attempt_at, last_error,
-	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, reply_to, subject, text,
+	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text,
 	header_id, processed_at`
 
 // inboundListColumns leaves the mail itself out.
 const inboundListColumns = `id, received_at, envelope_from, envelope_to, ''::bytea as raw, state, attempts, next_attempt_at, last_error,
-	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, sender, reply_to, subject, text,
+	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text,
 	header_id, processed_at`
 
 // StoreInbound keeps a mail that came to us, before its sender is told that we
@@ -171,10 +172,10 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, no
 	}
 	res, err := t.q.ExecContext(ctx, `update inbound set state = 'processed', class = $3, hard = $4, status = $5, recipient = $6,
 		trusted = $7, matched_by = $8, case_id = $9, message_id = $10, remote_ticket = $11, sender = $12, subject = $13,
-		text = $14, header_id = $15, processed_at = $16, reply_to = $17, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
+		text = $14, header_id = $15, processed_at = $16, reply_to = $17, ticket_tag = $18, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
 		in.ID, in.Attempts, in.Class, in.Hard, CleanLine(in.Status, 20), CleanLine(in.Recipient, 254), in.Trusted, in.MatchedBy,
 		in.CaseID, in.MessageID, CleanLine(in.RemoteTicket, 100), CleanLine(in.Sender, 254), CleanLine(in.Subject, 500),
-		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now, CleanLine(in.ReplyTo, 254))
+		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now, CleanLine(in.ReplyTo, 254), CleanLine(in.TicketTag, 100))
 	if err = oneRow(res, err); err != nil {
 		if err = fail("process inbound mail", err); isNotFound(err) {
 			return fmt.Errorf("process inbound mail %d: %w", in.ID, ErrStale)
@@ -213,6 +214,9 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 		if flooded, err := t.flooded(ctx, c.ID, now); err != nil || flooded {
 			return err
 		}
+	}
+	if err := t.keepTicket(ctx, in, c, m, now); err != nil {
+		return err
 	}
 	ev := CaseEvent{Actor: in.Sender, InboundID: &in.ID, MessageID: in.MessageID,
 		Data: JSON[EventData]{EventData{Contact: CleanLine(in.Recipient, 254), Status: CleanLine(in.Status, 20), Ticket: CleanLine(in.RemoteTicket, 100)}}}

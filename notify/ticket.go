@@ -1,0 +1,216 @@
+package notify
+
+import (
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"teiten/internal/casedb"
+)
+
+// ticket is what the other side's ticket system calls our mails.
+type ticket struct {
+	number string // as people name it: "12345"
+	tag    string // as it stands in subjects: "[isp.example #12345]"
+}
+
+const (
+	maxTicketText = 4000 // bytes of a mail's text that are searched
+	maxTicketTag  = 80
+)
+
+// ticketForm is one way of ticket systems to write a number.
+type ticketForm struct {
+	// pattern has the number as its last group.
+	pattern *regexp.Regexp
+	// weak is what means something else outside a subject.
+	weak bool
+	// tag makes a tag of a number that has none; nil: the match itself is it.
+	tag func(match []string) string
+}
+
+// The ways to write a number, the most telling first.
+var ticketForms = []ticketForm{
+	// Request Tracker "[isp.example #1]", OTRS and Znuny "[Ticket#2026112710000012]",
+	// Freshdesk and osTicket "[#12345]", Kayako "[#ABC-123-45678]".
+	{pattern: regexp.MustCompile(`(?i)\[(?:[^\[\]#\n]{0,60}#[:=]? ?)([a-z0-9][a-z0-9_-]{0,39})\]`)},
+	// Zendesk "[ABC123-4567]" and "(#12345)", Jira "[ABC-123]" and "(ABC-123)".
+	{pattern: regexp.MustCompile(`\[([A-Z0-9]{6}-[A-Z0-9]{4})\]`)},
+	{pattern: regexp.MustCompile(`\(#(\d{2,14})\)`)},
+	{pattern: regexp.MustCompile(`[\[(]([A-Z][A-Z0-9]{1,9}-\d{1,10})[\])]`)},
+	// Salesforce.
+	{pattern: regexp.MustCompile(`\b(ref:[A-Za-z0-9._!-]{6,60}:ref)\b`)},
+	// ServiceNow.
+	{pattern: regexp.MustCompile(`\b((?:INC|REQ|RITM|S?CTASK|TASK|CHG|PRB|CASE|CS|SIR|SR)\d{5,12})\b`)},
+	{pattern: regexp.MustCompile(`(?i)[\[【(]?\s?((?:受付|受理|お?問い?合わ?せ|管理|案件|整理|チケット|インシデント|ケース|リクエスト|依頼|申請|照会|事案|対応|登録|通報)` +
+		`(?:用)?(?:番号|№|ナンバー|no\.?|id))\s{0,9}(?:[は:#=]\s{0,9}){0,2}[\[【「『(<]?\s?#?([a-z0-9][a-z0-9_-]{0,39})`),
+		tag: func(m []string) string { return "[" + m[1] + ": " + m[2] + "]" }},
+	{pattern: regexp.MustCompile(`(?i)\b(ticket|case|incident|request|reference|ref|inquiry|enquiry|tracking|issue)` +
+		`(?:(?:[ -]?(?:id|no\.?|number|nr\.?|key|code))(?: (?:is|of|for (?:this|your) \w{1,20} is))? ?[:#=]{0,2}| ?[:#=]{1,2}| (?:is|of) ?[:#]?) ?[\[("]?#?([a-z0-9][a-z0-9_-]{1,39})`),
+		tag: wordTag},
+	{pattern: regexp.MustCompile(`(?i)\b(ticket|request|incident) \(?#?(\d{4,14})\b`),
+		tag: wordTag},
+	// Bare numbers, and Jira's key before the summary.
+	{weak: true, pattern: regexp.MustCompile(`[\[(](\d{4,20})[\])]`)},
+	{weak: true, pattern: regexp.MustCompile(`(?:^|\s)#(\d{3,14})\b`)},
+	{weak: true, pattern: regexp.MustCompile(`(?i:^\s*(?:(?:-|re|fwd?|aw|sv|\[jira\]|auto(?:matic)?[- ]?(?:reply|response))[:：]?\s*)*)([A-Z][A-Z0-9]{1,9}-\d{1,10})\b`)},
+}
+
+// wordTag makes a tag of an English word and a number. One with letters, such
+// as INC0012345, says itself what it is.
+func wordTag(m []string) string {
+	if !wholeNumber.MatchString(m[2]) {
+		return m[2]
+	}
+	return "[" + strings.ToUpper(m[1][:1]) + strings.ToLower(m[1][1:]) + " #" + m[2] + "]"
+}
+
+// ticketHeaders are the headers in which ticket systems name their number, and
+// what stands around it in their subjects.
+var ticketHeaders = []struct{ name, before, after string }{
+	{"Rt-Ticket", "[", "]"}, {"X-Otrs-Ticketnumber", "[Ticket#", "]"}, {"X-Znuny-Ticketnumber", "[Ticket#", "]"},
+	{"X-Jira-Issue", "", ""}, {"X-Zendesk-Ticket-Id", "(#", ")"}, {"X-Ticket-Id", "[#", "]"},
+}
+
+var headerTicket = regexp.MustCompile(`^(?:[A-Za-z0-9._ -]{1,60} ?#)?([A-Za-z0-9][A-Za-z0-9_-]{0,39})$`)
+
+// remoteTicket finds the number that the other side's ticket system gave: in
+// the subject, where its next mail from us must have it, in a header, or in
+// the text.
+func remoteTicket(p *parsed) ticket {
+	subject := withoutOurs(p.subject)
+	if t := findTicket(subject, true); t.number != "" {
+		return t
+	}
+	for _, h := range ticketHeaders {
+		v := casedb.CleanLine(decodeHeader(p.header.Get(h.name)), maxTicketTag)
+		if m := headerTicket.FindStringSubmatch(v); m != nil && plausibleTicket(m[1]) {
+			return ticket{m[1], TicketTag(h.before + v + h.after)}
+		}
+	}
+	own := unquoted(explanation(p.text))
+	return findTicket(withoutOurs(own[:min(len(own), maxTicketText)]), false)
+}
+
+// notTickets is what carries numbers of other kinds: our own tags and tokens,
+// addresses, links.
+var notTickets = regexp.MustCompile(`(?i)\[?\bTT-\d{4}-\d{6,9}\b\]?|https?://\S{1,1000}|[^\s<>@]{1,300}@[^\s<>@]{1,300}`)
+
+// withoutOurs folds full-width letters and digits, which Japanese systems
+// write, and takes out what is no ticket of theirs.
+func withoutOurs(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= '！' && r <= '～':
+			return r - '！' + '!'
+		case r == '\u3000':
+			return ' '
+		}
+		return r
+	}, s)
+	return notTickets.ReplaceAllString(s, "-")
+}
+
+// plain leaves a match without what stands around and in it.
+var plain = strings.NewReplacer("[", "", "(", "", "#", "", ":", "", " ", "")
+
+// findTicket finds the most telling number of a text.
+func findTicket(s string, subject bool) ticket {
+	for _, f := range ticketForms {
+		if f.weak && !subject {
+			continue
+		}
+		for _, at := range f.pattern.FindAllStringSubmatchIndex(s, 10) {
+			var m []string
+			for i := 0; i < len(at); i += 2 {
+				m = append(m, s[at[i]:at[i+1]])
+			}
+			number, begin, end := m[len(m)-1], at[len(at)-2], at[len(at)-1]
+			if !plausibleTicket(number) || otherNumbers.MatchString(plain.Replace(m[0])) || goesOn(s, begin, end) {
+				continue
+			}
+			tag := strings.TrimSpace(m[0])
+			if f.tag != nil {
+				tag = f.tag(m)
+			}
+			if tag = TicketTag(tag); tag != "" {
+				return ticket{number, tag}
+			}
+		}
+	}
+	return ticket{}
+}
+
+// goesOn reports whether the number is a piece of something longer, such as an
+// address, a version or a port with its protocol.
+func goesOn(s string, begin, end int) bool {
+	if begin > 0 && (s[begin-1] == '.' || isWord(s[begin-1])) {
+		return true
+	}
+	if end == len(s) || !isWord(s[end]) && !strings.ContainsRune("-./:%,", rune(s[end])) {
+		return false
+	}
+	return isWord(s[end]) || end+1 < len(s) && isWord(s[end+1])
+}
+
+func isWord(b byte) bool {
+	return b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+}
+
+// otherNumbers are what looks like the keys of a ticket system: vulnerabilities,
+// standards, character sets, networks.
+var otherNumbers = regexp.MustCompile(`(?i)^(?:TT|CVE|CWE|CAPEC|GHSA|JVN|JVNDB|JVNVU|VU|ZDI|EDB|DSA|DLA|RHSA|USN|MS\d\d|KB|AA\d\d|RFC|ISO|IEC|NIST|SP|FIPS|UTF|EUC|SHA|MD|AES|RSA|TLS|SSL|SMB|` +
+	`ASN?|IP|IPV|TCP|UDP|PORT|UTC|GMT|JST|X|WIN|WINDOWS|COVID|HTTP|TA|APT|UNC|CP|GB|BIG)-?\d`)
+
+var (
+	dayPattern  = regexp.MustCompile(`^(?:\d{4}[-_]\d{1,2}(?:[-_]\d{1,2})?|\d{1,2}[-_]\d{1,2}[-_](?:\d{2}|\d{4})|(?:19|20)\d\d)$`)
+	wholeNumber = regexp.MustCompile(`^\d+$`)
+)
+
+// plausibleTicket reports whether a number can be a ticket's: it has a digit,
+// and is no date and no other number that people write about.
+func plausibleTicket(number string) bool {
+	if !strings.ContainsAny(number, "0123456789") || otherNumbers.MatchString(number) || dayPattern.MatchString(number) {
+		return false
+	}
+	if wholeNumber.MatchString(number) && len(number) == 8 {
+		if day, err := time.Parse("20060102", number); err == nil && day.Year() >= 1990 && day.Year() < 2100 {
+			return false
+		}
+	}
+	return true
+}
+
+// TicketTag returns what a stranger, or a coordinator, says a tag is as it can
+// stand in a subject of ours; "" if it cannot. It never passes for our own tag,
+// nor for an encoded word (RFC 2047).
+func TicketTag(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) { // marks that nobody sees
+			return -1
+		}
+		return r
+	}, casedb.CleanLine(s, 0))
+	if len(s) > maxTicketTag || !strings.ContainsAny(s, "0123456789") || strings.Contains(s, "=?") || ourNumber.MatchString(s) {
+		return ""
+	}
+	return s
+}
+
+var ourNumber = regexp.MustCompile(`(?i)TT-\d{4}-\d{6,9}`)
+
+// withTicket puts the other side's tag behind ours, unless the subject names
+// the ticket already.
+func withTicket(subject, tag string) string {
+	if tag == "" || strings.Contains(strings.ToLower(subject), strings.ToLower(tag)) {
+		return subject
+	}
+	if t := findTicket(withoutOurs(tag), true); t.number != "" && findTicket(withoutOurs(subject), true).number == t.number {
+		return subject
+	}
+	if loc := tagPattern.FindStringIndex(subject); loc != nil && loc[0] == 0 {
+		return subject[:loc[1]] + " " + tag + subject[loc[1]:]
+	}
+	return tag + " " + subject
+}

@@ -1,0 +1,101 @@
+package notify_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"teiten/internal/casedb"
+	"teiten/notify"
+)
+
+// TestTheirTicketIsInOurNextSubjects: from the acknowledgement on, for those
+// who sent and caused it, until a coordinator says otherwise.
+func TestTheirTicketIsInOurNextSubjects(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, notify.InboundConfig{})
+	c, m := p.queued(ispCase)
+	p.sentBox()
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	acknowledge := func(from, subject string) casedb.Inbound {
+		return p.take(from, reply, fmt.Sprintf("From: %s\nMessage-ID: <%d@isp.example>\nSubject: %s\nAuto-Submitted: auto-replied\n\nWe got it.\n", from, len(subject), subject))
+	}
+	in := acknowledge("robot@isp.example", "[isp.example #4711] AutoReply: ["+c.Number+"] x")
+	// Who knows no more than the case's number says nothing about its tickets.
+	p.take("someone@isp.example", "csirt@"+domain, "From: abuse@isp.example\nSubject: [elsewhere.example #666] ["+c.Number+"]\n\nWho are you?\n")
+
+	mail := func(what string, m casedb.Message) notify.Draft {
+		t.Helper()
+		m.ID, m.HeaderID, m.Token = 99, "tt.next@"+domain, "next"
+		d, err := p.composer.Preview(t.Context(), p.db, m, epoch)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if strings.Count(d.Subject, "["+c.Number+"]") != 1 || !bytes.Contains(d.Raw, []byte("\r\nReferences: <"+strings.ToLower(c.Number)+".case@"+domain+">")) {
+			t.Errorf("%s: our own thread is lost: %q", what, d.Subject)
+		}
+		return d
+	}
+	letter := casedb.Message{CaseID: &c.ID, Purpose: casedb.PurposeNotification, Reason: casedb.ReasonAgain, Recipient: "Abuse@ISP.example", Language: "ja"}
+	has := func(what string, d notify.Draft, tag string, n int) {
+		t.Helper()
+		if strings.Count(d.Subject, tag) != n || strings.Contains(d.Subject, "666") {
+			t.Errorf("%s: subject %q", what, d.Subject)
+		}
+	}
+	has("letter", mail("letter", letter), "] [isp.example #4711] マルウエア", 1)
+	answer := casedb.Message{CaseID: &c.ID, Purpose: casedb.PurposeAnswer, Recipient: "robot@isp.example", Language: "en", Body: "An answer.", InReplyTo: in.HeaderID}
+	has("answer", mail("answer", answer), "[isp.example #4711]", 1)
+	answer.Subject = in.Subject
+	has("answer to their subject", mail("answer", answer), "[isp.example #4711]", 1)
+	other := letter
+	other.Recipient = "noc@isp.example"
+	has("another contact", mail("another contact", other), "4711", 0)
+
+	// What only a text names replaces nothing, another subject does.
+	p.take("person@isp.example", reply, "From: abuse@isp.example\nSubject: Re: x\n\nSee ticket number 5555 of our customer.\n")
+	has("after a text", mail("letter", letter), "[isp.example #4711]", 1)
+	acknowledge("robot@isp.example", "[isp.example #4712] merged")
+	has("after a merge", mail("letter", letter), "[isp.example #4712]", 1)
+
+	// A person's word stands.
+	set := func(address, tag string) error {
+		return p.db.InTx(t.Context(), func(tx *casedb.Tx) error {
+			locked, err := tx.LockCase(t.Context(), c.ID)
+			if err != nil {
+				return err
+			}
+			return tx.SetTicket(t.Context(), &locked, address, tag, "coordinator", epoch)
+		})
+	}
+	if err := set("ABUSE@isp.example", ""); err != nil {
+		t.Fatal(err)
+	}
+	acknowledge("robot@isp.example", "[isp.example #4713] AutoReply")
+	has("taken away", mail("letter", letter), "#", 0)
+	if err := set("abuse@isp.example", "INC0012345"); err != nil {
+		t.Fatal(err)
+	}
+	has("corrected", mail("letter", letter), "] INC0012345 マルウエア", 1)
+	if err := set("nobody@isp.example", "1"); err == nil {
+		t.Error("a ticket of an address that has nothing to do with the case was taken")
+	}
+	kinds := p.events(c.ID)
+	if kinds[len(kinds)-1] != casedb.EventTicket {
+		t.Errorf("events %v", kinds)
+	}
+	// It goes out so.
+	p.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.AnswerCase(ctx, c.ID, p.getCase(c.ID).Version, &in.ID, "An answer.", domain, "coordinator", epoch)
+		if err == nil {
+			t.Error("an automatic mail was answered")
+		}
+		_, err = tx.AnswerCase(ctx, c.ID, p.getCase(c.ID).Version, nil, "An answer.", domain, "coordinator", epoch)
+		return err
+	})
+	if box := p.sentBox(); box.EnvelopeTo != "abuse@isp.example" || !strings.HasPrefix(box.Subject, "["+c.Number+"] INC0012345 ") {
+		t.Errorf("sent to %s: %q", box.EnvelopeTo, box.Subject)
+	}
+}
