@@ -104,14 +104,18 @@ type LetterRow struct {
 }
 
 // letterEvidence selects these sources with the observations between $4 and $5 that the
-// verdict is about: of a victim what it answered (o.port is its own port then),
-// of all others what the source sent on its own account, to the ports that the
-// verdict names.
+// verdict is about: of a victim what it answered, from its port told.port, of all
+// others what the source sent on its own account to the ports that the verdict
+// names, told.port. An observation of UDP has the port at our side; the victim's
+// is that of its samples, if all packets had it.
 const letterEvidence = letterFrom + ` join observation o on o.source = cs.source and o.window_start >= $4 and o.window_start <= $5
-	and case v.kind when 'backscatter' then o.class in ('synack','rst','icmp-reply','icmp-unreachable','icmp-quench','icmp-exceeded')
+	and case v.kind when 'backscatter' then o.class in ('synack','rst','icmp-reply','icmp-unreachable','icmp-quench','icmp-redirect','icmp-exceeded','icmp-parameter','icmp-too-big')
+		or o.class = 'icmp-other' and (o.proto = 1 and o.port / 256 in (14, 16, 18) or o.proto = 58 and o.port / 256 = 140)
+		or o.class = 'udp' and o.peer_ports = 1 and (o.samples->0->>'sport') || '/UDP' = any(v.ports)
 	else o.class in ('syn','udp','fin','null','xmas','tcp-other','icmp-echo') and (v.malware = '' or o.class in ('syn','udp'))
 		and (v.ports = '{}' or case o.proto when 6 then o.port || '/TCP' when 17 then o.port || '/UDP' when 1 then 'ICMP'
 		when 58 then 'ICMPv6' else 'IP/' || o.proto end = any(v.ports)) end
+	cross join lateral (select case when v.kind = 'backscatter' and o.class = 'udp' then cast(o.samples->0->>'sport' as integer) else o.port end as port) told
 	join source s on s.address = cs.source` + letterWhere
 
 // LetterAttack is an attack on a source of a letter: what its answers to forged
@@ -147,8 +151,8 @@ type LetterPort struct {
 // LetterPorts returns the ports of a letter's evidence between two times.
 func (q *Queries) LetterPorts(ctx context.Context, s LetterScope, from, to time.Time) ([]LetterPort, error) {
 	var p []LetterPort
-	err := q.q.SelectContext(ctx, &p, `select v.malware, o.proto, o.port, cast(sum(o.packets) as bigint) as packets`+
-		letterEvidence+` group by v.malware, o.proto, o.port`, s.args(from, to)...)
+	err := q.q.SelectContext(ctx, &p, `select v.malware, o.proto, told.port, cast(sum(o.packets) as bigint) as packets`+
+		letterEvidence+` group by v.malware, o.proto, told.port`, s.args(from, to)...)
 	return p, fail("list the letter's ports", err)
 }
 
@@ -156,11 +160,11 @@ func (q *Queries) LetterPorts(ctx context.Context, s LetterScope, from, to time.
 // one row per source, protocol and destination port, at most limit.
 func (q *Queries) LetterTable(ctx context.Context, s LetterScope, malware string, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
-	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, o.port, cast(sum(o.packets) as bigint) as packets,
+	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, told.port, cast(sum(o.packets) as bigint) as packets,
 		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, cast(null as integer) as sample_port, '' as country,
 		cast(count(*) over () as integer) as total`+letterEvidence+` and v.malware = $6
-		group by cs.source, v.malware, v.rule, o.proto, o.port
-		order by cs.source, sum(o.packets) desc, o.proto, o.port limit $7`, s.args(from, to, malware, limit)...)
+		group by cs.source, v.malware, v.rule, o.proto, told.port
+		order by cs.source, sum(o.packets) desc, o.proto, told.port limit $7`, s.args(from, to, malware, limit)...)
 	return r, fail("tabulate the letter's evidence", err)
 }
 
@@ -168,14 +172,14 @@ func (q *Queries) LetterTable(ctx context.Context, s LetterScope, malware string
 // observation window, source, protocol and destination port, at most limit.
 func (q *Queries) LetterWindows(ctx context.Context, s LetterScope, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
-	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, o.port, cast(sum(o.packets) as bigint) as packets,
+	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, told.port, cast(sum(o.packets) as bigint) as packets,
 		min(o.first_at) as first_at, max(o.last_at) as last_at,
 		case when max(o.peer_ports) = 1 and min(o.samples->0->>'sport') = max(o.samples->0->>'sport')
 			then min(cast(o.samples->0->>'sport' as integer)) end as source_port,
 		min(cast(o.samples->0->>'sport' as integer)) as sample_port,
 		min(s.country) as country, cast(count(*) over () as integer) as total`+letterEvidence+`
-		group by o.window_start, cs.source, v.malware, v.rule, o.proto, o.port
-		order by cs.source, min(o.first_at), o.proto, o.port limit $6`, s.args(from, to, limit)...)
+		group by o.window_start, cs.source, v.malware, v.rule, o.proto, told.port
+		order by cs.source, min(o.first_at), o.proto, told.port limit $6`, s.args(from, to, limit)...)
 	return r, fail("list the letter's evidence", err)
 }
 
