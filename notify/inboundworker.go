@@ -76,6 +76,7 @@ func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now tim
 	in.Class, in.Hard, in.Status, in.Recipient = c.class, c.hard, c.status, c.recipient
 	in.RemoteTicket, in.TicketTag = c.ticket.number, c.ticket.tag
 	in.Sender, in.Subject, in.Text, in.HeaderID = p.from, p.subject, c.text, p.messageID
+	in.Attachments.V = ListFiles(in.Raw)
 	if c.class == casedb.InboundHuman && !strings.EqualFold(p.replyTo, p.from) {
 		in.ReplyTo = p.replyTo // anybody's to write: a note, not where an answer goes
 	}

@@ -67,6 +67,7 @@ func (s *Server) routes() http.Handler {
 	handle("POST /mailbox/{id}/{verb}", s.coordinator(s.mailboxAnswer))
 	handle("GET /unmatched", s.desk(s.unmatched))
 	handle("POST /unmatched/{id}", s.coordinator(s.fileInbound))
+	handle("POST /inbound/{id}/files/{n}", s.coordinator(s.inboundFile))
 
 	// Scanners and registrations.
 	handle("GET /scanners", s.desk(s.scanners))

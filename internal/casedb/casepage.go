@@ -33,6 +33,8 @@ type TimelineEvent struct {
 	InboundHard    bool         `db:"inbound_hard"`
 	InboundTrusted bool         `db:"inbound_trusted"`
 	RemoteTicket   string       `db:"remote_ticket"`
+
+	InboundFiles JSON[InboundFiles] `db:"inbound_files"`
 	// InboundMatchedBy is how the mail was matched to the case. For one matched
 	// without our token, InboundHead is how its bytes begin and InboundEnvelope
 	// its envelope sender.
@@ -144,6 +146,7 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 			coalesce(i.subject, '') as inbound_subject, coalesce(i.text, '') as inbound_text,
 			coalesce(i.status, '') as inbound_status, coalesce(i.hard, false) as inbound_hard,
 			coalesce(i.trusted, false) as inbound_trusted, coalesce(i.remote_ticket, '') as remote_ticket,
+			coalesce(i.attachments, '{}') as inbound_files,
 			coalesce(i.matched_by, '') as inbound_matched_by, coalesce(i.envelope_from, '') as inbound_envelope,
 			case when i.matched_by in ('subject','header') then substring(i.raw from 1 for 16384) end as inbound_head
 		from page p left join message m on m.id = p.message_id left join inbound i on i.id = p.inbound_id

@@ -57,6 +57,8 @@ type Inbound struct {
 	Text          string       `db:"text"`
 	HeaderID      string       `db:"header_id"`
 	ProcessedAt   *time.Time   `db:"processed_at"`
+
+	Attachments JSON[InboundFiles] `db:"attachments"`
 }
 
 // The ways an inbound mail is matched to what it is about.
@@ -73,12 +75,12 @@ const ReasonUnverified = "unverified sender"
 
 const inboundColumns = `id, received_at, envelope_from, envelope_to, raw, state, attempts, next_attempt_at, last_error,
 	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text,
-	header_id, processed_at`
+	header_id, processed_at, attachments`
 
 // inboundListColumns leaves the mail itself out.
 const inboundListColumns = `id, received_at, envelope_from, envelope_to, ''::bytea as raw, state, attempts, next_attempt_at, last_error,
 	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text,
-	header_id, processed_at`
+	header_id, processed_at, attachments`
 
 // StoreInbound keeps a mail that came to us, before its sender is told that we
 // have it.
@@ -172,10 +174,11 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, no
 	}
 	res, err := t.q.ExecContext(ctx, `update inbound set state = 'processed', class = $3, hard = $4, status = $5, recipient = $6,
 		trusted = $7, matched_by = $8, case_id = $9, message_id = $10, remote_ticket = $11, sender = $12, subject = $13,
-		text = $14, header_id = $15, processed_at = $16, reply_to = $17, ticket_tag = $18, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
+		text = $14, header_id = $15, processed_at = $16, reply_to = $17, ticket_tag = $18, attachments = $19, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
 		in.ID, in.Attempts, in.Class, in.Hard, CleanLine(in.Status, 20), CleanLine(in.Recipient, 254), in.Trusted, in.MatchedBy,
 		in.CaseID, in.MessageID, CleanLine(in.RemoteTicket, 100), CleanLine(in.Sender, 254), CleanLine(in.Subject, 500),
-		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now, CleanLine(in.ReplyTo, 254), CleanLine(in.TicketTag, 100))
+		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now, CleanLine(in.ReplyTo, 254), CleanLine(in.TicketTag, 100),
+		in.Attachments)
 	if err = oneRow(res, err); err != nil {
 		if err = fail("process inbound mail", err); isNotFound(err) {
 			return fmt.Errorf("process inbound mail %d: %w", in.ID, ErrStale)
@@ -298,3 +301,21 @@ func (t *Tx) FileInbound(ctx context.Context, id, caseID int64, by string, now t
 	}
 	return t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Text: "mail filed by hand"})
 }
+
+// InboundFile is a file that came with a mail. Nobody has looked into it.
+type InboundFile struct {
+	Name      string `json:"name"` // safe to show; empty: it has none
+	Type      string `json:"type"` // as the mail says
+	SizeBytes int    `json:"size"`
+	SHA256    string `json:"sha256"`
+}
+
+// InboundFiles are the files that came with a mail.
+type InboundFiles struct {
+	List       []InboundFile `json:"list,omitempty"`
+	Left       int           `json:"left,omitempty"`       // how many are not in List
+	Unreadable bool          `json:"unreadable,omitempty"` // there are parts that nobody has counted
+}
+
+// Any reports whether there is something to tell.
+func (f InboundFiles) Any() bool { return len(f.List) > 0 || f.Left > 0 || f.Unreadable }
