@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"teiten/internal/casedb"
 	"teiten/internal/work"
@@ -18,8 +22,15 @@ const (
 
 	judgeBatches = 24 // batches claimed at once
 	// judgeObservations bounds the observations of batches that are judged
-	// together, unless one batch alone has more.
-	judgeObservations = 1 << 21
+	// together, unless one batch alone has more. They are streamed; what needs
+	// memory are the profiles of the sources: 1 GiB where sources have six
+	// observations, 3 GiB where every one has another, forged source. The more
+	// are judged together the better: a source of two shares is read and written
+	// twice.
+	judgeObservations = 6 << 20
+
+	savePart    = 1 << 15 // verdicts in one transaction
+	saveWriters = 2       // transactions at once
 
 	judgeSources = 5000 // sources judged again at once
 	judgeLease   = 10 * time.Minute
@@ -115,7 +126,7 @@ func (j *Judge) doDue(ctx context.Context) (int, error) {
 		if err := tx.HoldFloods(ctx, floods, false); err != nil {
 			return err
 		}
-		list := profiles.judgements()
+		list := slices.Collect(profiles.judgements())
 		for i := range list {
 			e := &list[i].Verdict.Evidence.V
 			e.Notes = append(e.Notes, NoteRejudged)
@@ -210,6 +221,11 @@ func (j *Judge) failBatch(ctx context.Context, r casedb.BatchRef, cause error) e
 	return err
 }
 
+// judgeBatches judges the sources of the batches and writes the verdicts in
+// parts, each in a transaction of its own: two are written at once, and memory
+// is bounded. What ends in between is judged again from its beginning, and
+// finds the same verdicts there. The batches are done with the last
+// transaction, which saves what the sources show together.
 func (j *Judge) judgeBatches(ctx context.Context, refs []casedb.BatchRef) error {
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
@@ -235,24 +251,66 @@ func (j *Judge) judgeBatches(ctx context.Context, refs []casedb.BatchRef) error 
 	if err := j.DB.ObservationsOfSources(ctx, ids, since, profiles.collect); err != nil {
 		return err
 	}
-	events, err := j.events(ctx, profiles, since)
-	if err != nil {
+	aggregates := profiles.Aggregates()
+	var events []casedb.Aggregate
+	tasks, both := errgroup.WithContext(ctx)
+	tasks.Go(func() (err error) {
+		events, err = j.events(both, aggregates, since)
+		return err
+	})
+	tasks.Go(func() error { return j.saveVerdicts(both, profiles, version, floods, now) })
+	if err := tasks.Wait(); err != nil {
 		return err
 	}
 	return j.DB.InTx(ctx, func(tx *casedb.Tx) error {
 		if err := tx.HoldFloods(ctx, floods, casedb.HasFlood(events)); err != nil {
 			return err
 		}
-		changed, err := tx.SaveVerdicts(ctx, profiles.judgements(), version, now)
-		if err != nil {
-			return err
-		}
 		if err := tx.SaveAggregates(ctx, events, now); err != nil {
 			return err
 		}
-		j.logger().Debug("sources judged", "batches", len(refs), "sources", profiles.Len(), "changed", changed)
+		j.logger().Debug("sources judged", "batches", len(refs), "sources", profiles.Len())
 		return tx.FinishBatches(ctx, refs, now)
 	})
+}
+
+// saveVerdicts writes the verdicts of all sources, part by part.
+func (j *Judge) saveVerdicts(ctx context.Context, profiles *Profiles, version, floods int64, now time.Time) error {
+	writers, ctx := errgroup.WithContext(ctx)
+	writers.SetLimit(saveWriters)
+	for part := range parts(profiles.judgements(), savePart) {
+		if ctx.Err() != nil {
+			break // Wait says why
+		}
+		writers.Go(func() error {
+			return j.DB.InTx(ctx, func(tx *casedb.Tx) error {
+				if err := tx.HoldFloods(ctx, floods, false); err != nil {
+					return err
+				}
+				_, err := tx.SaveVerdicts(ctx, part, version, now)
+				return err
+			})
+		})
+	}
+	return writers.Wait()
+}
+
+// parts yields what a sequence yields in lists of n, the last one shorter.
+func parts[T any](seq iter.Seq[T], n int) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		part := make([]T, 0, n)
+		for v := range seq {
+			if part = append(part, v); len(part) == n {
+				if !yield(part) {
+					return
+				}
+				part = make([]T, 0, n)
+			}
+		}
+		if len(part) > 0 {
+			yield(part)
+		}
+	}
 }
 
 func (j *Judge) profiles(allowlist *Allowlist, known map[floodKey]AggregateKind) *Profiles {
@@ -267,14 +325,14 @@ func (s *Profiles) collect(sensor string, o *casedb.Observation) error {
 	return nil
 }
 
-// judgements returns the verdicts of all sources with their countries.
-func (s *Profiles) judgements() []casedb.Judgement {
-	list := make([]casedb.Judgement, 0, s.Len())
-	s.Verdicts(func(v casedb.Verdict) bool {
-		list = append(list, casedb.Judgement{Verdict: v, Country: Country(v.Source.Addr)})
-		return true
-	})
-	return list
+// judgements yields the verdicts of all sources with their countries, in order
+// of address, as they are made.
+func (s *Profiles) judgements() iter.Seq[casedb.Judgement] {
+	return func(yield func(casedb.Judgement) bool) {
+		s.Verdicts(func(v casedb.Verdict) bool {
+			return yield(casedb.Judgement{Verdict: v, Country: Country(v.Source.Addr)})
+		})
+	}
 }
 
 // allowlist returns the case database's allowlist and its version, loaded anew

@@ -73,7 +73,7 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 		if err := j.DB.ObservationsOfSources(ctx, ids, from, profiles.collect); err != nil {
 			return nil, err
 		}
-		events, err := j.events(ctx, profiles, from)
+		events, err := j.events(ctx, profiles.Aggregates(), from)
 		if err != nil {
 			return nil, err
 		}
@@ -81,13 +81,10 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 			return nil, err
 		}
 		r.events = append(r.events, events...)
-		list := profiles.judgements()
-		for len(list) > 0 {
-			n := min(len(list), saveAtOnce)
-			if err := j.differ(ctx, list[:n], differences, r.verdicts, seen); err != nil {
+		for part := range parts(profiles.judgements(), saveAtOnce) {
+			if err := j.differ(ctx, part, differences, r.verdicts, seen); err != nil {
 				return nil, err
 			}
-			list = list[n:]
 		}
 	}
 	r.Sources, r.Aggregates = len(seen), len(r.events)

@@ -49,13 +49,12 @@ func (j *Judge) floods(ctx context.Context, since time.Time) (map[floodKey]Aggre
 	return known, version, knowFloods(known, list)
 }
 
-// events returns the aggregates of the profiles as the case database keeps
-// them: hours of floods, and the attacks on a victim one by one.
-func (j *Judge) events(ctx context.Context, profiles *Profiles, since time.Time) ([]casedb.Aggregate, error) {
+// events returns the aggregates as the case database keeps them: hours of
+// floods, and the attacks on a victim one by one.
+func (j *Judge) events(ctx context.Context, aggs []Aggregate, since time.Time) ([]casedb.Aggregate, error) {
 	var list []casedb.Aggregate
 	victims := map[netip.Addr]*Aggregate{}
 	var sources []netip.Addr
-	aggs := profiles.Aggregates()
 	for i := range aggs {
 		a := &aggs[i]
 		switch a.Kind {

@@ -202,7 +202,7 @@ func TestObservationsOfSources(t *testing.T) {
 		}
 		return nil
 	})
-	want := []string{"192.0.2.1 s2 23 2", "192.0.2.1 s1 445 8", "192.0.2.1 s1 446 16", "192.0.2.2 s1 80 64", "2001:db8::1 s1 80 32"}
+	want := []string{"192.0.2.1 s2 23 2", "192.0.2.1 s1 445 8", "192.0.2.1 s1 446 16", "2001:db8::1 s1 80 32", "192.0.2.2 s1 80 64"}
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got  %v\nwant %v (%v)", got, want, err)
 	}

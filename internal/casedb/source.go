@@ -60,19 +60,25 @@ func (t *Tx) SaveVerdicts(ctx context.Context, list []Judgement, version int64, 
 	}
 	// The rows of source come first and in order of address: two judges that
 	// share sources wait here, and nowhere later.
-	if _, err = t.q.ExecContext(ctx, `insert into source as s (address, first_at, last_at, country, judged_at)
+	var known int
+	if err = t.q.GetContext(ctx, &known, `with saved as (insert into source as s (address, first_at, last_at, country, judged_at)
 		select source, first_at, last_at, country, $1 from judged order by source
 		on conflict (address) do update set first_at = least(s.first_at, excluded.first_at),
-			last_at = greatest(s.last_at, excluded.last_at), country = excluded.country, judged_at = excluded.judged_at`, now); err != nil {
+			last_at = greatest(s.last_at, excluded.last_at), country = excluded.country, judged_at = excluded.judged_at
+		returning s.xmax <> 0 as known) select count(*) filter (where known) from saved`, now); err != nil {
 		return 0, fail("save sources", err)
 	}
-	if _, err = t.q.ExecContext(ctx, `update verdict v set superseded_at = $1 from judged j
-		where v.source = j.source and v.superseded_at is null and not `+sameJudgement, now); err != nil {
-		return 0, fail("supersede verdicts", err)
-	}
-	if _, err = t.q.ExecContext(ctx, `update verdict v set last_at = j.last_at from judged j
-		where v.source = j.source and v.superseded_at is null and j.last_at > v.last_at`); err != nil {
-		return 0, fail("extend verdicts", err)
+	unjudged := ""
+	if known > 0 { // else none has a verdict
+		if _, err = t.q.ExecContext(ctx, `update verdict v set superseded_at = $1 from judged j
+			where v.source = j.source and v.superseded_at is null and not `+sameJudgement, now); err != nil {
+			return 0, fail("supersede verdicts", err)
+		}
+		if _, err = t.q.ExecContext(ctx, `update verdict v set last_at = j.last_at from judged j
+			where v.source = j.source and v.superseded_at is null and j.last_at > v.last_at`); err != nil {
+			return 0, fail("extend verdicts", err)
+		}
+		unjudged = `where not exists (select 1 from verdict v where v.source = j.source and v.superseded_at is null)`
 	}
 	var fresh struct {
 		N            int            `db:"n"`
@@ -82,8 +88,7 @@ func (t *Tx) SaveVerdicts(ctx context.Context, list []Judgement, version int64, 
 			insert into verdict (source, kind, tool, malware, acknowledged, attention, confidence, rule, ruleset, ports, evidence,
 				first_at, last_at, created_at)
 			select source, kind, tool, malware, acknowledged, attention, confidence, rule, ruleset, ports, evidence, first_at, last_at, $1
-			from judged j where not exists (select 1 from verdict v where v.source = j.source and v.superseded_at is null)
-			order by source returning source, acknowledged)
+			from judged j `+unjudged+` returning source, acknowledged)
 		select count(*) as n, coalesce(array_agg(host(source)) filter (where acknowledged <> ''), '{}') as acknowledged from fresh`, now); err != nil {
 		return 0, fail("insert verdicts", err)
 	}
@@ -92,7 +97,9 @@ func (t *Tx) SaveVerdicts(ctx context.Context, list []Judgement, version int64, 
 
 // copyJudged fills the table judged.
 func (t *Tx) copyJudged(ctx context.Context, list []Judgement) (err error) {
-	for _, q := range []string{createJudged, `truncate judged`} {
+	// The statements over all rows sort them, and compiling their plans gains
+	// nothing.
+	for _, q := range []string{createJudged, `truncate judged`, `set local work_mem = '64MB'`, `set local jit = off`} {
 		if _, err := t.q.ExecContext(ctx, q); err != nil {
 			return fail("prepare judgements", err)
 		}
@@ -231,41 +238,6 @@ func (q *Queries) SettleSources(ctx context.Context, list []netip.Addr, now time
 	_, err := q.q.ExecContext(ctx, `update source set judged_at = $2 where address = any($1::inet[]) and judged_at is null`,
 		addrTexts(list), now)
 	return fail("settle sources", err)
-}
-
-// ObservationsOf is ObservationsOfSources for sources that are named.
-func (d *DB) ObservationsOf(ctx context.Context, sources []netip.Addr, since time.Time,
-	yield func(sensor string, o *Observation) error) error {
-	if len(sources) == 0 {
-		return nil
-	}
-	return d.InTx(ctx, func(t *Tx) error {
-		scanner, err := t.newObservationScanner(ctx)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		rows, err := t.tx.QueryContext(ctx, `select `+observationRow+` from unnest($1::inet[]) as w (source)
-			join observation o on o.source = w.source
-			where o.window_start >= $2 order by o.source, o.window_start, o.batch_id`, addrTexts(sources), since.UTC())
-		if err != nil {
-			return fail("observations of addresses", err)
-		}
-		defer rows.Close()
-		var o Observation
-		for rows.Next() {
-			sensor, err := scanner.scan(rows, &o)
-			if err == nil {
-				err = yield(sensor, &o)
-			}
-			if err != nil {
-				cancel()
-				return err
-			}
-		}
-		return fail("observations of addresses", rows.Err())
-	})
 }
 
 func addrTexts(list []netip.Addr) pq.StringArray {
