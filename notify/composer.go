@@ -71,6 +71,7 @@ type Draft struct {
 	CSVName      string // empty: no attachment
 	CSV          []byte
 	XARF         []byte // instead of the CSV, which is in it
+	Files        []casedb.MessageFile
 	Raw          []byte // the whole mail, lines ended by CRLF
 }
 
@@ -103,6 +104,12 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 	if err := c.words(ctx, q, &d, m, letter); err != nil {
 		return d, fmt.Errorf("compose message %d: %w", m.ID, err)
 	}
+	if m.Purpose == casedb.PurposeAnswer {
+		var err error
+		if d.Files, err = q.MessageFiles(ctx, m.ID); err != nil {
+			return d, fmt.Errorf("compose message %d: %w", m.ID, err)
+		}
+	}
 	return c.finish(d, m, letter, now)
 }
 
@@ -112,7 +119,7 @@ func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now tim
 	if letter != nil {
 		number = letter.Number
 	}
-	if m.Purpose == casedb.PurposeNotification && letter != nil {
+	if letter != nil && letter.csv != nil {
 		if d.CSVName, d.CSV = number+".csv", letter.csv; letter.XARF {
 			d.XARF = letter.xarf
 		}

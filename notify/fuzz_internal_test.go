@@ -80,6 +80,9 @@ func FuzzHeaders(f *testing.F) {
 				continue
 			}
 			d.CSVName, d.CSV = "TT-2026-000001.csv", []byte("a,b\r\n")
+			if name := FileName(subject); name != "" {
+				d.Files = []casedb.MessageFile{{Name: name, Type: "text/plain", Content: []byte(body)}}
+			}
 			if language == "en" {
 				d.XARF = []byte("{}")
 			}

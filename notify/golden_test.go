@@ -223,7 +223,7 @@ func TestLettersAboutRegistrationsAndAnswers(t *testing.T) {
 		}
 		var m casedb.Message
 		w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
-			m, err = tx.AnswerCase(ctx, c.ID, w.getCase(c.ID).Version, nil, "An answer.\r\n\r\n.\r\n回答です。", domain, "coordinator", epoch)
+			m, err = tx.AnswerCase(ctx, c.ID, w.getCase(c.ID).Version, casedb.Answer{Text: "An answer.\r\n\r\n.\r\n回答です。"}, domain, "coordinator", epoch)
 			return err
 		})
 		m.Language = language

@@ -137,7 +137,7 @@ func TestReplyFromTheMailbox(t *testing.T) {
 	}
 	// The coordinator answers in the thread.
 	p.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		_, err := tx.AnswerCase(ctx, c.ID, c.Version, &list[0].ID, "ありがとうございました。", domain, "coordinator", p.clock.now())
+		_, err := tx.AnswerCase(ctx, c.ID, c.Version, casedb.Answer{InboundID: &list[0].ID, Text: "ありがとうございました。"}, domain, "coordinator", p.clock.now())
 		return err
 	})
 	p.clock.advance(time.Minute)

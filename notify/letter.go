@@ -41,8 +41,14 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if l.ticket, err = q.TicketTag(ctx, *m.CaseID, m.Recipient); err != nil {
 		return nil, err
 	}
-	if m.Purpose != casedb.PurposeNotification || len(m.Raw) > 0 {
+	if len(m.Raw) > 0 {
 		return l, nil
+	}
+	if m.Purpose != casedb.PurposeNotification {
+		if m.Evidence {
+			err = l.evidenceNow(ctx, q, *m.CaseID, now)
+		}
+		return l, err
 	}
 	if c.config.Pages != "" && m.ID > 0 {
 		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, m.ID)
@@ -56,9 +62,6 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 		return nil, fmt.Errorf("case %s: %w", lc.Number, ErrNothingToSay)
 	}
 	first, last := l.group(accused)
-	if earliest := last.Add(-lookBack); first.Before(earliest) {
-		first = earliest
-	}
 	zone, name := likelyZone(lc.Country)
 	if zone != nil {
 		l.Zone = name
@@ -67,8 +70,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	}
 	l.FirstZ, l.LastZ = first.UTC().Format(timeLayout), last.UTC().Format(timeLayout)
 	l.First, l.Last = first.In(zone).Format(timeLayout), last.In(zone).Format(timeLayout)
-	// A window that holds first began before it.
-	from, to := first.Add(-24*time.Hour), last
+	from, to := period(first, last)
 	if err := l.history(ctx, q, m, zone); err != nil {
 		return nil, err
 	}
@@ -92,14 +94,8 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 		}
 		g.tabulate(rows, zone)
 	}
-	windows, err := q.LetterWindows(ctx, scope, from, to, maxCSVRows)
+	windows, err := l.attach(ctx, q, scope, from, to)
 	if err != nil {
-		return nil, err
-	}
-	if l.CSVRows = len(windows); len(windows) > 0 {
-		l.CSVLeft = windows[0].Total - len(windows)
-	}
-	if l.csv, err = evidenceCSV(windows, lc.Kind); err != nil {
 		return nil, err
 	}
 	if c.config.Format == FormatXARF && m.Reason != casedb.ReasonRecovered {
@@ -108,6 +104,38 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	}
 	return l, err
 }
+
+// evidenceNow adds what a letter about all of the case would have attached.
+func (l *letterData) evidenceNow(ctx context.Context, q *casedb.Queries, caseID int64, now time.Time) error {
+	scope := casedb.LetterScope{CaseID: caseID, Now: now}
+	accused, err := q.LetterGroups(ctx, scope)
+	if err != nil {
+		return err
+	}
+	if len(accused) == 0 {
+		return fmt.Errorf("case %s: %w", l.Number, ErrNothingToSay)
+	}
+	from, to := period(l.group(accused))
+	_, err = l.attach(ctx, q, scope, from, to)
+	return err
+}
+
+// attach fills in the CSV and returns what is in it.
+func (l *letterData) attach(ctx context.Context, q *casedb.Queries, scope casedb.LetterScope, from, to time.Time) ([]casedb.LetterRow, error) {
+	windows, err := q.LetterWindows(ctx, scope, from, to, maxCSVRows)
+	if err != nil {
+		return nil, err
+	}
+	if l.CSVRows = len(windows); len(windows) > 0 {
+		l.CSVLeft = windows[0].Total - len(windows)
+	}
+	l.csv, err = evidenceCSV(windows, l.kind)
+	return windows, err
+}
+
+// period returns the windows in which packets from first to last can be: one
+// that holds first began before it.
+func period(first, last time.Time) (from, to time.Time) { return first.Add(-24 * time.Hour), last }
 
 // history fills in when the owner was told before.
 func (l *letterData) history(ctx context.Context, q *casedb.Queries, m casedb.Message, zone *time.Location) error {
@@ -139,7 +167,8 @@ func nearlyAll(n, of uint64) bool { return of >= 10 && n*10 >= of*9 }
 
 const timeLayout = "2006-01-02 15:04:05"
 
-// group makes the groups and returns the times of the first and last packet.
+// group makes the groups and returns the times of the first and last packet
+// that are told.
 func (l *letterData) group(accused []casedb.LetterGroup) (first, last time.Time) {
 	first, last = accused[0].First, accused[0].Last
 	for _, a := range accused { // in order of malware
@@ -157,6 +186,9 @@ func (l *letterData) group(accused []casedb.LetterGroup) (first, last time.Time)
 	}
 	for i := range l.Groups {
 		l.Groups[i].Mixed = len(l.Groups) > 1
+	}
+	if earliest := last.Add(-lookBack); first.Before(earliest) {
+		first = earliest
 	}
 	return first, last
 }

@@ -56,7 +56,7 @@ func contentHeaders(h *message.Header, d Draft, language, boundary string) {
 	switch {
 	case d.XARF != nil:
 		h.SetContentType("multipart/report", map[string]string{"report-type": "feedback-report", "boundary": boundary})
-	case d.CSVName != "":
+	case d.CSVName != "" || len(d.Files) > 0:
 		h.SetContentType("multipart/mixed", map[string]string{"boundary": boundary})
 	default:
 		textHeaders(h, language)
@@ -70,7 +70,7 @@ func writeContent(out io.Writer, h message.Header, d Draft, language string) err
 	if err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
-	if d.CSVName == "" {
+	if d.CSVName == "" && len(d.Files) == 0 {
 		return writeText(w, d.Body)
 	}
 	var text message.Header
@@ -82,24 +82,37 @@ func writeContent(out io.Writer, h message.Header, d Draft, language string) err
 	if err := writeText(part, d.Body); err != nil {
 		return err
 	}
-	if d.XARF != nil {
+	switch {
+	case d.XARF != nil:
 		var report, content message.Header
 		report.SetContentType("message/feedback-report", nil)
 		content.SetContentType("application/json", map[string]string{"name": "xarf.json"})
 		content.SetContentDisposition("attachment", map[string]string{"filename": "xarf.json"})
 		content.Set("Content-Transfer-Encoding", "base64")
 		err = errors.Join(writePart(w, report, []byte(feedbackReport)), writePart(w, content, d.XARF))
-	} else {
-		var content message.Header
-		content.SetContentType("text/csv", map[string]string{"charset": "utf-8", "name": d.CSVName})
-		content.SetContentDisposition("attachment", map[string]string{"filename": d.CSVName})
-		content.Set("Content-Transfer-Encoding", "base64")
-		err = writePart(w, content, d.CSV)
+	case d.CSVName != "":
+		err = writeFile(w, d.CSVName, "text/csv", d.CSV)
+	}
+	for _, f := range d.Files {
+		err = errors.Join(err, writeFile(w, f.Name, f.Type, f.Content))
 	}
 	if err := errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
 	return nil
+}
+
+// writeFile attaches a file. base64 keeps every byte of it.
+func writeFile(w *message.Writer, name, kind string, content []byte) error {
+	params := map[string]string{"name": name}
+	if strings.HasPrefix(kind, "text/") {
+		params["charset"] = "utf-8"
+	}
+	var h message.Header
+	h.SetContentType(kind, params)
+	h.SetContentDisposition("attachment", map[string]string{"filename": name})
+	h.Set("Content-Transfer-Encoding", "base64")
+	return writePart(w, h, content)
 }
 
 func writePart(w *message.Writer, h message.Header, content []byte) error {

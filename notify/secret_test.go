@@ -2,13 +2,16 @@ package notify_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"teiten/internal/casedb"
 	"teiten/notify"
@@ -40,10 +43,16 @@ func secrets() []string {
 }
 
 // TestNothingOfASensorLeaves scans all that leaves in every letter, kind,
-// language and format for what the samples, notes, payloads and quotes of its
+// language and format, signed or not, from our template and from one that says
+// every field there is, for what the samples, notes, payloads and quotes of its
 // case know of a sensor.
 func TestNothingOfASensorLeaves(t *testing.T) {
 	t.Parallel()
+	var composers []*notify.Composer
+	for _, format := range []notify.Format{notify.FormatCSV, notify.FormatXARF} {
+		signed, _ := (&world{t: t}).signedComposer(format)
+		composers = append(composers, (&world{t: t}).formatted(format), signed)
+	}
 	for _, name := range notify.LetterNames() {
 		t.Run(name.String(), func(t *testing.T) {
 			t.Parallel()
@@ -55,27 +64,137 @@ func TestNothingOfASensorLeaves(t *testing.T) {
 				w.told(c, s)
 			}
 			m := w.letter(c, s, name.Reason)
-			config := testConfig
-			for _, config.Format = range []notify.Format{"", notify.FormatXARF} {
-				composer, err := notify.NewComposer(config, bytes.Repeat([]byte("k"), 32))
-				if err != nil {
-					t.Fatal(err)
+			for version := range 2 {
+				for _, composer := range composers {
+					d, err := composer.Preview(t.Context(), w.db, m, epoch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := fmt.Sprintf("%s@%d", name, version); d.Template != want {
+						t.Errorf("made from %s, want %s", d.Template, want)
+					}
+					noSecretsInMail(t, d.Raw, 5)
 				}
-				d, err := composer.Preview(t.Context(), w.db, m, epoch)
-				if err != nil {
-					t.Fatal(err)
-				}
-				noSecrets(t, "raw mail", d.Raw, 0)
-				parts, err := notify.Parts(d.Raw)
-				if err != nil || len(parts) < 5 {
-					t.Fatalf("%d parts, %v", len(parts), err)
-				}
-				for _, p := range parts {
-					noSecrets(t, p.Type, p.Content, 0)
+				if version == 0 {
+					w.sayEverything(name)
 				}
 			}
 		})
 	}
+}
+
+// TestNothingOfASensorLeavesInAnswers scans answers with the evidence and a
+// quote, of every kind of case, signed or not.
+func TestNothingOfASensorLeavesInAnswers(t *testing.T) {
+	t.Parallel()
+	signed, _ := (&world{t: t}).signedComposer(notify.FormatXARF)
+	for _, name := range notify.LetterNames() {
+		if name.Reason != casedb.ReasonFirst {
+			continue
+		}
+		t.Run(name.About+"."+name.Language, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := specOf(name)
+			c := w.openCase(s)
+			w.betray()
+			quote := notify.Quote(casedb.Inbound{Sender: s.email, ReceivedAt: epoch, Text: "Which host?"}, name.Language, s.country)
+			m, err := w.answer(c, casedb.Answer{Text: "The evidence.\n\n" + quote, Evidence: true,
+				Files: []casedb.MessageFile{{Name: "steps.txt", Type: "text/plain", Content: []byte("1. Look.")}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, composer := range []*notify.Composer{w.composer, w.formatted(notify.FormatXARF), signed} {
+				d, err := composer.Preview(t.Context(), w.db, m, epoch)
+				if err != nil || bytes.Count(d.CSV, []byte("\r\n")) < 3 {
+					t.Fatalf("evidence %q, %v", d.CSV, err)
+				}
+				noSecretsInMail(t, d.Raw, 7)
+			}
+		})
+	}
+}
+
+// TestNothingOfASensorLeavesAboutRegistrations scans the mails to researchers.
+func TestNothingOfASensorLeavesAboutRegistrations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.openCase(ispCase)
+	w.betray()
+	signed, _ := w.signedComposer(notify.FormatCSV)
+	var id int64
+	w.scan(`insert into registration (organisation, purpose, email, language, prefixes, state, confirm_digest, confirm_until, created_at)
+		values ('x', 'y', 'r@research.example', 'en', '{192.0.2.0/28}', 'unconfirmed', '\x00', $1, $1) returning id`, &id, epoch)
+	r := notify.Registration{Organisation: "Example Research Institute", Prefixes: []string{"192.0.2.0/28"}, Link: "https://teiten.example/register/confirm?token=abc",
+		Valid: 48 * time.Hour, Reason: "An example of a reason."}
+	for _, language := range []string{"ja", "en"} {
+		for _, make := range []func(string, notify.Registration) (string, string, error){w.composer.Confirmation, w.composer.Decision} {
+			subject, body, err := make(language, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := casedb.Message{ID: 7, RegistrationID: &id, Purpose: casedb.PurposeDecision, Recipient: "r@research.example", Language: language, Subject: subject,
+				Body: body, HeaderID: "tt.r@" + domain, Token: "r"}
+			for _, composer := range []*notify.Composer{w.composer, signed} {
+				d, err := composer.Preview(t.Context(), w.db, m, epoch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				noSecretsInMail(t, d.Raw, 2)
+			}
+		}
+	}
+}
+
+// noSecretsInMail scans a mail as it goes out and each of its parts, headers
+// and contents, of which there are some at least.
+func noSecretsInMail(t *testing.T, raw []byte, some int) {
+	t.Helper()
+	noSecrets(t, "raw mail", raw, 0)
+	parts, err := notify.Parts(raw)
+	if err != nil || len(parts) < some {
+		t.Fatalf("%d parts, %v", len(parts), err)
+	}
+	for _, p := range parts {
+		noSecrets(t, p.Type, p.Content, 0)
+	}
+}
+
+// formatted returns a composer that sends the evidence in the format.
+func (w *world) formatted(format notify.Format) *notify.Composer {
+	w.t.Helper()
+	config := testConfig
+	config.Format = format
+	c, err := notify.NewComposer(config, bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// sayEverything puts a version of a letter in force that says every field that
+// a template can name.
+func (w *world) sayEverything(name notify.LetterName) {
+	w.t.Helper()
+	var all func(t reflect.Type) string
+	all = func(t reflect.Type) string {
+		var b strings.Builder
+		for i := range t.NumField() {
+			if f := t.Field(i); f.Type.Kind() == reflect.Slice {
+				fmt.Fprintf(&b, "{{range .%s}}%s{{end}}\n", f.Name, all(f.Type.Elem()))
+			} else {
+				fmt.Fprintf(&b, "%s {{.%[1]s}}\n", f.Name)
+			}
+		}
+		return b.String()
+	}
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		l, err := tx.SaveLetterTemplate(ctx, name.String(), "[{{.Number}}] {{.Owner}}", all(reflect.TypeFor[notify.Fields]()), "coordinator", epoch)
+		if err != nil {
+			return err
+		}
+		return tx.ChooseLetterTemplate(ctx, casedb.LetterChoice{Name: name.String(), Version: l.Version, At: epoch, Actor: "coordinator", Reason: "test"})
+	})
 }
 
 // betray puts what a sensor would be known by into everything that is kept of

@@ -88,11 +88,11 @@ func TestTheirTicketIsInOurNextSubjects(t *testing.T) {
 	}
 	// It goes out so.
 	p.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		_, err := tx.AnswerCase(ctx, c.ID, p.getCase(c.ID).Version, &in.ID, "An answer.", domain, "coordinator", epoch)
+		_, err := tx.AnswerCase(ctx, c.ID, p.getCase(c.ID).Version, casedb.Answer{InboundID: &in.ID, Text: "An answer."}, domain, "coordinator", epoch)
 		if err == nil {
 			t.Error("an automatic mail was answered")
 		}
-		_, err = tx.AnswerCase(ctx, c.ID, p.getCase(c.ID).Version, nil, "An answer.", domain, "coordinator", epoch)
+		_, err = tx.AnswerCase(ctx, c.ID, p.getCase(c.ID).Version, casedb.Answer{Text: "An answer."}, domain, "coordinator", epoch)
 		return err
 	})
 	if box := p.sentBox(); box.EnvelopeTo != "abuse@isp.example" || !strings.HasPrefix(box.Subject, "["+c.Number+"] INC0012345 ") {

@@ -1,8 +1,11 @@
 package web_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"html"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"testing"
@@ -122,4 +125,134 @@ func TestFilesOfAMailAreListedAndFetchedAsBytes(t *testing.T) {
 	if body := d.page("/cases/" + d.c.Number); !strings.Contains(body, "a.pdfexe") || strings.Contains(body, "/inbound/") {
 		t.Error("a viewer does not see the files, or is offered them")
 	}
+}
+
+// upload is a file of a form.
+type upload struct{ name, content string }
+
+// answer sends the form of an answer as a browser does.
+func (d *desk) answer(files []upload, pairs ...string) (int, string) {
+	d.t.Helper()
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	pairs = append([]string{"version", version(d.t, d.bundle, d.c)}, pairs...)
+	for i := 0; i < len(pairs); i += 2 {
+		if err := w.WriteField(pairs[i], pairs[i+1]); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	for _, f := range files {
+		p, err := w.CreateFormFile("files", f.name)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if _, err := p.Write([]byte(f.content)); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		d.t.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodPost, d.srv.URL+"/cases/"+d.c.Number+"/answer", &b)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", w.FormDataContentType())
+	status, body, _ := d.do(req)
+	return status, body
+}
+
+func TestAnswerQuotesAndAttaches(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	d.actMessage("approve")
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "abuse1@isp.example", Subject: "Re: x", Text: "Which </textarea> host?\n> 445/TCP",
+		MatchedBy: casedb.MatchedByToken, HeaderID: "r1@isp.example"})
+	id := fmt.Sprint(one[int64](t, d.db, `select max(id) from inbound`))
+	const quote = "2026-03-10 12:00 (JST) abuse1@isp.example 様:\n> Which </textarea> host?\n>> 445/TCP\n"
+	path := "/cases/" + d.c.Number
+	if body := d.page(path); !strings.Contains(body, `href="/cases/`+d.c.Number+`?answer=`+id+`#h-actions"`) || strings.Contains(body, "様:") {
+		t.Error("there is no link to answer the mail with a quote")
+	}
+	body := d.page(path + "?answer=" + id)
+	for _, text := range []string{"\n\n\n" + html.EscapeString(quote), `<option value="` + id + `" selected>`, `name="quoted" value="1"`} {
+		if !strings.Contains(body, text) {
+			t.Errorf("the page does not show %q", text)
+		}
+	}
+	for _, other := range []string{"0", "999", "-1", "x", ""} {
+		if body := d.page(path + "?answer=" + other); strings.Contains(body, "様:") {
+			t.Errorf("a mail %q is quoted", other)
+		}
+	}
+
+	// Too much comes back with the text, and nothing is kept.
+	big := strings.Repeat("x", 3<<20)
+	for _, files := range [][]upload{{{"a", big}, {"b", big}}, make([]upload, 11)} {
+		for i := range files {
+			if files[i].name == "" {
+				files[i] = upload{"f", "x"}
+			}
+		}
+		status, body := d.answer(files, "inbound", id, "text", "My words.", "evidence", "1")
+		if want(t, "too much", status, http.StatusUnprocessableEntity); !strings.Contains(body, "My words.") || !strings.Contains(body, "At most 5 MiB") ||
+			!strings.Contains(body, `name="evidence" value="1" checked`) || strings.Contains(body, `name="quote" value="1" checked`) {
+			t.Error("what was typed is lost")
+		}
+	}
+	want(t, "kept", one[int](t, d.db, `select count(*) from message_file`), 0)
+
+	status, _ := d.answer([]upload{{"../../etc/手順.txt", "手順"}, {"a.pdf\u202eexe", "MZ"}, {"page.html", "<script>"}, {"bad.csv", "\xff"}, {"empty.png", ""}},
+		"inbound", id, "text", "My words.", "evidence", "1", "quote", "1")
+	want(t, "answer", status, http.StatusSeeOther)
+	m := d.message()
+	want(t, "answer", []any{m.Purpose, m.State, m.Recipient, m.InReplyTo, m.Evidence, m.Body},
+		[]any{casedb.PurposeAnswer, casedb.MessageQueued, "abuse1@isp.example", "r1@isp.example", true, "My words.\n\n" + quote})
+	files, err := d.db.MessageFiles(t.Context(), m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range files {
+		got = append(got, fmt.Sprintf("%s %s %q", f.Name, f.Type, f.Content))
+	}
+	want(t, "files", strings.Join(got, "\n"), strings.Join([]string{`手順.txt text/plain "手順"`, `a.pdfexe application/octet-stream "MZ"`,
+		`page.html application/octet-stream "<script>"`, `bad.csv application/octet-stream "\xff"`, `empty.png image/png ""`}, "\n"))
+	body = d.page(path)
+	for _, text := range []string{"evidence (CSV)", "手順.txt</span>", "page.html</span>"} {
+		if !strings.Contains(body, text) {
+			t.Errorf("the page does not show %q", text)
+		}
+	}
+	// It can be taken back until it leaves.
+	status, _ = d.actMessage("cancel")
+	want(t, "cancel", []any{status, d.message().State}, []any{http.StatusSeeOther, casedb.MessageCanceled})
+
+	// A stranger gets no evidence, nor does anybody when there is none.
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "trap@elsewhere.example", Subject: "Re: x", Text: "Send it here.",
+		MatchedBy: casedb.MatchedBySubject, HeaderID: "r2@elsewhere.example"})
+	stranger := fmt.Sprint(one[int64](t, d.db, `select max(id) from inbound`))
+	status, body = d.answer(nil, "inbound", stranger, "text", "x", "evidence", "1")
+	if want(t, "stranger", status, http.StatusConflict); !strings.Contains(body, "The evidence cannot go to this sender") {
+		t.Error("no word why not")
+	}
+	exec(t, d.db, `update verdict set superseded_at = $1 where superseded_at is null`, d.now)
+	status, body = d.answer(nil, "text", "x", "evidence", "1")
+	if want(t, "no evidence", status, http.StatusUnprocessableEntity); !strings.Contains(body, "There is no evidence") {
+		t.Error("no word why not")
+	}
+}
+
+// TestLargeFormsAreForCoordinatorsAlone: nobody else's files are read.
+func TestLargeFormsAreForCoordinatorsAlone(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	d.user("jiro", casedb.RoleViewer, "en")
+	status, _ := d.answer([]upload{{"a", "x"}}, "text", "x")
+	want(t, "viewer", status, http.StatusForbidden)
+	d.login("taro")
+	status, _ = d.answer([]upload{{"a", strings.Repeat("x", 32<<20)}}, "text", "x")
+	want(t, "far too much", status, http.StatusBadRequest)
+	status, _, _ = d.post("/cases/"+d.c.Number+"/note", "version", version(t, d.bundle, d.c), "text", strings.Repeat("x", 3<<20))
+	want(t, "another form", status, http.StatusBadRequest)
 }

@@ -69,6 +69,7 @@ type answerable struct {
 // timelineRow is an event as the page shows it.
 type timelineRow struct {
 	casedb.TimelineEvent
+	Answerable bool   // about a mail that can be answered
 	Unverified bool   // about a mail that anybody may have sent
 	From       string // what such a mail says about its author
 }
@@ -154,6 +155,15 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 	for _, in := range inbound {
 		if in.Class == casedb.InboundHuman && in.Sender != "" {
 			data.Answers = append(data.Answers, answerable{in, unverified(in.MatchedBy)})
+		}
+	}
+	for i := range data.Timeline {
+		e := &data.Timeline[i]
+		e.Answerable = e.Kind == casedb.EventReply && slices.ContainsFunc(data.Answers, func(a answerable) bool { return e.InboundID != nil && a.ID == *e.InboundID })
+	}
+	if f.Name == "" {
+		if data.Form, err = s.quoted(ctx, data.Case, data.Answers, r.URL.Query().Get("answer")); err != nil {
+			return err
 		}
 	}
 	s.loadLetter(ctx, &data, v.now)
@@ -307,6 +317,8 @@ func refused(err error) (key string, status int, ok bool) {
 		return "error.stale", http.StatusConflict, true
 	case errors.Is(err, casedb.ErrConflict):
 		return "error.conflict", http.StatusConflict, true
+	case errors.Is(err, casedb.ErrStranger):
+		return "error.stranger", http.StatusConflict, true
 	case errors.Is(err, casedb.ErrState):
 		return "error.state", http.StatusConflict, true
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,6 +34,7 @@ type caseArgs struct {
 	c       casedb.Case
 	version int
 	values  url.Values
+	files   []*multipart.FileHeader
 	v       *visit
 }
 
@@ -97,6 +99,9 @@ func (s *Server) caseAction(w http.ResponseWriter, r *http.Request, v *visit) er
 		return err
 	}
 	args := caseArgs{c: c, version: version, values: r.PostForm, v: v}
+	if r.MultipartForm != nil {
+		args.files = r.MultipartForm.File["files"]
+	}
 	err = s.db.InTx(r.Context(), func(tx *casedb.Tx) error { return verb.do(s, r.Context(), tx, args) })
 	if key, status, ok := refused(err); ok {
 		return s.renderCase(w, r, v, status, form{Name: name, Values: r.PostForm, Error: key})
@@ -188,22 +193,6 @@ func (s *Server) tellRecovered(ctx context.Context, tx *casedb.Tx, a caseArgs) e
 
 func (s *Server) sendAgain(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
 	_, err := tx.SendAgain(ctx, a.c.ID, a.version, s.cfg.MailDomain, a.values.Get("release") != "", a.v.user.Name, a.v.now)
-	return err
-}
-
-func (s *Server) answerCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	text, err := a.text("text", maxLetter)
-	if err != nil {
-		return err
-	}
-	if text == "" {
-		return invalidError("invalid.empty")
-	}
-	var inbound *int64
-	if id, err := strconv.ParseInt(a.values.Get("inbound"), 10, 64); err == nil && id > 0 {
-		inbound = &id
-	}
-	_, err = tx.AnswerCase(ctx, a.c.ID, a.version, inbound, text+"\n", s.cfg.MailDomain, a.v.user.Name, a.v.now)
 	return err
 }
 

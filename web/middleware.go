@@ -14,7 +14,7 @@ import (
 	"teiten/internal/locale"
 )
 
-// maxForm bounds the body of every POST: the longest letter with every byte
+// maxForm bounds the body of every POST without files: the longest letter with every byte
 // written %XX three times over, so that one too long can be shown again.
 const maxForm = 2 << 20
 
@@ -118,7 +118,11 @@ func secured(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		if r.Body != nil {
-			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+			limit := int64(maxForm)
+			if uploads(r) {
+				limit = maxUploadForm
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -191,7 +195,7 @@ func (s *Server) coordinator(a action) http.Handler {
 			return errRole
 		}
 		if r.Method == http.MethodPost {
-			if err := r.ParseForm(); err != nil {
+			if err := readForm(r); err != nil {
 				return errForm
 			}
 		}

@@ -254,51 +254,6 @@ func (t *Tx) setCase(ctx context.Context, c *Case, state CaseState, waiting Wait
 	return fail("change case", err)
 }
 
-// AnswerCase writes a coordinator's mail in the thread of a case, due at once.
-// inboundID is the mail it answers, whose sender gets it, or nil: then the
-// case's contact gets it. domain is our mail domain.
-func (t *Tx) AnswerCase(ctx context.Context, caseID int64, version int, inboundID *int64, text, domain, by string, now time.Time) (Message, error) {
-	c, err := t.LockCaseVersion(ctx, caseID, version)
-	if err != nil {
-		return Message{}, err
-	}
-	if strings.TrimSpace(text) == "" {
-		return Message{}, fmt.Errorf("answer without text: %w", ErrState)
-	}
-	m := Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: PurposeAnswer, State: MessageQueued, Reason: "answer",
-		Language: c.Language, Body: Clean(strings.ReplaceAll(text, "\r\n", "\n"), 200_000), NextAttemptAt: &now,
-		ApprovedBy: by, ApprovedAt: &now, CreatedAt: now}
-	m.HeaderID, m.Token = NewIdentity(domain)
-	switch {
-	case inboundID != nil:
-		in, err := t.Inbound(ctx, *inboundID)
-		if err != nil {
-			return m, err
-		}
-		if in.CaseID == nil || *in.CaseID != caseID || in.Class != InboundHuman || in.Sender == "" {
-			return m, fmt.Errorf("answer inbound mail %d in case %s: %w", in.ID, c.Number, ErrState)
-		}
-		m.Recipient, m.InReplyTo, m.Subject = in.Sender, in.HeaderID, in.Subject
-	case c.ContactID != nil:
-		if err := t.q.GetContext(ctx, &m.Recipient, `select email from contact where id = $1`, *c.ContactID); err != nil {
-			return m, fail("find the case's contact", err)
-		}
-	default:
-		return m, fmt.Errorf("answer case %s, which has no contact: %w", c.Number, ErrState)
-	}
-	if m.Recipient == "" {
-		return m, fmt.Errorf("answer case %s without an address: %w", c.Number, ErrState)
-	}
-	if m, err = t.InsertMessage(ctx, m, by); err != nil {
-		return m, err
-	}
-	waiting := c.Waiting
-	if waiting == WaitingReply {
-		waiting = WaitingNone
-	}
-	return m, t.setCase(ctx, &c, c.State, waiting, now)
-}
-
 // ContactChange is whom a case should write to from now on: an existing
 // contact of its owner, or an address a coordinator knows better.
 type ContactChange struct {

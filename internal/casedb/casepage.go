@@ -54,7 +54,8 @@ type CasePage struct {
 	Messages []Message // newest first, without the bytes sent
 	Attempts []Attempt // of Messages, newest first
 	Tickets  []CaseTicket
-	Sources  int // at most CountLimit+1
+	Files    []MessageFile // of Messages, without their contents
+	Sources  int           // at most CountLimit+1
 }
 
 // The bounds of a case page.
@@ -64,6 +65,7 @@ const (
 	pageMessages = 50
 	pageAttempts = 100
 	pageTickets  = 20
+	pageFiles    = 100
 )
 
 // CasePage returns what the page of the case with the number shows.
@@ -101,7 +103,7 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 	}
 	err = q.q.SelectContext(ctx, &p.Messages, `select id, case_id, registration_id, contact_id, purpose, state, reason, hold_reason,
 			recipient, language, subject, body, edited, template, in_reply_to, message_id, token, attempts, next_attempt_at,
-			last_error, approved_by, approved_at, created_at, sent_at, version
+			last_error, approved_by, approved_at, created_at, sent_at, version, evidence
 		from message where case_id = $1 order by id desc limit $2`, id, pageMessages)
 	if err != nil {
 		return p, fail("list messages of case", err)
@@ -112,6 +114,9 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 		where m.case_id = $1 order by a.started_at desc limit $2`, id, pageAttempts)
 	if err != nil {
 		return p, fail("list attempts of case", err)
+	}
+	if p.Files, err = q.CaseFiles(ctx, id, pageFiles); err != nil {
+		return p, err
 	}
 	if p.Tickets, err = q.CaseTickets(ctx, id, pageTickets); err != nil {
 		return p, err

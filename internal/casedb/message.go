@@ -60,6 +60,7 @@ type Message struct {
 	CreatedAt      time.Time    `db:"created_at"`
 	SentAt         *time.Time   `db:"sent_at"`
 	Version        int          `db:"version"`
+	Evidence       bool         `db:"evidence"` // an answer with the evidence of its case
 }
 
 // AttemptOutcome is how an attempt to send ended.
@@ -90,7 +91,7 @@ type Attempt struct {
 
 const messageColumns = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_reason, recipient, language,
 	subject, body, edited, template, in_reply_to, message_id, token, raw, attempts, next_attempt_at, last_error,
-	approved_by, approved_at, created_at, sent_at, version`
+	approved_by, approved_at, created_at, sent_at, version, evidence`
 
 // InsertMessage writes a new message (State held or queued; a queued one needs
 // NextAttemptAt) and the event that tells of it. HeaderID and Token must be
@@ -99,12 +100,12 @@ const messageColumns = `id, case_id, registration_id, contact_id, purpose, state
 func (t *Tx) InsertMessage(ctx context.Context, m Message, actor string) (Message, error) {
 	err := t.q.GetContext(ctx, &m, `insert into message (case_id, registration_id, contact_id, purpose, state, reason,
 		hold_reason, recipient, language, subject, body, edited, template, in_reply_to, message_id, token, next_attempt_at,
-		approved_by, approved_at, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+		approved_by, approved_at, created_at, evidence)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 		returning `+messageColumns,
 		m.CaseID, m.RegistrationID, m.ContactID, m.Purpose, m.State, m.Reason, m.HoldReason, m.Recipient, m.Language,
 		m.Subject, m.Body, m.Edited, m.Template, m.InReplyTo, m.HeaderID, m.Token, m.NextAttemptAt,
-		m.ApprovedBy, m.ApprovedAt, m.CreatedAt)
+		m.ApprovedBy, m.ApprovedAt, m.CreatedAt, m.Evidence)
 	if err != nil {
 		return m, fail("insert message", err)
 	}
