@@ -162,16 +162,18 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 	return nil
 }
 
-// encodeSubject keeps the tag readable in the raw header (filters look for it
-// there) and encodes the rest (RFC 2047). Nothing of it can end the line.
+// encodeSubject keeps the words before the first that is not ASCII, and so the
+// tags, readable in the raw header (filters look for them there) and encodes
+// the rest (RFC 2047). Nothing of it can end the line.
 func encodeSubject(s string) string {
 	// What looks encoded already would be decoded by the reader.
 	s = strings.ReplaceAll(casedb.CleanLine(s, 500), "=?", "= ?")
-	tag := ""
-	if loc := tagPattern.FindStringIndex(s); loc != nil && loc[0] == 0 {
-		tag, s = s[:loc[1]]+" ", strings.TrimSpace(s[loc[1]:])
+	plain := ""
+	if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+		space := strings.LastIndexByte(s[:i], ' ') + 1
+		plain, s = s[:space], s[space:]
 	}
-	return strings.TrimSpace(tag + mime.BEncoding.Encode("utf-8", s))
+	return strings.TrimSpace(plain + mime.BEncoding.Encode("utf-8", s))
 }
 
 // plainID accepts what may stand between the brackets of a Message-ID.

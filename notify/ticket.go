@@ -209,7 +209,7 @@ func withTicket(subject, tag string) string {
 	if t := findTicket(withoutOurs(tag), true); t.number != "" && findTicket(withoutOurs(subject), true).number == t.number {
 		return subject
 	}
-	if loc := tagPattern.FindStringIndex(subject); loc != nil && loc[0] == 0 {
+	if loc := tagPattern.FindStringIndex(subject); loc != nil {
 		return subject[:loc[1]] + " " + tag + subject[loc[1]:]
 	}
 	return tag + " " + subject

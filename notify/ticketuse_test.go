@@ -50,6 +50,11 @@ func TestTheirTicketIsInOurNextSubjects(t *testing.T) {
 	has("answer", mail("answer", answer), "[isp.example #4711]", 1)
 	answer.Subject = in.Subject
 	has("answer to their subject", mail("answer", answer), "[isp.example #4711]", 1)
+	answer.Subject, answer.Recipient = "Re: ["+c.Number+"] ご連絡", "abuse@isp.example"
+	d := mail("answer to a person", answer)
+	if want := "Re: [" + c.Number + "] [isp.example #4711] "; d.Subject != want+"ご連絡" || !bytes.Contains(d.Raw, []byte("\r\nSubject: "+want+"=?utf-8?b?")) {
+		t.Errorf("the tags are not readable in %q:\n%s", d.Subject, d.Raw)
+	}
 	other := letter
 	other.Recipient = "noc@isp.example"
 	has("another contact", mail("another contact", other), "4711", 0)

@@ -44,9 +44,9 @@ type casePage struct {
 	// Suppressed says why the letter's recipient gets no mail.
 	Suppressed string
 	CanSend    bool // a new notification may be written
-	// TicketAddresses are those whose ticket can be told: the contact's, and
-	// those that have one.
-	TicketAddresses []string
+	// TicketRows are the addresses whose ticket can be told, with what it is: the
+	// contact's, and those that have one.
+	TicketRows []casedb.CaseTicket
 }
 
 // letter is a message with the text its reader will see.
@@ -177,12 +177,11 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		}
 		data.Suppressed = suppression.Reason
 	}
-	if data.Contact != nil && data.Contact.Email != "" {
-		data.TicketAddresses = append(data.TicketAddresses, casedb.BaseAddress(data.Contact.Email))
-	}
-	for _, k := range data.Tickets {
-		if !slices.Contains(data.TicketAddresses, k.Address) {
-			data.TicketAddresses = append(data.TicketAddresses, k.Address)
+	data.TicketRows = data.Tickets
+	if k := data.Contact; k != nil && k.Email != "" {
+		address := casedb.BaseAddress(k.Email)
+		if !slices.ContainsFunc(data.Tickets, func(t casedb.CaseTicket) bool { return t.Address == address }) {
+			data.TicketRows = append([]casedb.CaseTicket{{Address: address}}, data.Tickets...)
 		}
 	}
 	for _, k := range data.Contacts {
