@@ -62,6 +62,9 @@ func TestClassifyCorpus(t *testing.T) {
 			t.Errorf("%s: class %s, want %s (subject %q)", field[0], r.Class, want[field[2]], r.Subject)
 		}
 		t.Logf("%-28s %-9s hard=%-5v %-7s %-45s ticket=%s", field[0], r.Class, r.Hard, r.Status, r.Recipient, r.RemoteTicket)
+		if r.RemoteTicket != "" || r.TicketTag != "" { // none of them comes from a ticket system
+			t.Errorf("%s: ticket %q %q", field[0], r.RemoteTicket, r.TicketTag)
+		}
 		if r.Class == "bounce" && (r.Status == "" || r.Text == "") {
 			t.Errorf("%s: a bounce without status or text", field[0])
 		}

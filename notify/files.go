@@ -28,6 +28,7 @@ func ListFiles(raw []byte) casedb.InboundFiles {
 		kind := strings.ToLower(readHeader(raw[:min(len(raw), maxPartBytes)]).Get("Content-Type"))
 		return casedb.InboundFiles{Unreadable: strings.HasPrefix(strings.TrimSpace(kind), "multipart/")}
 	}
+	l.report = strings.EqualFold(root.ContentType, "multipart/report")
 	l.walk(root, 0)
 	return l.files
 }
@@ -36,6 +37,7 @@ func ListFiles(raw []byte) casedb.InboundFiles {
 func FileOf(raw []byte, n int) (casedb.InboundFile, []byte, bool) {
 	l := fileLister{keep: n + 1}
 	if root := readParts(stripMbox(raw)); root != nil && n >= 0 {
+		l.report = strings.EqualFold(root.ContentType, "multipart/report")
 		l.walk(root, 0)
 	}
 	if n < 0 || n >= len(l.files.List) {
@@ -46,10 +48,11 @@ func FileOf(raw []byte, n int) (casedb.InboundFile, []byte, bool) {
 
 // fileLister collects the files of a mail.
 type fileLister struct {
-	files casedb.InboundFiles
-	parts int
-	keep  int // the file whose content is kept, from 1; 0: none
-	kept  []byte
+	files  casedb.InboundFiles
+	report bool // the mail is a report: RFC 6522
+	parts  int
+	keep   int // the file whose content is kept, from 1; 0: none
+	kept   []byte
 }
 
 func (l *fileLister) walk(part *enmime.Part, depth int) {
@@ -61,20 +64,20 @@ func (l *fileLister) walk(part *enmime.Part, depth int) {
 		switch {
 		case part.FirstChild != nil:
 			l.walk(part.FirstChild, depth+1)
-		case isFile(part):
+		case l.isFile(part):
 			l.add(part)
 		}
 	}
 }
 
 // isFile reports whether a part is for the reader's disk and not for his eyes,
-// nor the report or the mail that a mail system returns.
-func isFile(part *enmime.Part) bool {
+// nor what a mail system reports or returns.
+func (l *fileLister) isFile(part *enmime.Part) bool {
 	if _, ok := partName(part.Header); ok {
 		return true
 	}
 	main, _, _ := strings.Cut(strings.ToLower(part.ContentType), "/")
-	return main != "" && main != "text" && main != "multipart" && main != "message"
+	return main != "" && main != "text" && main != "multipart" && (main != "message" || !l.report)
 }
 
 func (l *fileLister) add(part *enmime.Part) {

@@ -102,6 +102,19 @@ func TestManyFilesAreCounted(t *testing.T) {
 	}
 }
 
+// TestReturnedMailIsNoFile, but one that a person forwards is.
+func TestReturnedMailIsNoFile(t *testing.T) {
+	t.Parallel()
+	const parts = "; boundary=b\n\n--b\nContent-Type: text/plain\n\nx\n--b\nContent-Type: message/rfc822\n\nSubject: y\n\nz\n--b--\n"
+	if got := ListFiles([]byte("Content-Type: multipart/report; report-type=delivery-status" + parts)); got.Any() {
+		t.Errorf("a report: %+v", got)
+	}
+	got := ListFiles([]byte("Content-Type: multipart/mixed" + parts))
+	if len(got.List) != 1 || got.List[0].Type != "message/rfc822" {
+		t.Errorf("a forwarded mail: %+v", got)
+	}
+}
+
 func FuzzListFiles(f *testing.F) {
 	f.Add(attachedAs("Content-Disposition: attachment; filename*=utf-8''a%E2%80%AEfdp.exe"))
 	f.Add(attachedAs("Content-Type: application/x; name=\"=?iso-2022-jp?B?GyRCJUYbKEI=?=\"\r\nContent-Transfer-Encoding: base64"))

@@ -24,6 +24,23 @@ func TestQuote(t *testing.T) {
 	}
 }
 
+func FuzzQuote(f *testing.F) {
+	f.Add("text\n> quoted\n-- \nme", "a@isp.example", "ja", "JP")
+	f.Add(strings.Repeat("\n", 300)+"\r\r\u2028x", "\n.\n", "en", "")
+	f.Fuzz(func(t *testing.T, text, sender, language, country string) {
+		got := notify.Quote(casedb.Inbound{Text: casedb.Clean(text, 200_000), Sender: sender}, language, country)
+		if len(got) > 11_000 {
+			t.Errorf("%d bytes", len(got))
+		}
+		_, rest, _ := strings.Cut(got, "\n")
+		for line := range strings.Lines(rest) {
+			if line[0] != '>' {
+				t.Errorf("line %q", line)
+			}
+		}
+	})
+}
+
 func TestQuotesAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"lines": strings.Repeat("x\n", 5000), "line": strings.Repeat("語", 60_000), "long lines": strings.Repeat(strings.Repeat("x", 900)+"\n", 50)} {

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 	"time"
@@ -39,15 +40,17 @@ var ticketForms = []ticketForm{
 	{pattern: regexp.MustCompile(`\[([A-Z0-9]{6}-[A-Z0-9]{4})\]`)},
 	{pattern: regexp.MustCompile(`\(#(\d{2,14})\)`)},
 	{pattern: regexp.MustCompile(`[\[(]([A-Z][A-Z0-9]{1,9}-\d{1,10})[\])]`)},
-	// Salesforce.
+	// Salesforce, Dynamics, ManageEngine.
 	{pattern: regexp.MustCompile(`\b(ref:[A-Za-z0-9._!-]{6,60}:ref)\b`)},
+	{pattern: regexp.MustCompile(`\b(CRM:\d{5,15})\b`)},
+	{pattern: regexp.MustCompile(`##([A-Z]{2,6}-?\d{1,12})##`)},
 	// ServiceNow.
 	{pattern: regexp.MustCompile(`\b((?:INC|REQ|RITM|S?CTASK|TASK|CHG|PRB|CASE|CS|SIR|SR)\d{5,12})\b`)},
-	{pattern: regexp.MustCompile(`(?i)[\[【(]?\s?((?:受付|受理|お?問い?合わ?せ|管理|案件|整理|チケット|インシデント|ケース|リクエスト|依頼|申請|照会|事案|対応|登録|通報)` +
-		`(?:用)?(?:番号|№|ナンバー|no\.?|id))\s{0,9}(?:[は:#=]\s{0,9}){0,2}[\[【「『(<]?\s?#?([a-z0-9][a-z0-9_-]{0,39})`),
+	{pattern: regexp.MustCompile(`(?i)((?:受付|受理|お?問い?合わ?せ|管理|案件|整理|チケット|インシデント|ケース|リクエスト|依頼|申請|照会|事案|対応|通報)` +
+		`(?:用)?(?:番号|№|ナンバー|no\.?|id)|(?:工单|受理|案件)编?号|(?:접수|문의|티켓) ?번호|ticketnummer|vorgangsnummer)\s{0,9}(?:[は:#=]\s{0,9}){0,2}(?:ist\s)?[\[【「『(<]?\s?#?([a-z0-9][a-z0-9_-]{0,39})`),
 		tag: func(m []string) string { return "[" + m[1] + ": " + m[2] + "]" }},
 	{pattern: regexp.MustCompile(`(?i)\b(ticket|case|incident|request|reference|ref|inquiry|enquiry|tracking|issue)` +
-		`(?:(?:[ -]?(?:id|no\.?|number|nr\.?|key|code))(?: (?:is|of|for (?:this|your) \w{1,20} is))? ?[:#=]{0,2}| ?[:#=]{1,2}| (?:is|of) ?[:#]?) ?[\[("]?#?([a-z0-9][a-z0-9_-]{1,39})`),
+		`(?:[ -]?(?:id|no\.|number|nr\.?|key|code)(?: is| for (?:this|your) \w{1,20} is)? ?[:#=]{0,2}| ?no ?[:#]| ?[:#=]{1,2}| is #) ?[\[("]?#?([a-z0-9][a-z0-9_-]{1,39})`),
 		tag: wordTag},
 	{pattern: regexp.MustCompile(`(?i)\b(ticket|request|incident) \(?#?(\d{4,14})\b`),
 		tag: wordTag},
@@ -58,10 +61,14 @@ var ticketForms = []ticketForm{
 }
 
 // wordTag makes a tag of an English word and a number. One with letters, such
-// as INC0012345, says itself what it is.
+// as INC0012345, says itself what it is; "Ticket#1" and "Ticket ID: 1" are
+// forms that a system may look for.
 func wordTag(m []string) string {
-	if !wholeNumber.MatchString(m[2]) {
+	switch {
+	case !wholeNumber.MatchString(m[2]):
 		return m[2]
+	case strings.ContainsAny(m[0], "#:") && !strings.ContainsAny(m[0], "[(\""):
+		return "[" + m[0] + "]"
 	}
 	return "[" + strings.ToUpper(m[1][:1]) + strings.ToLower(m[1][1:]) + " #" + m[2] + "]"
 }
@@ -132,7 +139,7 @@ func findTicket(s string, subject bool) ticket {
 			}
 			tag := strings.TrimSpace(m[0])
 			if f.tag != nil {
-				tag = f.tag(m)
+				tag = cmp.Or(inBrackets(s, at[0], at[1]), f.tag(m))
 			}
 			if tag = TicketTag(tag); tag != "" {
 				return ticket{number, tag}
@@ -140,6 +147,23 @@ func findTicket(s string, subject bool) ticket {
 		}
 	}
 	return ticket{}
+}
+
+// inBrackets returns the brackets around a match with all that is in them, if
+// it stands in a short pair of them.
+func inBrackets(s string, begin, end int) string {
+	for _, pair := range [][2]string{{"[", "]"}, {"【", "】"}} {
+		left, right := pair[0], pair[1]
+		i := strings.LastIndex(s[:begin], left)
+		j := strings.Index(s[end:], right)
+		if i < 0 || j < 0 {
+			continue
+		}
+		if inner := s[i+len(left) : end+j]; len(inner) < maxTicketTag && !strings.ContainsAny(inner, "[]【】\n") {
+			return s[i : end+j+len(right)]
+		}
+	}
+	return ""
 }
 
 // goesOn reports whether the number is a piece of something longer, such as an

@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -23,16 +25,27 @@ var ticketMails = []struct{ subject, text, number, tag string }{
 	{"[#12345] Ticket Received - [TT-2026-000001] Hosts", "", "12345", "[#12345]"},
 	{"[#ABC-123-45678]: Hosts", "", "ABC-123-45678", "[#ABC-123-45678]"},
 	{"Case 00123456: Hosts [ ref:!00D0x00!5000x0:ref ]", "", "ref:!00D0x00!5000x0:ref", "ref:!00D0x00!5000x0:ref"},
-	{"Ticket ID: 987654 - received", "", "987654", "[Ticket #987654]"},
+	{"Ticket ID: 987654 - received", "", "987654", "[Ticket ID: 987654]"},
+	{"Ticket#2026112710000012 opened", "", "2026112710000012", "[Ticket#2026112710000012]"},
+	{"Thank you", "The ticket number for this request is 778899.", "778899", "[Ticket #778899]"},
 	{"Your case number is 00456", "", "00456", "[Case #00456]"},
 	{"Thank you", "We have given it reference number: AB-2211-X.\n", "AB-2211-X", "AB-2211-X"},
 	{"Thank you", "Your ticket 123456 has been created.\n", "123456", "[Ticket #123456]"},
-	{"【受付番号：12345】お問い合わせを受け付けました", "", "12345", "[受付番号: 12345]"},
+	{"【受付番号：12345】お問い合わせを受け付けました", "", "12345", "【受付番号:12345】"},
+	{"[受付番号:12345] 自動返信", "", "12345", "[受付番号:12345]"},
 	{"お問い合わせありがとうございます", "お問い合わせ番号：　ＡＢ－１２３４５\n", "AB-12345", "[お問い合わせ番号: AB-12345]"},
 	{"自動返信", "受付番号は「20261127-0042」です。\n", "20261127-0042", "[受付番号: 20261127-0042]"},
 	{"自動返信", "■チケット番号\n  778899\n", "778899", "[チケット番号: 778899]"},
 	{"Re: ご連絡", "管理番号 : ABC2026-0012 にて対応いたします。", "ABC2026-0012", "[管理番号: ABC2026-0012]"},
 	{"Re: ご連絡", "案件No. K-55 でお願いします", "K-55", "[案件No.: K-55]"},
+	{"[JPCERT#12345678] Re: x", "", "12345678", "[JPCERT#12345678]"},
+	{"[Support Ticket 12345678] Hosts", "", "12345678", "[Support Ticket 12345678]"},
+	{"[Case: 4711] Hosts", "", "4711", "[Case: 4711]"},
+	{"Request ID : ##RE-1234##", "", "RE-1234", "##RE-1234##"},
+	{"Received CRM:0012345", "", "CRM:0012345", "CRM:0012345"},
+	{"Ihre Meldung", "Ihre Ticketnummer: 20261127-77\n", "20261127-77", "[Ticketnummer: 20261127-77]"},
+	{"自动回复", "您的工单号：998877", "998877", "[工单号: 998877]"},
+	{"자동 응답", "접수번호: 2026-00123", "2026-00123", "[접수번호: 2026-00123]"},
 	{"Your report #445566 to us", "", "445566", "#445566"},
 
 	// Ours, and what is no ticket.
@@ -44,9 +57,9 @@ var ticketMails = []struct{ subject, text, number, tag string }{
 	{"Report of 2026-11-27 (20261127) [2026]", "Case of 2026-11-27, reference 27-11-2026", "", ""},
 	{"Re: case 192.0.2.10", "case: 192.0.2.10, ticket: 2001:db8::1, request #198.51.100.7:445", "", ""},
 	{"Re: Case: 445/TCP", "Incident: 445/TCP, ref: 8.0% and ticket 10,000", "", ""},
-	{"Out of office", "I am away. In case of 2 emergencies call +81-3-0000-0000.", "", ""},
+	{"Out of office", "I am away. In case of 20 emergencies, or in case no 2FA helps, call +81-3-0000-0000.", "", ""},
 	{"AS64500 IPV4-12345 UTF-8 ISO-2022", "", "", ""},
-	{"電話番号: 03-0000-0000", "電話受付時間: 9時から17時\nAS番号: 64500\nポート番号: 445", "", ""},
+	{"電話番号: 03-0000-0000", "電話受付時間: 9時から17時\nAS番号: 64500\nポート番号: 445\n登録番号: T1234567890123", "", ""},
 	{"Hello", "> [isp.example #12345]\n> 受付番号: 12345\nhttps://isp.example/ticket?id=12345", "", ""},
 }
 
@@ -94,6 +107,25 @@ func TestTicketTagsAreHarmless(t *testing.T) {
 	} {
 		if got := TicketTag(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestOurOwnLettersHaveNoTicket: people send them back unquoted.
+func TestOurOwnLettersHaveNoTicket(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d letters, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		subject, body, _ := strings.Cut(string(text), "\n")
+		if got := remoteTicket(&parsed{subject: "Re: " + subject, text: "Thank you.\n\n" + body}); got.number != "" {
+			t.Errorf("%s: %+v", file, got)
 		}
 	}
 }
