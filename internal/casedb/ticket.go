@@ -87,6 +87,6 @@ func (t *Tx) SetTicket(ctx context.Context, c *Case, address, tag, by string, no
 	if err != nil {
 		return fail("set ticket", err)
 	}
-	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventTicket, Actor: by,
+	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventTicket, Actor: by, Text: tag,
 		Data: JSON[EventData]{EventData{Contact: CleanLine(address, 254), Ticket: tag}}}}, now)
 }
