@@ -180,3 +180,25 @@ func TestWhatXARFCannotExpress(t *testing.T) {
 		})
 	}
 }
+
+// The directory's word on a contact comes before the configured form.
+func TestContactsFormat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := ispCase
+	s.sources = []string{"192.0.2.10"}
+	m := w.message(w.openCase(s), s, casedb.MessageHeld)
+	for _, tt := range []struct {
+		composer *notify.Composer
+		format   string
+		xarf     bool
+	}{{w.composer, "", false}, {w.composer, "xarf", true}, {w.xarfComposer(), "", true}, {w.xarfComposer(), "csv", false}} {
+		w.exec(`with e as (insert into directory_entry (scope, target, email, language, format, created_at, created_by, ended_at)
+			values ('as', '64500', 'noc@example.net', 'en', $2, now(), 'taro', now()) returning id)
+			update contact set directory_id = e.id from e where contact.id = $1`, *m.ContactID, tt.format)
+		d, err := tt.composer.Preview(t.Context(), w.db, m, epoch)
+		if err != nil || (len(d.XARF) > 0) != tt.xarf {
+			t.Errorf("%q: got %d bytes of X-ARF, %v", tt.format, len(d.XARF), err)
+		}
+	}
+}

@@ -76,6 +76,14 @@ func (s *Server) routes() http.Handler {
 	handle("GET /registrations/{id}", s.desk(s.registration))
 	handle("POST /registrations/{id}", s.coordinator(s.decideRegistration))
 
+	// The directory of contacts.
+	handle("GET /contacts", s.desk(s.directory))
+	handle("POST /contacts", s.coordinator(s.putDirectoryEntry))
+	handle("GET /contacts/contacts.csv", s.desk(s.directoryCSV))
+	handle("GET /contacts/{id}", s.desk(s.directoryEntry))
+	handle("POST /contacts/{id}", s.coordinator(s.putDirectoryEntry))
+	handle("POST /contacts/{id}/end", s.coordinator(s.endDirectoryEntry))
+
 	// Letters.
 	handle("GET /letters", s.desk(s.letters))
 	handle("GET /letters/{name}", s.desk(s.letterShow))

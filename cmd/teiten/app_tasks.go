@@ -38,6 +38,9 @@ func (a *app) startTasks(ctx context.Context) error {
 			}
 			return err
 		}},
+		{"directory", time.Hour, func(ctx context.Context, now time.Time) error {
+			return a.db.InTx(ctx, func(tx *casedb.Tx) error { return tx.ApplyDirectory(ctx, 0, now) }) // entries that begin or end by their dates
+		}},
 		{"registrations", 24 * time.Hour, func(ctx context.Context, now time.Time) error {
 			_, err := a.db.PurgeRegistrations(ctx, now) // never confirmed
 			return err

@@ -181,12 +181,12 @@ func (p *program) readList(name string) (*attribution.List, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.printProblems(name, list.Problems, list.Bad+list.Doubtful)
+	printProblems(p, name, list.Problems, list.Bad+list.Doubtful)
 	return list, nil
 }
 
 // printProblems names the lines of a list that have one, of all so many.
-func (p *program) printProblems(name string, problems []attribution.Problem, all int) {
+func printProblems[T fmt.Stringer](p *program, name string, problems []T, all int) {
 	const shown = 20
 	for i, problem := range problems {
 		if i == shown {

@@ -61,18 +61,43 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 		}
 		return res.WriteJSON(p.Stdout)
 	}
+	if missing, err := cfg.missingDatabase(); err == nil && missing == "" {
+		opened := false
+		err := p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
+			opened = true
+			return c.find(ctx, p, cfg, as, addr, db)
+		})
+		if opened {
+			return err
+		}
+		fmt.Fprintln(p.Stderr, "teiten: no history:", err)
+	}
+	return c.find(ctx, p, cfg, as, addr, nil)
+}
+
+// find prints what the directory, the stored answers, and else the registries
+// say. Without a database db is nil.
+func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config, as *attribution.ASTable, addr netip.Addr, db *casedb.DB) error {
 	var answer *attribution.Answer
 	var networks []casedb.Network
-	if missing, err := cfg.missingDatabase(); err == nil && missing == "" {
-		err := p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) (err error) {
-			if networks, err = db.NetworksAt(ctx, addr, historyRows); err != nil || c.Ask {
+	var err error
+	if db != nil {
+		if networks, err = db.NetworksAt(ctx, addr, historyRows); err != nil {
+			return err
+		}
+		if !c.Ask {
+			entries, err := db.DirectoryFor(ctx, casedb.DirectoryQuestion{Address: addr}, time.Now())
+			if err != nil {
 				return err
 			}
-			answer, err = storedAnswer(ctx, db, addr)
-			return err
-		})
-		if err != nil {
-			fmt.Fprintln(p.Stderr, "teiten: no history:", err)
+			if len(entries) > 0 { // nobody need be asked
+				res := attribution.DirectoryResult(addr, entries[0])
+				res.History = attribution.LookupHistory(networks)
+				return res.WriteJSON(p.Stdout)
+			}
+			if answer, err = storedAnswer(ctx, db, addr); err != nil {
+				return err
+			}
 		}
 	}
 	if answer == nil {
@@ -82,6 +107,17 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 	}
 	choice := attribution.ChooseContact(*answer, addr, cfg.contactConfig())
 	res := choice.Result(addr, as)
+	if db != nil {
+		question := casedb.DirectoryQuestion{Address: addr, OwnerKey: choice.OwnerKey, OwnerName: choice.OwnerName, Country: choice.Network.Country}
+		if res.Network.ASN != nil {
+			question.ASN = *res.Network.ASN
+		}
+		entries, err := db.DirectoryFor(ctx, question, time.Now())
+		if err != nil {
+			return err
+		}
+		res.Direct(entries)
+	}
 	res.History = attribution.LookupHistory(networks)
 	return res.WriteJSON(p.Stdout)
 }

@@ -36,6 +36,7 @@ type commands struct {
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
 	Mail      mailCmd      `cmd:"" help:"Outgoing mail: what will be sent."`
 	DKIM      dkimCmd      `cmd:"" name:"dkim" help:"Keys that sign outgoing mail."`
+	Contact   contactCmd   `cmd:"" help:"The directory of contacts that come before registries'."`
 	Scanner   scannerCmd   `cmd:"" help:"The allowlist of acknowledged scanners."`
 	Sensor    sensorCmd    `cmd:"" help:"The sensors."`
 	User      userCmd      `cmd:"" help:"People who may log in."`

@@ -189,7 +189,7 @@ func (c *scannerImportCmd) importList(ctx context.Context, p *program, db *cased
 	if err != nil {
 		return err
 	}
-	p.printProblems(name, list.Repeats, list.Repeated)
+	printProblems(p, name, list.Repeats, list.Repeated)
 	if bad := list.Bad + list.Doubtful; c.Strict && bad > 0 {
 		return fmt.Errorf("%s: %d lines cannot be used or are doubtful, so nothing was imported (--strict)", name, bad)
 	}

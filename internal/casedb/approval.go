@@ -317,7 +317,7 @@ func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch Co
 }
 
 const contactColumns = `id, owner_id, network_id, email, name, role, provenance, gate, valid, why, language, rank,
-	approved_at, approved_by, created_at, retired_at`
+	approved_at, approved_by, created_at, retired_at, directory_id`
 
 func (t *Tx) findOrMakeContact(ctx context.Context, c *Case, ch ContactChange, by string, now time.Time) (Contact, error) {
 	var contact Contact
@@ -326,15 +326,15 @@ func (t *Tx) findOrMakeContact(ctx context.Context, c *Case, ch ContactChange, b
 			where id = $1 and owner_id = $2 and retired_at is null`, ch.ContactID, c.OwnerID)
 		return contact, fail("find contact", err)
 	}
-	email := CleanLine(ch.Email, 254)
-	if local, domain, ok := strings.Cut(email, "@"); !ok || local == "" || domain == "" || strings.ContainsAny(email, " <>,;\"\\") {
-		return contact, fmt.Errorf("contact address %q: %w", email, ErrState)
+	email, err := mailAddress(ch.Email)
+	if err != nil {
+		return contact, fmt.Errorf("contact address: %w: %w", err, ErrState)
 	}
 	language := ch.Language
 	if language == "" {
 		language = c.Language
 	}
-	err := t.q.GetContext(ctx, &contact, `select `+contactColumns+` from contact
+	err = t.q.GetContext(ctx, &contact, `select `+contactColumns+` from contact
 		where owner_id = $1 and lower(email) = lower($2) and retired_at is null limit 1`, c.OwnerID, email)
 	if err = fail("find contact", err); !isNotFound(err) {
 		return contact, err

@@ -24,11 +24,14 @@ func (q *Queries) Owner(ctx context.Context, id int64) (Owner, error) {
 }
 
 const contactFields = `c.id, c.owner_id, c.network_id, c.email, c.name, c.role, c.provenance, c.gate, c.valid, c.why,
-	c.language, c.rank, c.approved_at, c.approved_by, c.created_at, c.retired_at`
+	c.language, c.rank, c.approved_at, c.approved_by, c.created_at, c.retired_at, c.directory_id`
 
-// contactOrder puts what coordinators decided before what registries say:
-// overrides, then approved contacts, then the choice and its alternatives.
-const contactOrder = ` order by (c.provenance = 'override') desc, (c.approved_at is not null) desc, c.rank, c.id`
+// contactOrder puts what coordinators decided before what registries say: the
+// directory, its most specific entry first, other overrides, then approved
+// contacts, then the choice and its alternatives. The directory's contact for a
+// country is the last.
+const contactOrder = ` order by (c.provenance = 'override' and c.rank < 1000) desc, (case when c.directory_id is null then 0 else c.rank end),
+	(c.approved_at is not null) desc, c.rank, c.id`
 
 // Contact returns the contact with the id, retired or not.
 func (q *Queries) Contact(ctx context.Context, id int64) (Contact, error) {
@@ -51,10 +54,19 @@ func (q *Queries) Contacts(ctx context.Context, ownerID int64) ([]Contact, error
 func (q *Queries) UsableContacts(ctx context.Context, ownerID int64, now time.Time) ([]Contact, error) {
 	var c []Contact
 	err := q.q.SelectContext(ctx, &c, `select `+contactFields+` from contact c
-		where c.owner_id = $1 and c.retired_at is null and c.email <> '' and not exists (
+		where c.owner_id = $1 and c.retired_at is null and c.email <> '' and `+inForceOrRegistry+` and not exists (
 			select 1 from suppression s where s.address = lower(c.email) and s.lifted_at is null
 			and (s.until is null or s.until > $2))`+contactOrder+` limit 200`, ownerID, now)
 	return c, fail("list usable contacts", err)
+}
+
+// ContactFormat returns the format that the directory asks for the evidence of
+// a contact's letters; empty: as configured.
+func (q *Queries) ContactFormat(ctx context.Context, contactID int64) (string, error) {
+	var format string
+	err := q.q.GetContext(ctx, &format, `select coalesce((select d.format from contact c join directory_entry d on d.id = c.directory_id
+		where c.id = $1), '')`, contactID)
+	return format, fail("get format of contact", err)
 }
 
 // KnownContact reports whether a coordinator approved the contact, or a mail
@@ -90,8 +102,9 @@ func (t *Tx) PutContacts(ctx context.Context, n Network, contacts []Contact, sup
 		}
 		_, err = t.q.ExecContext(ctx, `insert into contact (owner_id, network_id, email, name, role, provenance, gate, valid, why,
 			language, rank, created_at) select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
-			where not exists (select 1 from contact where owner_id = $1 and lower(email) = lower($3) and retired_at is null)
-			on conflict (owner_id, email) where retired_at is null do nothing`,
+			where not exists (select 1 from contact where owner_id = $1 and lower(email) = lower($3) and retired_at is null
+				and directory_id is null)
+			on conflict (owner_id, email) where retired_at is null and directory_id is null do nothing`,
 			n.OwnerID, n.ID, c.Email, c.Name, c.Role, c.Provenance, c.Gate, c.Valid, c.Why, c.Language, c.Rank, now)
 		if err != nil {
 			return fail("add contact", err)
@@ -100,5 +113,8 @@ func (t *Tx) PutContacts(ctx context.Context, n Network, contacts []Contact, sup
 	_, err := t.q.ExecContext(ctx, `update contact set retired_at = $3 where network_id = any($1::bigint[])
 		and retired_at is null and approved_at is null and provenance <> 'override'
 		and not (owner_id = $4 and lower(email) = any($2::text[]))`, pq.Array(superseded), pq.Array(kept), now, n.OwnerID)
-	return fail("retire contacts", err)
+	if err != nil {
+		return fail("retire contacts", err)
+	}
+	return t.ApplyDirectory(ctx, n.OwnerID, now)
 }

@@ -108,6 +108,7 @@ const (
 	lockPartition
 	lockScanners
 	lockFloods
+	lockDirectory
 	lockAggregates
 	lockLetters
 )

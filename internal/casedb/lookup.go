@@ -46,8 +46,7 @@ func (q *Queries) RequestLookups(ctx context.Context, addrs []netip.Addr, now ti
 	_, err := q.q.ExecContext(ctx, `with asked as materialized (
 			select a.address, k.id as network_id from (select distinct a as address from unnest($1::inet[]) as a) a
 			left join lateral (select n.id from network_prefix p join network n on n.id = p.network_id
-				where p.prefix >>= a.address and n.superseded_at is null and n.expires_at > $2
-				order by masklen(p.prefix) desc, n.id desc limit 1) k on true
+				where p.prefix >>= a.address and n.superseded_at is null and n.expires_at > $2`+networkOrder+` limit 1) k on true
 		), known as (
 			update source s set network_id = asked.network_id from asked
 			where s.address = asked.address and s.network_id is distinct from asked.network_id and asked.network_id is not null

@@ -21,14 +21,18 @@ func (q *Queries) Network(ctx context.Context, id int64) (Network, error) {
 	return n, fail("get network", err)
 }
 
-// NetworkFor returns the most specific network around the address whose answer
-// is current and has not expired; ErrNotFound means that a registry must be
+// networkOrder puts the directory's networks before registries', and the most
+// specific first.
+const networkOrder = ` order by (n.directory_id is not null) desc, masklen(p.prefix) desc, n.id desc`
+
+// NetworkFor returns the network around the address whose answer is current and
+// has not expired, the directory's or else the most specific; ErrNotFound means that a registry must be
 // asked. It uses the index network_prefix_gist.
 func (q *Queries) NetworkFor(ctx context.Context, a netip.Addr, now time.Time) (Network, error) {
 	var n Network
 	err := q.q.GetContext(ctx, &n, `select `+networkColumns+` from network_prefix p join network n on n.id = p.network_id
-		where p.prefix >>= $1::inet and n.superseded_at is null and n.expires_at > $2
-		order by masklen(p.prefix) desc, n.id desc limit 1`, Addr{a}, now)
+		where p.prefix >>= $1::inet and n.superseded_at is null and n.expires_at > $2`+
+		networkOrder+` limit 1`, Addr{a}, now)
 	return n, fail("find network", err)
 }
 
@@ -44,7 +48,7 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 	}
 	var old []int64
 	err := t.q.SelectContext(ctx, &old, `update network set superseded_at = $3
-		where superseded_at is null and ((first_address = $1 and last_address = $2) or (expires_at <= $3 and id in (
+		where superseded_at is null and directory_id is null and ((first_address = $1 and last_address = $2) or (expires_at <= $3 and id in (
 			select p.network_id from network_prefix p where p.prefix && any($4::inet[])))) returning id`,
 		n.First, n.Last, now, prefixTexts(prefixes))
 	if err != nil {
@@ -69,11 +73,11 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 // what it waits for: the sources without a network or with a superseded one,
 // and the lookups that are due, so that nobody asks a registry about a range it
 // has answered for. Addresses inside a smaller network that is known and
-// current belong to that.
+// current, or to the directory, belong to that.
 func (t *Tx) settleRange(ctx context.Context, n Network, old []int64, now time.Time) error {
 	const smaller = `exists (select 1 from network_prefix p join network s on s.id = p.network_id
 		where p.prefix >>= x.address and s.id <> $1 and s.superseded_at is null and s.expires_at > $4
-		and s.first_address >= $2 and s.last_address <= $3)`
+		and (s.directory_id is not null or s.first_address >= $2 and s.last_address <= $3))`
 	if _, err := t.q.ExecContext(ctx, `update source x set network_id = $1 where x.address between $2 and $3
 		and (x.network_id is null or x.network_id = any($5::bigint[])) and not `+smaller,
 		n.ID, n.First, n.Last, now, pq.Array(old)); err != nil {

@@ -94,6 +94,8 @@ type Contact struct {
 	ApprovedBy string     `db:"approved_by"`
 	CreatedAt  time.Time  `db:"created_at"`
 	RetiredAt  *time.Time `db:"retired_at"`
+	// DirectoryID is the entry of the directory that it comes from.
+	DirectoryID *int64 `db:"directory_id"`
 }
 
 // MayAutomatic reports whether mail to the contact may go out without a

@@ -101,10 +101,10 @@ func (q *Queries) AcknowledgedSources(ctx context.Context, caseID int64, now tim
 	return o, fail("look for acknowledged sources", err)
 }
 
-// ContactInForce reports whether a contact still exists.
-func (q *Queries) ContactInForce(ctx context.Context, id int64) (bool, error) {
+// ContactInForce reports whether a contact still exists at the time.
+func (q *Queries) ContactInForce(ctx context.Context, id int64, now time.Time) (bool, error) {
 	var n int
-	err := q.q.GetContext(ctx, &n, `select count(*) from contact where id = $1 and retired_at is null`, id)
+	err := q.q.GetContext(ctx, &n, `select count(*) from contact c where c.id = $1 and c.retired_at is null and `+inForceOrRegistry, id, now)
 	return n > 0, fail("look for the contact", err)
 }
 

@@ -1,0 +1,202 @@
+// Package directory reads and writes the directory of contacts as CSV.
+package directory
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"teiten/internal/casedb"
+	"teiten/internal/cell"
+)
+
+// Limits of a directory of contacts in CSV.
+const (
+	MaxBytes    = 16 << 20
+	MaxEntries  = 100_000
+	maxProblems = 100 // problems kept
+)
+
+// columns are the columns of the CSV, the first three of which every
+// file must have. Others are ignored, so that a list may say more than we read.
+var columns = []string{"scope", "target", "email", "name", "language", "format", "country", "valid_from", "valid_until", "note"}
+
+// Problem is what is wrong with a line.
+type Problem struct {
+	Line int // from 1
+	Text string
+	Why  string
+}
+
+// String writes the problem as "line 3: why: text".
+func (p Problem) String() string { return fmt.Sprintf("line %d: %s: %q", p.Line, p.Why, p.Text) }
+
+// List is a directory of contacts read from CSV.
+type List struct {
+	Entries  []casedb.DirectoryEntry // the usable ones, in base form
+	Problems []Problem               // at most 100
+	Bad      int                     // lines that cannot be used
+}
+
+func (l *List) problem(line int, text string, why error) {
+	l.Bad++
+	if len(l.Problems) < maxProblems {
+		l.Problems = append(l.Problems, Problem{Line: line, Text: casedb.CleanLine(text, 200), Why: casedb.CleanLine(why.Error(), 300)})
+	}
+}
+
+// Read reads a directory of contacts from CSV (RFC 4180) in UTF-8,
+// with or without a byte order mark, as Writer and spreadsheet programs
+// write it. refuse says why nobody
+// who owns a source can be reached at an address, or nil. A line that cannot be
+// used is a problem; the error is one of the whole file.
+func Read(in io.Reader, refuse func(address string) error) (*List, error) {
+	raw, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read directory: %w", err)
+	case len(raw) > MaxBytes:
+		return nil, fmt.Errorf("the directory is larger than %d MiB", MaxBytes>>20)
+	case !utf8.Valid(raw):
+		return nil, errors.New("the directory is not in UTF-8; spreadsheet programs offer \"CSV UTF-8\" when saving")
+	}
+	raw = bytes.TrimPrefix(raw, []byte("\uFEFF"))
+	r := csv.NewReader(bufio.NewReader(bytes.NewReader(raw)))
+	r.FieldsPerRecord = -1
+	r.LazyQuotes = true
+	header, err := r.Read()
+	if err != nil {
+		return nil, errors.New("the directory has no header line; it begins with scope,target,email")
+	}
+	place := make(map[string]int, len(header))
+	for i, h := range header {
+		h = strings.ToLower(strings.TrimSpace(h))
+		if _, twice := place[h]; twice && h != "" {
+			return nil, fmt.Errorf("the column %s is there twice", casedb.CleanLine(h, 40))
+		}
+		place[h] = i
+	}
+	for _, c := range columns[:3] {
+		if _, ok := place[c]; !ok {
+			return nil, fmt.Errorf("the directory has no column %s; the first line names the columns, separated by commas", c)
+		}
+	}
+	list := &List{}
+	seen := map[[2]string]int{}
+	for {
+		record, err := r.Read()
+		if err == io.EOF {
+			return list, nil
+		}
+		line, _ := r.FieldPos(0)
+		if err != nil {
+			var parse *csv.ParseError
+			if errors.As(err, &parse) {
+				line = parse.Line
+			}
+			list.problem(line, strings.Join(record, ","), err)
+			continue
+		}
+		field := func(name string) string {
+			if i, ok := place[name]; ok && i < len(record) {
+				return cell.Restore(strings.TrimSpace(record[i]))
+			}
+			return ""
+		}
+		if strings.TrimSpace(strings.Join(record, "")) == "" {
+			continue // spreadsheet programs leave empty lines
+		}
+		if len(list.Entries) == MaxEntries {
+			return nil, fmt.Errorf("the directory has more than %d entries", MaxEntries)
+		}
+		e, err := entry(field)
+		if err == nil {
+			err = refuse(e.Email)
+		}
+		if err != nil {
+			list.problem(line, strings.Join(record, ","), err)
+			continue
+		}
+		key := [2]string{string(e.Scope), e.Target}
+		if first, twice := seen[key]; twice {
+			list.problem(line, strings.Join(record, ","), fmt.Errorf("%s %s is in line %d already", e.Scope, e.Target, first))
+			continue
+		}
+		seen[key] = line
+		list.Entries = append(list.Entries, e)
+	}
+}
+
+// entry makes an entry of a line's fields.
+func entry(field func(string) string) (e casedb.DirectoryEntry, err error) {
+	e = casedb.DirectoryEntry{Scope: casedb.DirectoryScope(strings.ToLower(field("scope"))), Target: field("target"), Email: field("email"),
+		Name: field("name"), Language: strings.ToLower(field("language")), Format: strings.ToLower(field("format")),
+		Country: field("country"), Note: field("note")}
+	if e.ValidFrom, err = day(field("valid_from")); err != nil {
+		return e, err
+	}
+	if e.ValidUntil, err = day(field("valid_until")); err != nil {
+		return e, err
+	}
+	if e.Language == "" {
+		e.Language = "en"
+	}
+	return e, e.Check()
+}
+
+// day reads a day (UTC) or a time.
+func day(s string) (*time.Time, error) {
+	if s == "" {
+		return nil, nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339, "2006/1/2"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			t = t.UTC()
+			if t.Year() < 2000 || t.Year() > 9000 {
+				break
+			}
+			return &t, nil
+		}
+	}
+	return nil, fmt.Errorf("%q is not a day like 2026-04-01", casedb.CleanLine(s, 40))
+}
+
+// Writer writes entries as Read reads them. No cell is taken
+// for a formula by a spreadsheet program.
+type Writer struct{ w *csv.Writer }
+
+// NewWriter begins a directory with its header line.
+func NewWriter(out io.Writer) (*Writer, error) {
+	w := csv.NewWriter(out)
+	return &Writer{w}, w.Write(columns)
+}
+
+// Write writes an entry.
+func (d *Writer) Write(e *casedb.DirectoryEntry) error {
+	written := func(t *time.Time) string {
+		if t == nil {
+			return ""
+		}
+		if u := t.UTC(); u.Equal(u.Truncate(24 * time.Hour)) {
+			return u.Format(time.DateOnly)
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	record := []string{string(e.Scope), e.Target, e.Email, e.Name, e.Language, e.Format, e.Country, written(e.ValidFrom), written(e.ValidUntil), e.Note}
+	for i := range record {
+		record[i] = cell.Neutralise(record[i])
+	}
+	return d.w.Write(record)
+}
+
+// Flush writes what is left.
+func (d *Writer) Flush() error {
+	d.w.Flush()
+	return d.w.Error()
+}

@@ -1,0 +1,216 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"teiten/internal/casedb"
+	"teiten/internal/directory"
+)
+
+// directoryHistory bounds the history of an entry that is shown.
+const directoryHistory = 50
+
+// directoryPage is the data of view directory.
+type directoryPage struct {
+	Text   string
+	Scope  casedb.DirectoryScope
+	Scopes []casedb.DirectoryScope
+	Rows   []casedb.DirectoryEntry
+	Next   string
+	Form   form
+	Now    time.Time
+}
+
+// entryPage is the data of view entry.
+type entryPage struct {
+	Entry   casedb.DirectoryEntry
+	History []casedb.DirectoryEntry // of its target, the newest first
+	Scopes  []casedb.DirectoryScope
+	Form    form
+	Now     time.Time
+}
+
+// directory lists the contacts that coordinators entered.
+func (s *Server) directory(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return s.renderDirectory(w, r, v, http.StatusOK, form{})
+}
+
+func (s *Server) renderDirectory(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
+	q := r.URL.Query()
+	data := directoryPage{Text: casedb.CleanLine(q.Get("q"), 200), Scopes: casedb.DirectoryScopes(), Form: f, Now: v.now}
+	for _, scope := range data.Scopes {
+		if q.Get("scope") == string(scope) {
+			data.Scope = scope
+		}
+	}
+	filter := casedb.DirectoryFilter{Scope: data.Scope, Text: data.Text}
+	if a, err := netip.ParseAddr(data.Text); err == nil {
+		filter.Address, filter.Text = a.Unmap().WithZone(""), ""
+	}
+	rows, err := s.db.DirectoryEntries(r.Context(), filter, idCursor(q.Get("before")), pageSize+1)
+	if err != nil {
+		return err
+	}
+	if len(rows) > pageSize {
+		rows = rows[:pageSize]
+		data.Next = "/contacts?" + url.Values{"q": {data.Text}, "scope": {string(data.Scope)},
+			"before": {strconv.FormatInt(rows[pageSize-1].ID, 10)}}.Encode()
+	}
+	data.Rows = rows
+	return s.render(w, r, v, status, "directory", data)
+}
+
+// directoryEntry shows an entry with its history.
+func (s *Server) directoryEntry(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return s.renderEntry(w, r, v, http.StatusOK, form{})
+}
+
+func (s *Server) renderEntry(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return casedb.ErrNotFound
+	}
+	data := entryPage{Scopes: casedb.DirectoryScopes(), Form: f, Now: v.now}
+	if data.Entry, err = s.db.DirectoryEntry(r.Context(), id); err != nil {
+		return err
+	}
+	if data.History, err = s.db.DirectoryHistory(r.Context(), data.Entry.Scope, data.Entry.Target, directoryHistory); err != nil {
+		return err
+	}
+	return s.render(w, r, v, status, "entry", data)
+}
+
+// putDirectoryEntry writes an entry: a new one, or one that replaces the one
+// for the same target.
+func (s *Server) putDirectoryEntry(w http.ResponseWriter, r *http.Request, v *visit) error {
+	entry, err := s.typedEntry(r.PostForm)
+	var id int64
+	if err == nil {
+		err = s.db.InTx(r.Context(), func(tx *casedb.Tx) error {
+			_, err := tx.PutDirectoryEntries(r.Context(), []casedb.DirectoryEntry{entry}, v.user.Name, v.now)
+			if err != nil {
+				return err
+			}
+			current, err := tx.DirectoryHistory(r.Context(), entry.Scope, entry.Target, 1)
+			if err == nil {
+				id = current[0].ID
+			}
+			return err
+		})
+	}
+	if key, status, ok := refused(err); ok {
+		f := form{Name: "entry", Values: r.PostForm, Error: key}
+		if r.PathValue("id") != "" {
+			return s.renderEntry(w, r, v, status, f)
+		}
+		return s.renderDirectory(w, r, v, status, f)
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/contacts/"+strconv.FormatInt(id, 10), v.p.T("directory.done.saved"))
+}
+
+// typedEntry reads the form of an entry.
+func (s *Server) typedEntry(values url.Values) (casedb.DirectoryEntry, error) {
+	e := casedb.DirectoryEntry{Scope: casedb.DirectoryScope(values.Get("scope")), Target: values.Get("target"), Country: values.Get("country"),
+		Email: values.Get("email"), Name: values.Get("name"), Language: values.Get("language"), Format: values.Get("format"), Note: values.Get("note")}
+	for field, into := range map[string]**time.Time{"from": &e.ValidFrom, "until": &e.ValidUntil} {
+		if text := strings.TrimSpace(values.Get(field)); text != "" {
+			t, err := time.Parse(time.DateOnly, text)
+			if err != nil || t.Year() < 2000 || t.Year() > 9000 {
+				return e, invalidError("directory.bad.days")
+			}
+			*into = &t
+		}
+	}
+	err := e.Check()
+	var bad casedb.EntryError
+	switch {
+	case errors.As(err, &bad):
+		return e, invalidError("directory.bad." + bad.Code)
+	case err == nil && s.notAnOwner(e.Email):
+		return e, invalidError("invalid.notowner")
+	}
+	return e, err
+}
+
+// entryField is a field of an entry as its form shows it; empty without one.
+func entryField(e any, field string) string {
+	entry, ok := e.(casedb.DirectoryEntry)
+	if !ok {
+		return ""
+	}
+	day := func(t *time.Time) string {
+		if t == nil {
+			return ""
+		}
+		return t.UTC().Format(time.DateOnly)
+	}
+	switch field {
+	case "scope":
+		return string(entry.Scope)
+	case "email":
+		return entry.Email
+	case "name":
+		return entry.Name
+	case "language":
+		return entry.Language
+	case "format":
+		return entry.Format
+	case "country":
+		return entry.Country
+	case "from":
+		return day(entry.ValidFrom)
+	case "until":
+		return day(entry.ValidUntil)
+	}
+	return entry.Note
+}
+
+// endDirectoryEntry ends an entry.
+func (s *Server) endDirectoryEntry(w http.ResponseWriter, r *http.Request, v *visit) error {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return casedb.ErrNotFound
+	}
+	err = s.db.InTx(r.Context(), func(tx *casedb.Tx) error {
+		return tx.EndDirectoryEntry(r.Context(), id, v.user.Name, v.now)
+	})
+	if errors.Is(err, casedb.ErrNotFound) {
+		err = casedb.ErrState // it has ended meanwhile
+	}
+	if key, status, ok := refused(err); ok {
+		return s.renderEntry(w, r, v, status, form{Name: "end", Values: r.PostForm, Error: key})
+	}
+	if err != nil {
+		return err
+	}
+	return s.redirect(w, r, "/contacts", v.p.T("directory.done.ended"))
+}
+
+// directoryCSV writes the directory as `teiten contact export` does.
+func (s *Server) directoryCSV(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	var out bytes.Buffer
+	csv, err := directory.NewWriter(&out)
+	if err != nil {
+		return err
+	}
+	if err := s.db.EachDirectoryEntry(r.Context(), casedb.DirectoryFilter{}, 0, csv.Write); err != nil {
+		return err
+	}
+	if err := csv.Flush(); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="contacts.csv"`)
+	_, _ = w.Write(out.Bytes()) // a reader who went away is no error
+	return nil
+}
