@@ -40,10 +40,9 @@ type InboundConfig struct {
 // InboundServer takes mail in over SMTP and stores it raw, before it tells the
 // sender that we have it. It makes nothing of it: InboundWorker does.
 type InboundServer struct {
-	db       *casedb.DB
-	config   InboundConfig
-	server   *server
-	visitors *visitors
+	db     *casedb.DB
+	config InboundConfig
+	server *server
 }
 
 // NewInboundServer returns a server that stores in db.
@@ -57,8 +56,9 @@ func NewInboundServer(db *casedb.DB, config InboundConfig) *InboundServer {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &InboundServer{db: db, config: config, visitors: newVisitors(config.PerMinute)}
+	s := &InboundServer{db: db, config: config}
 	s.server = newServer(s, config.Tokens.domain, config.Logger)
+	s.server.visitors = newVisitors(config.PerMinute)
 	s.server.MaxMessageBytes = config.MaxBytes
 	s.server.LMTP = config.LMTP
 	s.server.TLSConfig = config.TLS
@@ -76,36 +76,25 @@ func (s *InboundServer) Close() error { return s.server.Close() }
 
 // NewSession implements smtp.Backend.
 func (s *InboundServer) NewSession(c *smtp.Conn) (smtp.Session, error) {
-	host := remoteHost(c.Conn().RemoteAddr())
-	if !s.visitors.enter(host) {
-		return nil, smtpError(421, 4, 7, 0, "too many connections from your address")
-	}
-	return &inboundSession{server: s, host: host}, nil
+	return &inboundSession{server: s, visitor: visitor(c.Conn().RemoteAddr())}, nil
 }
 
 type inboundSession struct {
-	server *InboundServer
-	host   string
-	from   string
-	to     []string
-	left   bool
+	server  *InboundServer
+	visitor string
+	from    string
+	to      []string
 }
 
 // Reset implements smtp.Session.
 func (s *inboundSession) Reset() { s.from, s.to = "", nil }
 
 // Logout implements smtp.Session.
-func (s *inboundSession) Logout() error {
-	if !s.left {
-		s.left = true
-		s.server.visitors.leave(s.host)
-	}
-	return nil
-}
+func (s *inboundSession) Logout() error { return nil }
 
 // Mail implements smtp.Session.
 func (s *inboundSession) Mail(from string, _ *smtp.MailOptions) error {
-	if !s.server.visitors.mail(s.host, s.server.config.Now()) {
+	if !s.server.server.visitors.mail(s.visitor, s.server.config.Now()) {
 		return smtpError(451, 4, 7, 1, "too many mails, come again later")
 	}
 	s.from = from

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -30,8 +31,9 @@ const (
 // server is an SMTP server that can also be stopped while clients idle.
 type server struct {
 	*smtp.Server
-	mu    sync.Mutex // guards conns
-	conns map[net.Conn]struct{}
+	visitors *visitors  // nil: as many connections from one address as there are
+	mu       sync.Mutex // guards conns
+	conns    map[net.Conn]struct{}
 }
 
 // newServer returns an SMTP server with our limits.
@@ -89,29 +91,45 @@ type trackingListener struct {
 	server *server
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. An address that has enough connections is
+// turned away here, before it says a word: silent ones count, too.
 func (l trackingListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		tracked := &trackedConn{Conn: conn, server: l.server}
+		if v := l.server.visitors; v != nil {
+			tracked.visitor = visitor(conn.RemoteAddr())
+			if !v.enter(tracked.visitor) {
+				_ = conn.SetDeadline(time.Now().Add(time.Second))
+				_, _ = conn.Write([]byte("421 4.7.0 too many connections from your address\r\n")) // RFC 5321, 3.1
+				_ = conn.Close()
+				continue
+			}
+		}
+		l.server.mu.Lock()
+		defer l.server.mu.Unlock()
+		l.server.conns[tracked] = struct{}{}
+		return tracked, nil
 	}
-	l.server.mu.Lock()
-	defer l.server.mu.Unlock()
-	tracked := &trackedConn{Conn: conn, server: l.server}
-	l.server.conns[tracked] = struct{}{}
-	return tracked, nil
 }
 
 type trackedConn struct {
 	net.Conn
-	server *server
-	once   sync.Once
+	server  *server
+	visitor string
+	once    sync.Once
 }
 
 // Close implements net.Conn.
 func (c *trackedConn) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
+		if v := c.server.visitors; v != nil {
+			v.leave(c.visitor)
+		}
 		go func() { // stop holds the lock while it closes
 			c.server.mu.Lock()
 			defer c.server.mu.Unlock()
@@ -219,11 +237,21 @@ func (v *visitors) forget(now time.Time) {
 	}
 }
 
-// remoteHost returns the host of a remote address.
-func remoteHost(a net.Addr) string {
-	host, _, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return a.String()
+// visitor returns what a remote address is counted as: itself, or the /64 that
+// an IPv6 host takes as many addresses from as it likes.
+func visitor(a net.Addr) string {
+	host := a.String()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
 	}
-	return host
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is6() && !ip.IsLoopback() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return ip.String()
 }
