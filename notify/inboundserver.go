@@ -117,7 +117,7 @@ func (s *inboundSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 // Data implements smtp.Session. It answers 250 only when the mail is
-// committed: one row per token, or one for all if there is none.
+// committed: one row per token of ours, or one for all if there is none.
 func (s *inboundSession) Data(r io.Reader) error {
 	raw, err := readMail(r, s.server.config.MaxBytes)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *inboundSession) Data(r io.Reader) error {
 	defer cancel()
 	now := s.server.config.Now()
 	err = s.server.db.InTx(ctx, func(tx *casedb.Tx) error {
-		for _, to := range distinctTokens(s.to) {
+		for _, to := range s.server.leads(s.to) {
 			if _, err := tx.StoreInbound(ctx, s.from, to, raw, now); err != nil {
 				return err
 			}
@@ -147,13 +147,13 @@ func (s *inboundSession) Data(r io.Reader) error {
 	return nil
 }
 
-// distinctTokens returns the recipients that lead to different messages, or
-// the first recipient if none has a token.
-func distinctTokens(to []string) []string {
+// leads returns the recipients that lead to different messages, or the first
+// recipient if none does: what somebody made up does not store a mail twice.
+func (s *InboundServer) leads(to []string) []string {
 	var chosen []string
 	seen := map[int64]bool{}
 	for _, address := range to {
-		if t, ok := ParseToken(address); ok && !seen[t.Message] {
+		if t, ok := ParseToken(address); ok && s.config.Tokens.Verify(t) && !seen[t.Message] {
 			seen[t.Message] = true
 			chosen = append(chosen, address)
 		}
