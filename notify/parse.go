@@ -31,6 +31,7 @@ const (
 	maxDepth       = 20      // nested multiparts
 	maxText        = 100_000 // bytes of text
 	maxPartBytes   = 1 << 20 // bytes of one decoded part that is looked into
+	maxValue       = 20_000  // bytes of one header field
 	maxAttachments = 20
 )
 
@@ -239,7 +240,7 @@ var idPattern = regexp.MustCompile(`<([^<>\s]{1,250}@[^<>\s]{1,250})>`)
 
 func messageIDs(s string) []string {
 	var ids []string
-	for _, m := range idPattern.FindAllStringSubmatch(s[:min(len(s), 20_000)], 50) {
+	for _, m := range idPattern.FindAllStringSubmatch(s[:min(len(s), maxValue)], 50) {
 		if plainID(m[1]) {
 			ids = append(ids, m[1])
 		}
@@ -270,7 +271,10 @@ func decodeHeader(s string) string {
 	return toUTF8([]byte(s), "")
 }
 
-func unfold(s string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(s) }
+// unfold makes one line of a header field, of one without end its beginning.
+func unfold(s string) string {
+	return strings.NewReplacer("\r", "", "\n", "").Replace(s[:min(len(s), maxValue)])
+}
 
 // decodeTransfer undoes a content transfer encoding (RFC 2045, 6), as far as
 // it goes.
@@ -370,7 +374,7 @@ func readHeader(raw []byte) textproto.MIMEHeader {
 			break
 		}
 		if line[0] == ' ' || line[0] == '\t' {
-			if v := h[last]; len(v) > 0 && len(v[len(v)-1]) < 20_000 {
+			if v := h[last]; len(v) > 0 && len(v[len(v)-1]) < maxValue {
 				v[len(v)-1] += " " + strings.TrimSpace(line)
 			}
 			continue

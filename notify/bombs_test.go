@@ -1,0 +1,148 @@
+package notify_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"teiten/internal/casedb"
+	"teiten/notify"
+)
+
+// zeros writes so many megabytes of nothing.
+func zeros(t *testing.T, w io.Writer, megabytes int) {
+	t.Helper()
+	block := make([]byte, 1<<20)
+	for range megabytes {
+		if _, err := w.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// packed returns 100 MB of nothing as a zip file and as a gzip file.
+func packed(t *testing.T) (zipped, gzipped []byte) {
+	t.Helper()
+	var z, g bytes.Buffer
+	zw := zip.NewWriter(&z)
+	f, err := zw.Create("report.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw := gzip.NewWriter(&g)
+	zeros(t, io.MultiWriter(f, gw), 100)
+	for _, c := range []io.Closer{zw, gw} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return z.Bytes(), g.Bytes()
+}
+
+func lines(b []byte) string {
+	s := base64.StdEncoding.EncodeToString(b)
+	var out strings.Builder
+	for len(s) > 76 {
+		out.WriteString(s[:76] + "\n")
+		s = s[76:]
+	}
+	return out.String() + s + "\n"
+}
+
+// TestMailBombs sends mails that are made to be much more than they are. Each is
+// stored as it came, before the 250; reading it stays within bounds of time and
+// memory, and the mails around it take effect.
+func TestMailBombs(t *testing.T) {
+	p := newPost(t, notify.InboundConfig{})
+	c, m := p.queued(ispCase)
+	p.do(p.sender.Do)
+	zipped, gzipped := packed(t)
+	var deep, letters strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintf(&deep, "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n", i, i)
+	}
+	for range 5000 {
+		letters.WriteString("Content-Type: message/rfc822\n\n")
+	}
+	head := "From: a@isp.example\nSubject: [" + c.Number + "] bomb\nMIME-Version: 1.0\n"
+	attach := func(kind, name, encoding, body string) string {
+		return head + "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain\n\nSee the file.\n--b\nContent-Type: " + kind +
+			"\nContent-Disposition: attachment; filename=\"" + name + "\"\nContent-Transfer-Encoding: " + encoding + "\n\n" + body + "\n--b--\n"
+	}
+	fill := func(s string, n int) string { return strings.Repeat(s, n/len(s)) }
+	bombs := []struct{ name, raw string }{
+		{"100,000 parts", head + "Content-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\n\nx\n", 100_000) + "--b--\n"},
+		{"100,000 files", head + "Content-Type: multipart/mixed; boundary=b\n\n" +
+			strings.Repeat("--b\nContent-Disposition: attachment; filename=a\n\nx\n", 100_000) + "--b--\n"},
+		{"10,000 multiparts in each other", head + deep.String() + "x\n"},
+		{"mails in mails", head + letters.String() + "x\n"},
+		{"zip", attach("application/zip", "report.zip", "base64", lines(zipped))},
+		{"gzip", attach("application/gzip", "report.txt.gz", "base64", lines(gzipped))},
+		{"compressed body", head + "Content-Encoding: gzip\nContent-Transfer-Encoding: base64\n\n" + lines(gzipped)},
+		{"compressed text", attach("text/plain; charset=utf-8", "report.txt.gz", "base64", lines(gzipped))},
+		{"base64 of base64", attach("text/plain", "a.txt", "base64", lines([]byte(lines([]byte(fill("text ", 2<<20))))))},
+		{"quoted-printable", head + "Content-Transfer-Encoding: quoted-printable\n\n" + fill("=41=\n", 4<<20)},
+		{"encoded words", "From: =?utf-8?q?" + fill("=41", 60_000) + "?= <a@isp.example>\nSubject:" + fill(" =?iso-2022-jp?B?GyRCJUYbKEI=?=\n", 2<<20) + "\nx\n"},
+		{"encoded words of no charset", "From: a@isp.example\nSubject:" + fill(" =?x-none?q?=3Cscript=3E?=\n", 1<<20) + "\nx\n"},
+		{"continued parameter", head + "Content-Type: application/x; name*0=a;\n" + fill(" name*1=b;\n", 1<<20) + " x=y\n\nx\n"},
+		{"endless header", head + fill("X-A: b\n", 8<<20)},
+		{"long lines", "From: a@isp.example\nSubject: x\n\n" + fill(fill("a", 60_000)+"\n", 4<<20)},
+		{"long address", "From: " + fill("<", 60_000) + "a@isp.example\nTo: " + fill("(", 60_000) + "\nSubject: x\n\nx\n"},
+		{"references", head + "References:" + fill(" <a@b.example>\n", 4<<20) + "\nx\n"},
+		{"ISO-2022-JP that shifts", head + "Content-Type: text/plain; charset=iso-2022-jp\n\n" + fill("\x1b$B\x1b(B\x1b$@\x1b(J", 2<<20) + "\x1b$B\n"},
+		{"UTF-7", head + "Content-Type: text/plain; charset=utf-7\n\n" + fill("+ADw-script+AD4-", 1<<20) + "\n"},
+		{"UTF-16", head + "Content-Type: text/plain; charset=utf-16\n\n" + fill("\xff\xfe\x00\xd8", 1<<20) + "\n"},
+		{"NUL and bare line ends", head + "\n" + fill("a\x00b\rc\r\rd\x1b[2J\x08", 1<<20)},
+		{"HTML", head + "Content-Type: text/html\n\n" + fill("<div><table><p>", 4<<20)},
+		{"entities", head + "Content-Type: text/html\n\n" + fill("&NotEqualTilde;&#x41;&", 2<<20)},
+		{"boundaries that are none", head + "Content-Type: multipart/mixed; boundary=b\n\n" + fill("\n--", 2<<20)},
+		{"reports", head + "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n" +
+			strings.Repeat("--b\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822; a@b.example\nAction: failed\nStatus: 5.1.1\n\n", 10_000) + "--b--\n"},
+	}
+	for _, bomb := range bombs {
+		raw := []byte(crlf(bomb.raw))
+		if bomb.name == "NUL and bare line ends" {
+			raw = []byte(bomb.raw)
+		}
+		id := p.sent(raw)
+		begin := time.Now()
+		used := allocated(func() { p.do(p.worker.Do) })
+		took := time.Since(begin)
+		t.Logf("%s: %d KB, read in %s with %d MB allocated", bomb.name, len(raw)>>10, took.Round(time.Millisecond), used>>20)
+		if used > 300<<20 || took > 30*time.Second {
+			t.Errorf("%s: %d KB took %s and %d MB", bomb.name, len(raw)>>10, took, used>>20)
+		}
+		if strings.Contains(bomb.name, "zip") && used > 50<<20 {
+			t.Errorf("%s: somebody has opened it: %d MB allocated", bomb.name, used>>20)
+		}
+		in, err := p.db.Inbound(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in.State != casedb.InboundProcessed {
+			t.Errorf("%s: %s, %s", bomb.name, in.State, in.LastError)
+		}
+		if !bytes.Equal(in.Raw, raw) {
+			t.Errorf("%s: the mail itself has changed", bomb.name)
+		}
+		if len(in.Text) > 100_000 || len(in.Subject) > 500 || !utf8.ValidString(in.Text) || strings.ContainsAny(in.Text, "\x00\x08\x1b\r") {
+			t.Errorf("%s: %d bytes of text, %d of subject", bomb.name, len(in.Text), len(in.Subject))
+		}
+		if n := len(in.Attachments.V.List); n > 100 {
+			t.Errorf("%s: %d files listed", bomb.name, n)
+		}
+		p.clock.advance(time.Minute) // so many mails one host may send
+	}
+	// The owner's answer among them is heard.
+	in := p.take("abuse@isp.example", p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID), "From: abuse@isp.example\nSubject: Re: x\n\nWe cleaned it.\n")
+	if got := p.getCase(c.ID); in.Class != casedb.InboundHuman || got.State != casedb.CaseAnswered {
+		t.Errorf("after the bombs an answer is %s and its case %s", in.Class, got.State)
+	}
+}
