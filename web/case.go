@@ -47,6 +47,8 @@ type casePage struct {
 	// TicketRows are the addresses whose ticket can be told, with what it is: the
 	// contact's, and those that have one.
 	TicketRows []casedb.CaseTicket
+	// Health is what became of the mail to the contacts and recipients.
+	Health health
 }
 
 // letter is a message with the text its reader will see.
@@ -200,6 +202,16 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		if m.Purpose == casedb.PurposeNotification && m.Attempts > 0 {
 			data.Links = append(data.Links, m)
 		}
+	}
+	var addresses []string
+	for _, k := range data.Contacts {
+		addresses = append(addresses, k.Email)
+	}
+	if data.Letter != nil {
+		addresses = append(addresses, data.Letter.Recipient)
+	}
+	if data.Health, err = s.health(ctx, addresses, v.now); err != nil {
+		return err
 	}
 	return s.render(w, r, v, status, "case", data)
 }

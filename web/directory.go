@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -25,7 +26,7 @@ type directoryPage struct {
 	Rows   []casedb.DirectoryEntry
 	Next   string
 	Form   form
-	Now    time.Time
+	Health health
 }
 
 // entryPage is the data of view entry.
@@ -34,7 +35,7 @@ type entryPage struct {
 	History []casedb.DirectoryEntry // of its target, the newest first
 	Scopes  []casedb.DirectoryScope
 	Form    form
-	Now     time.Time
+	Health  health
 }
 
 // directory lists the contacts that coordinators entered.
@@ -44,7 +45,7 @@ func (s *Server) directory(w http.ResponseWriter, r *http.Request, v *visit) err
 
 func (s *Server) renderDirectory(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
 	q := r.URL.Query()
-	data := directoryPage{Text: casedb.CleanLine(q.Get("q"), 200), Scopes: casedb.DirectoryScopes(), Form: f, Now: v.now}
+	data := directoryPage{Text: casedb.CleanLine(q.Get("q"), 200), Scopes: casedb.DirectoryScopes(), Form: f}
 	for _, scope := range data.Scopes {
 		if q.Get("scope") == string(scope) {
 			data.Scope = scope
@@ -64,7 +65,18 @@ func (s *Server) renderDirectory(w http.ResponseWriter, r *http.Request, v *visi
 			"before": {strconv.FormatInt(rows[pageSize-1].ID, 10)}}.Encode()
 	}
 	data.Rows = rows
+	if data.Health, err = s.entriesHealth(r.Context(), rows, v.now); err != nil {
+		return err
+	}
 	return s.render(w, r, v, status, "directory", data)
+}
+
+func (s *Server) entriesHealth(ctx context.Context, entries []casedb.DirectoryEntry, now time.Time) (health, error) {
+	addresses := make([]string, len(entries))
+	for i := range entries {
+		addresses[i] = entries[i].Email
+	}
+	return s.health(ctx, addresses, now)
 }
 
 // directoryEntry shows an entry with its history.
@@ -77,11 +89,14 @@ func (s *Server) renderEntry(w http.ResponseWriter, r *http.Request, v *visit, s
 	if err != nil {
 		return casedb.ErrNotFound
 	}
-	data := entryPage{Scopes: casedb.DirectoryScopes(), Form: f, Now: v.now}
+	data := entryPage{Scopes: casedb.DirectoryScopes(), Form: f}
 	if data.Entry, err = s.db.DirectoryEntry(r.Context(), id); err != nil {
 		return err
 	}
 	if data.History, err = s.db.DirectoryHistory(r.Context(), data.Entry.Scope, data.Entry.Target, directoryHistory); err != nil {
+		return err
+	}
+	if data.Health, err = s.entriesHealth(r.Context(), data.History, v.now); err != nil {
 		return err
 	}
 	return s.render(w, r, v, status, "entry", data)

@@ -16,6 +16,7 @@ type outgoingPage struct {
 	More     bool // the queue is longer than the plan looks
 	Previous string
 	Next     string
+	Health   health // of the recipients
 }
 
 // outgoing shows what will become of every message that is not sent yet, when
@@ -35,7 +36,7 @@ func (s *Server) outgoing(w http.ResponseWriter, r *http.Request, v *visit) erro
 			data.Lines = data.Lines[:pageSize]
 			data.Next = "/outgoing?view=held&after=" + strconv.FormatInt(data.Lines[pageSize-1].Message.ID, 10)
 		}
-		return s.render(w, r, v, http.StatusOK, "outgoing", data)
+		return s.renderOutgoing(w, r, v, data)
 	}
 	from := int(min(idCursor(r.URL.Query().Get("from")), 1<<20))
 	plan, err := s.cfg.Planner.Queue(r.Context(), from, pageSize, v.now)
@@ -48,6 +49,18 @@ func (s *Server) outgoing(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	if from+pageSize < plan.Queued {
 		data.Next = "/outgoing?from=" + strconv.Itoa(from+pageSize)
+	}
+	return s.renderOutgoing(w, r, v, data)
+}
+
+func (s *Server) renderOutgoing(w http.ResponseWriter, r *http.Request, v *visit, data outgoingPage) error {
+	addresses := make([]string, len(data.Lines))
+	for i := range data.Lines {
+		addresses[i] = data.Lines[i].Message.Recipient
+	}
+	var err error
+	if data.Health, err = s.health(r.Context(), addresses, v.now); err != nil {
+		return err
 	}
 	return s.render(w, r, v, http.StatusOK, "outgoing", data)
 }

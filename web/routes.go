@@ -76,7 +76,9 @@ func (s *Server) routes() http.Handler {
 	handle("GET /registrations/{id}", s.desk(s.registration))
 	handle("POST /registrations/{id}", s.coordinator(s.decideRegistration))
 
-	// The directory of contacts.
+	// Owners, and the directory of contacts.
+	handle("GET /owners", s.desk(s.owners))
+	handle("GET /owners/{id}", s.desk(s.ownerDesk))
 	handle("GET /contacts", s.desk(s.directory))
 	handle("POST /contacts", s.coordinator(s.putDirectoryEntry))
 	handle("GET /contacts/contacts.csv", s.desk(s.directoryCSV))

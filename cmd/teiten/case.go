@@ -112,9 +112,11 @@ func (*caseShowCmd) Help() string { return `Example: teiten case show TT-2026-00
 // caseDetail is a case as `case show --format json` prints it.
 type caseDetail struct {
 	caseLine
-	Addresses []string      `json:"addresses"`
-	Messages  []messageLine `json:"messages"`
-	Events    []eventLine   `json:"events"`
+	Addresses []string `json:"addresses"`
+	// Health is what became of the mail to the contact, in all cases.
+	Health   *casedb.ContactHealth `json:"contact_health"`
+	Messages []messageLine         `json:"messages"`
+	Events   []eventLine           `json:"events"`
 }
 
 type messageLine struct {
@@ -182,6 +184,13 @@ func readCase(ctx context.Context, db *casedb.DB, number string) (caseDetail, er
 		Language: k.Language}, Addresses: []string{}, Messages: []messageLine{}, Events: []eventLine{}}
 	if page.Contact != nil {
 		d.Contact = page.Contact.Email
+		health, err := db.ContactsHealth(ctx, []string{d.Contact}, time.Now())
+		if err != nil {
+			return d, err
+		}
+		if h, ok := health[casedb.BaseAddress(d.Contact)]; ok {
+			d.Health = &h
+		}
 	}
 	sources, err := db.CaseSources(ctx, k.ID, casedb.Addr{}, most)
 	if err != nil {
