@@ -244,11 +244,12 @@ func texts[T ~string](in []T) (out []string) {
 func TestCleanTakesAwayWhatHurts(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"plain":                      "plain",
-		"nul\x00bad\xff\x1b[31mred":  "nul\ufffdbad\ufffd[31mred",
-		"two\nlines\tand a tab":      "two\nlines\tand a tab",
-		"\u202egnp.exe":              "gnp.exe",
-		"\u65e5\u672c\u8a9e\u2028ok": "\u65e5\u672c\u8a9eok",
+		"plain":                       "plain",
+		"nul\x00bad\xff\x1b[31mred":   "nul\ufffdbad\ufffd[31mred",
+		"two\nlines\tand a tab":       "two\nlines\tand a tab",
+		"\u202egnp.exe":               "gnp.exe",
+		"1\u200f\u061c\u200e-2\u2067": "1-2",
+		"\u65e5\u672c\u8a9e\u2028ok":  "\u65e5\u672c\u8a9eok",
 	} {
 		if got := casedb.Clean(in, 0); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", in, got, want)

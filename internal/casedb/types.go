@@ -112,8 +112,8 @@ func Clean(s string, limit int) string {
 			return '\ufffd'
 		case r == '\n' || r == '\t':
 			return r
-		case unicode.IsControl(r), r == '\u2028', r == '\u2029', r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
-			return -1 // controls and bidirectional overrides
+		case unicode.IsControl(r), r == '\u2028', r == '\u2029', unicode.Is(unicode.Bidi_Control, r):
+			return -1 // controls, and marks that change the order in which the rest is read (UAX 9, 2)
 		}
 		return r
 	}, s)
