@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"teiten/internal/browsertest"
 	"teiten/internal/pgtest"
 	"teiten/internal/synth"
 )
@@ -181,35 +180,10 @@ func (s *served) detail(number string) (d caseDetail) {
 
 func (s *served) state(number string) string { return s.detail(number).State }
 
-// browse opens a headless browser, or skips the test where there is none.
-func browse(t *testing.T) context.Context {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("no Chromium here: `make test` as root installs it")
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.UserDataDir(t.TempDir()))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // readInBrowser logs in with a browser and reads the case in both languages.
 func readInBrowser(t *testing.T, s *served, number string) {
 	t.Helper()
-	ctx := browse(t)
+	ctx := browsertest.Open(t)
 	err := chromedp.Do(ctx,
 		chromedp.Navigate(s.url+"/login?lang=ja"),
 		chromedp.SendKeys(`input[name="name"]`, s.user),

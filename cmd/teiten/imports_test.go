@@ -33,8 +33,9 @@ var layout = map[string][]string{
 	"teiten/migrations":          {},
 
 	// Tests and benchmarks.
-	"teiten/internal/pgtest":     {"teiten/migrations", "teiten/internal/localpg"},
-	"teiten/internal/benchratio": {"*"},
+	"teiten/internal/pgtest":      {"teiten/migrations", "teiten/internal/localpg"},
+	"teiten/internal/benchratio":  {"*"},
+	"teiten/internal/browsertest": {},
 }
 
 // foreign says which packages alone may import a module.

@@ -1,0 +1,133 @@
+package web_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+)
+
+var (
+	routeLine  = regexp.MustCompile(`(?m)^\s*(?:handle|mux\.HandleFunc)\("GET (.+?), (?:s|promhttp|robots)\b`)
+	routeConst = regexp.MustCompile(`"\+(\w+)\+"`)
+)
+
+// getRoutes returns the patterns of all pages, from the routing table itself:
+// a new page is looked at without anybody remembering to.
+func getRoutes(t *testing.T) []string {
+	t.Helper()
+	var source strings.Builder
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(b)
+	}
+	table, err := os.ReadFile("routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var patterns []string
+	for _, m := range routeLine.FindAllStringSubmatch(string(table), -1) {
+		// "+confirmPath+"{token}" is written out; a plain one ends with its quote.
+		p := routeConst.ReplaceAllStringFunc(`"`+m[1], func(s string) string {
+			name := strings.Trim(s, `"+`)
+			v := regexp.MustCompile(`(?m)^const ` + name + ` = "([^"]+)"`).FindStringSubmatch(source.String())
+			if v == nil {
+				t.Fatalf("routes.go: what is %s?", name)
+			}
+			return v[1]
+		})
+		patterns = append(patterns, strings.Trim(strings.TrimPrefix(p, `""`), `"`))
+	}
+	if n := strings.Count(string(table), `"GET `); len(patterns) != n || n < 20 {
+		t.Fatalf("read %d of the %d routes: %q", len(patterns), n, patterns)
+	}
+	return patterns
+}
+
+// everyPage follows the links from every page of the table and from the given
+// ones, and returns the addresses of what a browser shows: all, but not more
+// than a few for each route. Every route must have been reached. first are the
+// addresses of which each is the first of its route.
+func (b *bundle) everyPage(more ...string) (pages, first []string) {
+	b.t.Helper()
+	const perRoute = 6
+	patterns := getRoutes(b.t)
+	mux := http.NewServeMux()
+	todo := slices.Clone(more)
+	for _, p := range patterns {
+		mux.HandleFunc("GET "+p, func(http.ResponseWriter, *http.Request) {})
+		if path := strings.TrimSuffix(p, "{$}"); !strings.Contains(path, "{") {
+			todo = append(todo, path)
+		}
+	}
+	seen, reached := map[string]bool{}, map[string]int{}
+	for len(todo) > 0 {
+		path, _, _ := strings.Cut(todo[0], "#")
+		todo = todo[1:]
+		req, err := http.NewRequest(http.MethodGet, path, nil)
+		if err != nil {
+			b.t.Errorf("link to %q: %v", path, err)
+			continue
+		}
+		_, route := mux.Handler(req)
+		enough := reached[route] >= perRoute || reached[route] > 1 && strings.Contains(path, "lang=")
+		if seen[path] || route == "" || enough && !slices.Contains(more, path) {
+			continue
+		}
+		seen[path] = true
+		status, body, h := b.get(path)
+		if status >= 400 {
+			continue
+		}
+		reached[route]++
+		kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+		if kind == "image/svg+xml" && body != "" && !strings.HasPrefix(path, "/assets/") {
+			pages = append(pages, path) // a document of its own in a browser
+		}
+		if kind != "text/html" || status != http.StatusOK {
+			if h.Get("X-Content-Type-Options") != "nosniff" {
+				b.t.Errorf("%s: a browser may take it for a page", path)
+			}
+			continue
+		}
+		if pages = append(pages, path); reached[route] == 1 {
+			first = append(first, path)
+		}
+		doc, err := html.Parse(strings.NewReader(body))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for n := range doc.Descendants() {
+			for _, a := range n.Attr {
+				switch {
+				case a.Key == "href" && strings.HasPrefix(a.Val, "/"):
+					todo = append(todo, a.Val)
+				case a.Key == "href" && strings.HasPrefix(a.Val, "?"):
+					base, _, _ := strings.Cut(path, "?")
+					todo = append(todo, base+a.Val)
+				}
+			}
+		}
+	}
+	for _, p := range patterns {
+		if reached["GET "+p] == 0 {
+			b.t.Errorf("no page leads to GET %s: let fill or fillWithEvil make what it shows", p)
+		}
+	}
+	return pages, first
+}
