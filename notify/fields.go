@@ -26,6 +26,7 @@ type Fields struct {
 	Told    string // the day of the last notification before this one, in Zone; empty: there was none
 	Groups  []Group
 	Sources int
+	Address string // the source, if the letter is about one alone
 	Packets int64
 	Ports   string // "445/TCP, 23/TCP"
 	Zone    string // the recipient's likely zone, "JST"; empty: UTC only
@@ -132,7 +133,8 @@ func sampleFields(n LetterName, u us) []Fields {
 		Zone: "JST", First: "2026-11-19 22:00:01", Last: "2026-11-19 23:00:31", FirstZ: "2026-11-19 13:00:01", LastZ: "2026-11-19 14:00:31",
 		CSVRows: 10000, CSVLeft: 2, Groups: []Group{{Malware: malware, Sources: 1, Ports: "445/TCP", Table: table, LeftOut: 3}}}
 	little := full
-	little.Page = ""
+	full.Sources = 3
+	little.Page, little.Address = "", "192.0.2.10"
 	little.Phone, little.URL, little.Register, little.Told, little.Zone, little.CSVRows, little.CSVLeft = "", "", "", "", "", 1, 0
 	little.Groups = []Group{{Malware: malware, Sources: 1, Ports: "445/TCP", Table: table}}
 	little.XARF = true

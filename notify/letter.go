@@ -94,6 +94,9 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 			return nil, err
 		}
 		g.tabulate(rows, zone)
+		if l.Sources == 1 && len(rows) > 0 {
+			l.Address = rows[0].Source.String()
+		}
 	}
 	windows, err := l.attach(ctx, q, scope, from, to)
 	if err != nil {
@@ -227,10 +230,18 @@ func (l *letterData) count(counted []casedb.LetterPort) {
 	}
 }
 
+// tabulate writes the table of a group in 75 columns. An address that is longer
+// than IPv4's stands in a line of its own, so that the columns stay under each
+// other.
 func (g *Group) tabulate(rows []casedb.LetterRow, zone *time.Location) {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%-15s %-9s %7d  %s  %s\n", r.Source, portName(r.Proto, r.Port), r.Packets,
+		source := r.Source.String()
+		if len(source) > 15 {
+			b.WriteString(source + "\n")
+			source = ""
+		}
+		fmt.Fprintf(&b, "%-15s %-9s %7d  %s  %s\n", source, portName(r.Proto, r.Port), r.Packets,
 			r.First.In(zone).Format(timeLayout), r.Last.In(zone).Format(timeLayout))
 	}
 	g.Table = b.String()
