@@ -66,14 +66,7 @@ func TestLetters(t *testing.T) {
 			golden(t, name.String()+".txt", []byte(d.Subject+"\n\n"+d.Body))
 			golden(t, name.String()+".csv", d.CSV)
 			checkMail(t, d)
-			for line := range strings.SplitSeq(d.Body, "\n") {
-				if n := width(line); n > 76 {
-					t.Errorf("%d columns: %s", n, line)
-				}
-				if strings.Contains(line, "  ") && strings.TrimSpace(line) == "" {
-					t.Errorf("blanks only: %q", line)
-				}
-			}
+			checkWidth(t, d.Body)
 		})
 	}
 }
@@ -150,6 +143,7 @@ func TestMixedLetters(t *testing.T) {
 			golden(t, "infected-mixed."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
 			golden(t, "evidence-mixed."+language+".csv", d.CSV)
 			checkMail(t, d)
+			checkWidth(t, d.Body)
 			rows, err := csv.NewReader(bytes.NewReader(d.CSV)).ReadAll()
 			if err != nil || len(rows) != 1+3*2 {
 				t.Fatalf("%d rows, %v", len(rows), err)
@@ -164,6 +158,46 @@ func TestMixedLetters(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLettersAboutOneAddress keeps the letter about a single address, which the
+// subject and the first lines name. It is one of IPv6, longer than the table's
+// column.
+func TestLettersAboutOneAddress(t *testing.T) {
+	t.Parallel()
+	const address = "2001:db8:1234:5678:9abc:def0:1234:5678"
+	for _, language := range []string{"ja", "en"} {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s := ispCase
+			s.language, s.sources = language, []string{address}
+			d, err := w.composer.Preview(t.Context(), w.db, w.message(w.openCase(s), s, casedb.MessageHeld), epoch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "one-address."+language+".eml", d.Raw)
+			golden(t, "one-address."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
+			checkMail(t, d)
+			checkWidth(t, d.Body)
+			if !strings.HasSuffix(d.Subject, "("+address+", 445/TCP)") || strings.Count(d.Body, address) != 2 {
+				t.Error("subject or first lines do not name the address")
+			}
+		})
+	}
+}
+
+// checkWidth looks for lines that a terminal would break.
+func checkWidth(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.SplitSeq(text, "\n") {
+		if n := width(line); n > 76 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+		if strings.Contains(line, "  ") && strings.TrimSpace(line) == "" {
+			t.Errorf("blanks only: %q", line)
+		}
 	}
 }
 
@@ -214,12 +248,14 @@ func TestLettersAboutRegistrationsAndAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		golden(t, "confirmation."+language+".txt", []byte(s+"\n\n"+b))
+		checkWidth(t, b)
 		for _, r.Accepted = range []bool{true, false} {
 			s, b, err := w.composer.Decision(language, r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			golden(t, fmt.Sprintf("decision-%v.%s.txt", r.Accepted, language), []byte(s+"\n\n"+b))
+			checkWidth(t, b)
 		}
 		var m casedb.Message
 		w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
