@@ -94,8 +94,12 @@ var countedBy = map[string]string{
 func (q *Queries) lastButMost(ctx context.Context, l limit, lease time.Duration, now time.Time) ([]time.Time, error) {
 	var ends []time.Time
 	from := now.Add(-l.span)
+	// Most of the time there are fewer attempts than the limit, which is quickly
+	// seen; their ends need not be sorted then.
 	err := q.q.SelectContext(ctx, &ends, `select coalesce(a.finished_at, a.started_at + cast($3 as interval)) from `+countedBy[l.name]+`
-		and a.started_at > $2 and `+mailed+`$1) order by 1 desc offset $4 limit 1`,
+		and a.started_at > $2 and `+mailed+`$1)
+		and cast($4 as bigint) < (select count(*) from (select 1 from `+countedBy[l.name]+` and a.started_at > $2 limit cast($4 as bigint) + 1) few)
+		order by 1 desc offset cast($4 as bigint) limit 1`,
 		from, from.Add(-lease), interval(lease), l.most-1, l.key)
 	return ends, fail("count the mails of the limit per "+l.name, err)
 }

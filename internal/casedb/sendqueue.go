@@ -45,11 +45,13 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 		return Due{}, fail("expire attempts", err)
 	}
 	var d Destination
+	// Where it goes is asked of the chosen one only.
 	err := t.q.GetContext(ctx, &d, `with busy as (
-			select a.domain from message_attempt a where a.outcome = 'delivering' and a.started_at > $2)
-		select `+destinationColumns+` from message m where m.state = 'queued' and m.next_attempt_at <= $1
-		and `+domainOf+` not in (select domain from busy) and `+notBackedOff+`
-		order by m.next_attempt_at, m.id limit 1`, now, alive)
+			select a.domain from message_attempt a where a.outcome = 'delivering' and a.started_at > $2),
+		chosen as materialized (select m.id from message m where m.state = 'queued' and m.next_attempt_at <= $1
+			and `+domainOf+` not in (select domain from busy) and `+notBackedOff+`
+			order by m.next_attempt_at, m.id limit 1)
+		select `+destinationColumns+` from chosen join message m on m.id = chosen.id`, now, alive)
 	if err = fail("find a due message", err); err != nil {
 		if isNotFound(err) {
 			return Due{}, nil
