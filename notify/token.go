@@ -118,9 +118,10 @@ func (t *Tokens) PagePath(number string, message int64) string {
 }
 
 // PageMessage returns the message that such a link is about, if we made it.
+// Addresses are read leniently, links are not: letter for letter.
 func (t *Tokens) PageMessage(path string) (int64, bool) {
 	token, ok := ParseToken(string(TokenReply) + "+" + path)
-	if !ok || path != strings.ToLower(path) {
+	if !ok || token.String() != string(TokenReply)+"+"+path {
 		return 0, false
 	}
 	token.Kind = tokenPage

@@ -21,7 +21,8 @@ type limits struct {
 	registerMail *limiter // registrations with one mail address
 	confirm      *limiter // confirmations from one address
 	registerAll  *rate.Limiter
-	owner        *limiter // owners' pages from one address
+	owner        *limiter // pages of one owner's link from one address
+	ownerGuess   *limiter // links that are none from one address
 }
 
 func newLimits() *limits {
@@ -36,6 +37,7 @@ func newLimits() *limits {
 		confirm:      newLimiter(rate.Every(2*time.Second), 60),
 		registerAll:  rate.NewLimiter(rate.Every(2*time.Second), 60),
 		owner:        newLimiter(rate.Every(time.Second), 120),
+		ownerGuess:   newLimiter(rate.Every(2*time.Second), 60),
 	}
 }
 

@@ -56,7 +56,7 @@ func (s *Server) byLink(a action) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Robots-Tag", "noindex, nofollow")
 		v := s.stranger(r)
-		if !s.limits.owner.allow(addressKey(s.clientAddr(r)), v.now) {
+		if !s.mayFollow(r, v.now) {
 			s.fail(w, r, v, errBusy)
 			return
 		}
@@ -64,6 +64,18 @@ func (s *Server) byLink(a action) http.Handler {
 			s.fail(w, r, v, err)
 		}
 	})
+}
+
+// mayFollow bounds what one address may ask for: so many pages of each link
+// that we made, and so many that we did not. Neither takes from the other, nor
+// one link from the next, since mail scanners follow all the links of many
+// owners from one address, and an owner may share his with whoever guesses.
+func (s *Server) mayFollow(r *http.Request, now time.Time) bool {
+	address := addressKey(s.clientAddr(r))
+	if id, ok := s.pageMessage(r); ok {
+		return s.limits.owner.allow(address+" "+strconv.FormatInt(id, 10), now)
+	}
+	return s.limits.ownerGuess.allow(address, now)
 }
 
 // ownerShow shows an owner the evidence. Mail scanners follow links, so it

@@ -13,13 +13,13 @@ import (
 )
 
 var (
-	routeLine  = regexp.MustCompile(`(?m)^\s*(?:handle|mux\.HandleFunc)\("GET (.+?), (?:s|promhttp|robots)\b`)
+	routeLine  = regexp.MustCompile(`(?m)^\s*(?:handle|mux\.HandleFunc)\("(GET|POST) (.+?), (?:s|promhttp|robots)\b`)
 	routeConst = regexp.MustCompile(`"\+(\w+)\+"`)
 )
 
-// getRoutes returns the patterns of all pages, from the routing table itself:
-// a new page is looked at without anybody remembering to.
-func getRoutes(t *testing.T) []string {
+// routesOf returns the paths of all routes of a method, from the routing table
+// itself: a new one is looked at without anybody remembering to.
+func routesOf(t *testing.T, method string) []string {
 	t.Helper()
 	var source strings.Builder
 	files, err := filepath.Glob("*.go")
@@ -42,8 +42,11 @@ func getRoutes(t *testing.T) []string {
 	}
 	var patterns []string
 	for _, m := range routeLine.FindAllStringSubmatch(string(table), -1) {
+		if m[1] != method {
+			continue
+		}
 		// "+confirmPath+"{token}" is written out; a plain one ends with its quote.
-		p := routeConst.ReplaceAllStringFunc(`"`+m[1], func(s string) string {
+		p := routeConst.ReplaceAllStringFunc(`"`+m[2], func(s string) string {
 			name := strings.Trim(s, `"+`)
 			v := regexp.MustCompile(`(?m)^const ` + name + ` = "([^"]+)"`).FindStringSubmatch(source.String())
 			if v == nil {
@@ -53,7 +56,7 @@ func getRoutes(t *testing.T) []string {
 		})
 		patterns = append(patterns, strings.Trim(strings.TrimPrefix(p, `""`), `"`))
 	}
-	if n := strings.Count(string(table), `"GET `); len(patterns) != n || n < 20 {
+	if n := strings.Count(string(table), `"`+method+` `); len(patterns) != n || n < 15 {
 		t.Fatalf("read %d of the %d routes: %q", len(patterns), n, patterns)
 	}
 	return patterns
@@ -66,7 +69,7 @@ func getRoutes(t *testing.T) []string {
 func (b *bundle) everyPage(more ...string) (pages, first []string) {
 	b.t.Helper()
 	const perRoute = 6
-	patterns := getRoutes(b.t)
+	patterns := routesOf(b.t, "GET")
 	mux := http.NewServeMux()
 	todo := slices.Clone(more)
 	for _, p := range patterns {
