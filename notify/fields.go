@@ -136,6 +136,7 @@ func sampleFields(n LetterName, u us) []Fields {
 	full.Sources = 3
 	little.Page, little.Address = "", "192.0.2.10"
 	little.Phone, little.URL, little.Register, little.Told, little.Zone, little.CSVRows, little.CSVLeft = "", "", "", "", "", 1, 0
+	little.First, little.Last = little.FirstZ, little.LastZ
 	little.Groups = []Group{{Malware: malware, Sources: 1, Ports: "445/TCP", Table: table}}
 	little.XARF = true
 	if n.About == string(casedb.KindInfected) {

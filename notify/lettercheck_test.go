@@ -9,15 +9,18 @@ import (
 )
 
 // TestOwnLettersPassTheirCheck tries every letter of the program on the fields
-// that say much and that say little.
+// that say much and that say little; no line is too long with all there is to
+// say.
 func TestOwnLettersPassTheirCheck(t *testing.T) {
 	t.Parallel()
 	c := testComposer(t)
 	for _, name := range notify.LetterNames() {
 		subject, body := c.OwnLetter(name)
-		if err := c.CheckLetter(name, subject, body); err != nil {
+		_, text, err := c.SampleLetter(name, subject, body)
+		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		checkWidth(t, text)
 		if strings.Contains(body, "<<") {
 			t.Errorf("%s has an action of the frame left", name)
 		}
