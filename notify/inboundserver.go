@@ -76,11 +76,12 @@ func (s *InboundServer) Close() error { return s.server.Close() }
 
 // NewSession implements smtp.Backend.
 func (s *InboundServer) NewSession(c *smtp.Conn) (smtp.Session, error) {
-	return &inboundSession{server: s, visitor: visitor(c.Conn().RemoteAddr())}, nil
+	return &inboundSession{server: s, conn: c.Conn(), visitor: visitor(c.Conn().RemoteAddr())}, nil
 }
 
 type inboundSession struct {
 	server  *InboundServer
+	conn    net.Conn
 	visitor string
 	from    string
 	to      []string
@@ -119,6 +120,8 @@ func (s *inboundSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 // Data implements smtp.Session. It answers 250 only when the mail is
 // committed: one row per token of ours, or one for all if there is none.
 func (s *inboundSession) Data(r io.Reader) error {
+	// A mail takes longer than a command does (RFC 5321, 4.5.3.2), but not for ever.
+	_ = s.conn.SetReadDeadline(time.Now().Add(mailTimes * s.server.server.ReadTimeout))
 	raw, err := readMail(r, s.server.config.MaxBytes)
 	if err != nil {
 		return err

@@ -74,6 +74,36 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	}
 }
 
+// TestAMailMayTakeLongerThanACommand: who sends all the time is not cut off
+// after the time of one line.
+func TestAMailMayTakeLongerThanACommand(t *testing.T) {
+	t.Parallel()
+	s, address := emptyServer(t, InboundConfig{MaxBytes: 100})
+	s.server.ReadTimeout = 4 * time.Second
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	begin := time.Now()
+	if _, err := io.WriteString(conn, "EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nDATA\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for time.Since(begin) < 5*time.Second {
+		if _, err := io.WriteString(conn, "x\r\n"); err != nil {
+			t.Fatalf("cut off after %s: %v", time.Since(begin), err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	// It is over the limit, so that no database is needed to hear an answer.
+	_, _ = io.WriteString(conn, strings.Repeat("x\r\n", 100)+".\r\nQUIT\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), "\r\n552 ") {
+		t.Errorf("answered %q, %v", answer, err)
+	}
+}
+
 // TestSilentConnectionsOfOneAddressAreLimited: those that never say EHLO count
 // too, so that one address cannot keep all others out.
 func TestSilentConnectionsOfOneAddressAreLimited(t *testing.T) {

@@ -25,7 +25,8 @@ const (
 
 	defaultPerMinute = 60 // mails from one address
 	maxPerAddress    = 10
-	serverIdle       = time.Minute
+	serverIdle       = time.Minute // for a command
+	mailTimes        = 5           // as long for a mail
 )
 
 // server is an SMTP server that can also be stopped while clients idle.
