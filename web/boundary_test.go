@@ -327,3 +327,33 @@ func TestNothingIsReplayedAfterTheLinkEnded(t *testing.T) {
 	}
 	d.unchanged("replay after revocation", before)
 }
+
+// TestAConfirmationIsNotReplayed: the link that a researcher was mailed does
+// nothing more once it was used, whatever was decided since.
+func TestAConfirmationIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.user("taro", casedb.RoleLead, "en")
+	if status, _, _ := b.post("/register", "organisation", "Example Research Institute", "purpose", "Measuring the internet", "email", "security@research.example",
+		"prefixes", "203.0.113.0/26"); status != http.StatusSeeOther {
+		t.Fatalf("register: %d", status)
+	}
+	found := link.FindStringSubmatch(one[string](t, b.db, `select body from message where purpose = 'confirmation'`))
+	if found == nil {
+		t.Fatal("no link was mailed")
+	}
+	state := func() string { return one[string](t, b.db, `select state from registration`) }
+	b.post(found[1])
+	want(t, "confirmed", state(), "pending")
+	for _, decision := range []string{"", "reject"} {
+		if decision != "" {
+			b.post("/registrations/1", "decision", decision, "reason", "not known")
+			want(t, "decided", state(), "rejected")
+		}
+		before := b.contents()
+		for range 3 {
+			b.post(found[1])
+		}
+		b.unchanged("replaying the confirmation", before)
+	}
+}
