@@ -47,6 +47,7 @@ type casePage struct {
 	// TicketRows are the addresses whose ticket can be told, with what it is: the
 	// contact's, and those that have one.
 	TicketRows []casedb.CaseTicket
+	Findings   []casedb.Finding // what the owner found, the newest first
 	// Health is what became of the mail to the contacts and recipients.
 	Health health
 }
@@ -71,9 +72,10 @@ type answerable struct {
 // timelineRow is an event as the page shows it.
 type timelineRow struct {
 	casedb.TimelineEvent
-	Answerable bool   // about a mail that can be answered
-	Unverified bool   // about a mail that anybody may have sent
-	From       string // what such a mail says about its author
+	Answerable bool         // about a mail that can be answered
+	Unverified bool         // about a mail that anybody may have sent
+	From       string       // what such a mail says about its author
+	Finding    *findingForm // records what the owner says there
 }
 
 // unverified reports whether anybody who has seen a mail of the case, or knows
@@ -167,6 +169,9 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		if data.Form, err = s.quoted(ctx, data.Case, data.Answers, r.URL.Query().Get("answer")); err != nil {
 			return err
 		}
+	}
+	if err := s.loadFindings(ctx, &data); err != nil {
+		return err
 	}
 	s.loadLetter(ctx, &data, v.now)
 	if data.Letter != nil && v.stop != nil {

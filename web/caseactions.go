@@ -82,6 +82,7 @@ func caseVerbs() map[string]caseVerb {
 		"seen":     {done: "done.seen", do: (*Server).seenCase},
 		"end-link": {done: "done.end-link", do: (*Server).endOwnerLink},
 		"tell":     {done: "done.tell", do: (*Server).tellRecovered},
+		"finding":  {done: "done.finding", do: (*Server).addFinding},
 		"ticket":   {done: "done.ticket", do: (*Server).setTicket},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,7 @@ func families() map[string][]string {
 		"letters":   letterKeys(),
 		"directory": append(append(prefixed("scope.", values(casedb.DirectoryScopes())), prefixed("done.", []string{"saved", "ended"})...),
 			prefixed("bad.", []string{"target", "prefix", "hostbits", "large", "as", "country", "email", "language", "format", "days"})...),
+		"finding":      findingKeys(),
 		"role":         values(casedb.Roles),
 		"message":      {"held", "queued", "sent", "bounced", "canceled", "failed"},
 		"purpose":      {"notification", "answer", "confirmation", "decision"},
@@ -49,6 +51,15 @@ func families() map[string][]string {
 		"hold": {casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}
+}
+
+func findingKeys() []string {
+	keys := []string{"choose", "result", "device", "product", "support", "malware", "entry", "action"}
+	for field, list := range map[string][]string{"result": casedb.FindingResults, "device": casedb.FindingDevices, "support": casedb.FindingSupport,
+		"entry": casedb.FindingEntries, "action": casedb.FindingActions} {
+		keys = append(keys, prefixed(field+".", slices.Clone(list))...)
+	}
+	return keys
 }
 
 func letterKeys() []string {

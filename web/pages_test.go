@@ -57,7 +57,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 			"/sources/windows", "/sources/windows?port=23&window=1024&country=kr&to=2026-01-15",
 			"/outgoing", "/outgoing?view=held",
 			"/mailbox", "/unmatched",
-			"/scanners", "/contacts", "/owners", "/registrations",
+			"/scanners", "/contacts", "/owners", "/findings", "/registrations",
 			"/effect", "/effect?by=arm&kind=infected&from=2026-01-01",
 			"/settings",
 			"/public/scanners", "/register", "/register/done",
@@ -90,7 +90,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
 		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
 		"aggregates": "/aggregates", "aggregate": "/aggregates/1", "windows": "/sources/windows",
-		"directory": "/contacts", "entry": "/contacts/1", "owners": "/owners", "owner-desk": "/owners/1",
+		"findings": "/findings", "directory": "/contacts", "entry": "/contacts/1", "owners": "/owners", "owner-desk": "/owners/1",
 		"letters": "/letters", "letter": "/letters/backscatter.first.ja?version=0&against=0",
 	}
 	views, err := os.ReadDir("templates/views")
@@ -249,7 +249,7 @@ func TestPlacesThatAreNone(t *testing.T) {
 	b.user("taro", casedb.RoleLead, "en")
 	c := fill(t, b)
 	for _, path := range []string{"/cases?view=all&before=", "/cases?view=all&after=", "/sources?after=", "/sources?q=192.0.2.0/24&behind=",
-		"/mailbox?before=", "/unmatched?before=", "/settings?before=", "/scanners?after=", "/contacts?before=", "/owners?after=1-", "/owners/1?before=", "/registrations?after=", "/public/scanners?after=",
+		"/mailbox?before=", "/unmatched?before=", "/settings?before=", "/scanners?after=", "/contacts?before=", "/findings?after=", "/owners?after=1-", "/owners/1?before=", "/registrations?after=", "/public/scanners?after=",
 		"/cases/" + c.Number + "?before=", "/cases/" + c.Number + "?sources=", "/sources/" + c.Sources[0].String() + "?before="} {
 		for _, place := range []string{"99999999999999999999", "9223372036854775807", "4294967296", "-1", "-9223372036854775808", "x", "", "0", "1e9",
 			"%00", "9223372036854775807.9223372036854775807", "36028797018963968.9223372036854775807", "-36028797018963968.1", "1.1", "::ffff:192.0.2.1",

@@ -60,6 +60,10 @@ func (s *Server) routes() http.Handler {
 	handle("GET /effect", s.desk(s.effect))
 	handle("GET /effect/{file}", s.desk(s.effectFile))
 
+	// What owners found.
+	handle("GET /findings", s.desk(s.findings))
+	handle("GET /findings/{file}", s.desk(s.findingsFile))
+
 	// Mail.
 	handle("GET /outgoing", s.desk(s.outgoing))
 	handle("GET /mailbox", s.desk(s.mailbox))

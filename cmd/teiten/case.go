@@ -115,6 +115,7 @@ type caseDetail struct {
 	Addresses []string `json:"addresses"`
 	// Health is what became of the mail to the contact, in all cases.
 	Health   *casedb.ContactHealth `json:"contact_health"`
+	Findings []casedb.Finding      `json:"findings"`
 	Messages []messageLine         `json:"messages"`
 	Events   []eventLine           `json:"events"`
 }
@@ -200,6 +201,11 @@ func readCase(ctx context.Context, db *casedb.DB, number string) (caseDetail, er
 	for _, s := range sources {
 		d.Addresses = append(d.Addresses, s.Source.String())
 	}
+	findings, err := db.CaseFindings(ctx, k.ID, most)
+	if err != nil {
+		return d, err
+	}
+	d.Findings = append([]casedb.Finding{}, findings...)
 	for _, m := range page.Messages {
 		d.Messages = append(d.Messages, messageLine{ID: m.ID, State: string(m.State), Purpose: string(m.Purpose), Reason: m.Reason,
 			Recipient: m.Recipient, MessageID: m.HeaderID, Attempts: m.Attempts, Sent: m.SentAt})

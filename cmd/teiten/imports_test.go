@@ -14,7 +14,7 @@ import (
 // docs/design.md. A new package gets its place here first.
 var layout = map[string][]string{
 	"teiten/cmd/teiten": {"*"},
-	"teiten/web":        {"teiten/notify", "teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/explain", "teiten/internal/survival", "teiten/internal/cell", "teiten/internal/directory"},
+	"teiten/web":        {"teiten/notify", "teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/explain", "teiten/internal/survival", "teiten/internal/cell", "teiten/internal/directory", "teiten/internal/finding"},
 
 	"teiten/capture":     {"teiten/internal/casedb"},
 	"teiten/attribution": {"teiten/internal/casedb", "teiten/internal/work", "teiten/internal/explain"},
@@ -29,6 +29,7 @@ var layout = map[string][]string{
 	"teiten/internal/synth":      {},
 	"teiten/internal/survival":   {},
 	"teiten/internal/cell":       {},
+	"teiten/internal/finding":    {"teiten/internal/casedb"},
 	"teiten/internal/directory":  {"teiten/internal/casedb", "teiten/internal/cell"},
 	"teiten/migrations":          {},
 

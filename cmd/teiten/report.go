@@ -19,7 +19,8 @@ import (
 )
 
 type reportCmd struct {
-	Windows reportWindowsCmd `cmd:"" help:"Sources of a TCP port per day: those whose SYN has a window against all others."`
+	Windows  reportWindowsCmd  `cmd:"" help:"Sources of a TCP port per day: those whose SYN has a window against all others."`
+	Findings reportFindingsCmd `cmd:"" help:"What owners found and did."`
 }
 
 type reportWindowsCmd struct {

@@ -12,35 +12,37 @@ type EventKind string
 // The kinds of case events. The locale catalogue has a line for each
 // ("event.opened" ...).
 const (
-	EventOpened       EventKind = "opened"
-	EventSourceJoined EventKind = "source-joined"
-	EventHeld         EventKind = "message-held"
-	EventQueued       EventKind = "message-queued"
-	EventApproved     EventKind = "message-approved"
-	EventEdited       EventKind = "message-edited"
-	EventCanceled     EventKind = "message-canceled"
-	EventAttempt      EventKind = "attempt-failed" // a temporary failure; it will be tried again
-	EventSent         EventKind = "message-sent"
-	EventFailed       EventKind = "message-failed"
-	EventBounce       EventKind = "bounce"
-	EventDelay        EventKind = "delay"
-	EventAutoReply    EventKind = "autoreply"
-	EventReply        EventKind = "reply"
-	EventFeedback     EventKind = "feedback"
-	EventForged       EventKind = "forged" // a bounce without our HMAC: shown, changes nothing
-	EventSuppressed   EventKind = "suppressed"
-	EventContact      EventKind = "contact-changed"
-	EventNote         EventKind = "note"
-	EventClosed       EventKind = "closed"
-	EventReopened     EventKind = "reopened"
-	EventIgnored      EventKind = "ignored"
-	EventAcknowledged EventKind = "acknowledged" // a source turned out to be an acknowledged scanner
-	EventLinkEnded    EventKind = "link-ended"   // an owner's page was closed before its time
-	EventQuiet        EventKind = "quiet"        // all sources were quiet for long enough
-	EventReturned     EventKind = "returned"     // a source of a quiet case was seen again
-	EventTell         EventKind = "tell"         // the owner will hear when all sources are quiet
-	EventTellNot      EventKind = "tell-not"     // ... and will not
-	EventTicket       EventKind = "ticket"       // a coordinator said what the other side's ticket is
+	EventOpened           EventKind = "opened"
+	EventSourceJoined     EventKind = "source-joined"
+	EventHeld             EventKind = "message-held"
+	EventQueued           EventKind = "message-queued"
+	EventApproved         EventKind = "message-approved"
+	EventEdited           EventKind = "message-edited"
+	EventCanceled         EventKind = "message-canceled"
+	EventAttempt          EventKind = "attempt-failed" // a temporary failure; it will be tried again
+	EventSent             EventKind = "message-sent"
+	EventFailed           EventKind = "message-failed"
+	EventBounce           EventKind = "bounce"
+	EventDelay            EventKind = "delay"
+	EventAutoReply        EventKind = "autoreply"
+	EventReply            EventKind = "reply"
+	EventFeedback         EventKind = "feedback"
+	EventForged           EventKind = "forged" // a bounce without our HMAC: shown, changes nothing
+	EventSuppressed       EventKind = "suppressed"
+	EventContact          EventKind = "contact-changed"
+	EventNote             EventKind = "note"
+	EventClosed           EventKind = "closed"
+	EventReopened         EventKind = "reopened"
+	EventIgnored          EventKind = "ignored"
+	EventAcknowledged     EventKind = "acknowledged" // a source turned out to be an acknowledged scanner
+	EventLinkEnded        EventKind = "link-ended"   // an owner's page was closed before its time
+	EventQuiet            EventKind = "quiet"        // all sources were quiet for long enough
+	EventReturned         EventKind = "returned"     // a source of a quiet case was seen again
+	EventTell             EventKind = "tell"         // the owner will hear when all sources are quiet
+	EventTellNot          EventKind = "tell-not"     // ... and will not
+	EventFinding          EventKind = "finding"      // what the owner found was recorded
+	EventFindingWithdrawn EventKind = "finding-withdrawn"
+	EventTicket           EventKind = "ticket" // a coordinator said what the other side's ticket is
 )
 
 // EventKinds lists every kind of event.
@@ -48,7 +50,7 @@ var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
 	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
 	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
-	EventQuiet, EventReturned, EventTell, EventTellNot, EventTicket,
+	EventQuiet, EventReturned, EventTell, EventTellNot, EventFinding, EventFindingWithdrawn, EventTicket,
 	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),
 	OwnerLanguage.Event(), OwnerTell.Event(),
 }

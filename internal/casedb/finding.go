@@ -1,0 +1,178 @@
+package casedb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// Finding is what an owner found at a source, or at those of a case, as a
+// coordinator recorded it.
+type Finding struct {
+	ID        int64          `db:"id" json:"id"`
+	CaseID    int64          `db:"case_id" json:"-"`
+	Number    string         `db:"number" json:"case"`     // of the case
+	Source    Addr           `db:"source" json:"source"`   // not valid: of the case as a whole
+	InboundID *int64         `db:"inbound_id" json:"-"`    // the mail that says so
+	Result    string         `db:"result" json:"result"`   // FindingResults
+	Device    string         `db:"device" json:"device"`   // FindingDevices, or empty
+	Product   string         `db:"product" json:"product"` // Windows Server
+	Version   string         `db:"version" json:"version"` // 2008 R2
+	Support   string         `db:"support" json:"support"` // FindingSupport, or empty: not known
+	Malware   string         `db:"malware" json:"malware"` // as the owner's product names it, or a family
+	Entry     string         `db:"entry" json:"entry"`     // FindingEntries, or empty: not known
+	Actions   pq.StringArray `db:"actions" json:"actions"` // FindingActions
+	Note      string         `db:"note" json:"note"`       // one or two sentences
+	Withdrawn bool           `db:"withdrawn" json:"-"`     // what it replaces was wrong, and nothing is in its place
+	CreatedAt time.Time      `db:"created_at" json:"at"`
+	CreatedBy string         `db:"created_by" json:"by"`
+	Replaces  *int64         `db:"replaces" json:"replaces"` // the finding that it corrects
+}
+
+// The closed lists of findings, as in the CHECK constraints of the table.
+var (
+	FindingResults = []string{"infected", "misused", "misconfigured", "nothing", "unknown"}
+	FindingDevices = []string{"windows-server", "windows", "linux", "nas", "router", "camera", "iot", "other"}
+	FindingSupport = []string{"supported", "ended"}
+	FindingEntries = []string{"exposed-port", "unpatched", "weak-password", "vpn", "mobile-line", "mail", "usb", "other"}
+	FindingActions = []string{"cleaned", "reinstalled", "patched", "port-closed", "disconnected", "replaced", "password", "none"}
+)
+
+// check cleans a finding and refuses what is in none of the lists.
+func (f *Finding) check() error {
+	f.Product, f.Version = CleanLine(f.Product, 100), CleanLine(f.Version, 60)
+	f.Malware, f.Note = CleanLine(f.Malware, 100), Clean(f.Note, 2000)
+	in := func(list []string, value string) bool { return value == "" || slices.Contains(list, value) }
+	if f.Result == "" || !in(FindingResults, f.Result) || !in(FindingDevices, f.Device) || !in(FindingSupport, f.Support) || !in(FindingEntries, f.Entry) {
+		return fmt.Errorf("finding: %w", ErrState)
+	}
+	for _, a := range f.Actions {
+		if !slices.Contains(FindingActions, a) {
+			return fmt.Errorf("finding: action %q: %w", CleanLine(a, 40), ErrState)
+		}
+	}
+	slices.Sort(f.Actions)
+	f.Actions = slices.Compact(f.Actions)
+	if f.Actions == nil {
+		f.Actions = pq.StringArray{}
+	}
+	return nil
+}
+
+// Text is the finding in one line, for the timeline.
+func (f *Finding) Text() string {
+	parts := []string{f.Result}
+	for _, p := range []string{strings.TrimSpace(f.Product + " " + f.Version), f.Malware, f.Entry, strings.Join(f.Actions, ", ")} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+const findingColumns = `f.id, f.case_id, c.number, f.source, f.inbound_id, f.result, f.device, f.product, f.version, f.support, f.malware, f.entry,
+	f.actions, f.note, f.withdrawn, f.created_at, f.created_by, f.replaces`
+
+// findingInForce says that finding f is neither replaced nor a withdrawal.
+const findingInForce = `not f.withdrawn and not exists (select 1 from finding r where r.replaces = f.id)`
+
+// AddFinding records a finding in a case that is as the coordinator saw it, or
+// what replaces one. ErrConflict if that was replaced already, ErrNotFound if it
+// is another case's. A source must be the case's.
+func (t *Tx) AddFinding(ctx context.Context, version int, f Finding, by string, now time.Time) (Finding, error) {
+	c, err := t.LockCaseVersion(ctx, f.CaseID, version)
+	if err != nil {
+		return f, err
+	}
+	if f.Withdrawn {
+		if f.Replaces == nil {
+			return f, fmt.Errorf("withdraw no finding: %w", ErrState)
+		}
+		f = Finding{CaseID: f.CaseID, Result: "unknown", Withdrawn: true, Replaces: f.Replaces}
+	}
+	if err := f.check(); err != nil {
+		return f, err
+	}
+	if f.Replaces != nil {
+		var of int64
+		if err := t.q.GetContext(ctx, &of, `select case_id from finding where id = $1 and not withdrawn`, *f.Replaces); err != nil {
+			return f, fail("find the finding to replace", err)
+		}
+		if of != c.ID {
+			return f, fmt.Errorf("finding %d: %w", *f.Replaces, ErrNotFound)
+		}
+	}
+	var source *string
+	if f.Source.IsValid() {
+		text := f.Source.String()
+		source = &text
+		var there bool
+		if err := t.q.GetContext(ctx, &there, `select true from case_source where case_id = $1 and source = $2`, c.ID, f.Source); err != nil {
+			return f, fail("find the source of the finding", err)
+		}
+	}
+	if f.InboundID != nil {
+		var there bool
+		if err := t.q.GetContext(ctx, &there, `select true from inbound where id = $1 and case_id = $2`, *f.InboundID, c.ID); err != nil {
+			return f, fail("find the mail of the finding", err)
+		}
+	}
+	err = t.q.GetContext(ctx, &f.ID, `insert into finding (case_id, source, inbound_id, result, device, product, version, support, malware, entry,
+			actions, note, withdrawn, created_at, created_by, replaces)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) returning id`,
+		c.ID, source, f.InboundID, f.Result, f.Device, f.Product, f.Version, f.Support, f.Malware, f.Entry, f.Actions, f.Note, f.Withdrawn, now, by, f.Replaces)
+	if err != nil {
+		return f, fail("add finding", err)
+	}
+	f.CreatedAt, f.CreatedBy = now, by
+	kind, text := EventFinding, f.Text()
+	if f.Withdrawn {
+		kind, text = EventFindingWithdrawn, ""
+	}
+	return f, t.ChangeCase(ctx, &c, CaseChange{Event: CaseEvent{Kind: kind, Actor: by, InboundID: f.InboundID, Text: text}}, now)
+}
+
+// CaseFindings returns the findings of a case in force, the newest first.
+func (q *Queries) CaseFindings(ctx context.Context, caseID int64, limit int) ([]Finding, error) {
+	var list []Finding
+	err := q.q.SelectContext(ctx, &list, `select `+findingColumns+` from finding f join cases c on c.id = f.case_id
+		where f.case_id = $1 and `+findingInForce+` order by f.id desc limit $2`, caseID, limit)
+	return list, fail("list findings of case", err)
+}
+
+// Findings returns at most limit findings in force that were recorded from
+// (inclusive) to (exclusive), with ids above after, the oldest first.
+func (q *Queries) Findings(ctx context.Context, from, to time.Time, after int64, limit int) ([]Finding, error) {
+	var list []Finding
+	err := q.q.SelectContext(ctx, &list, `select `+findingColumns+` from finding f join cases c on c.id = f.case_id
+		where f.created_at >= $1 and f.created_at < $2 and f.id > $3 and `+findingInForce+` order by f.id limit $4`, from.UTC(), to.UTC(), after, limit)
+	return list, fail("list findings", err)
+}
+
+// FindingCount is how many findings, of how many cases, say one thing.
+type FindingCount struct {
+	Field    string `db:"field" json:"field"` // result, device, product, support, malware, entry or action
+	Value    string `db:"value" json:"value"` // empty: not known
+	Findings int    `db:"findings" json:"findings"`
+	Cases    int    `db:"cases" json:"cases"`
+}
+
+// CountFindings counts the findings in force that were recorded from
+// (inclusive) to (exclusive), field by field, the most frequent first. A
+// finding with several actions counts in each.
+func (q *Queries) CountFindings(ctx context.Context, from, to time.Time) ([]FindingCount, error) {
+	var list []FindingCount
+	err := q.q.SelectContext(ctx, &list, `with chosen as materialized (select f.* from finding f
+			where f.created_at >= $1 and f.created_at < $2 and `+findingInForce+`)
+		select field, value, count(*) as findings, count(distinct case_id) as cases from (
+			select f.case_id, v.field, v.value, v.place from chosen f cross join lateral (values (1, 'result', f.result), (2, 'device', f.device),
+				(3, 'product', trim(f.product || ' ' || f.version)), (4, 'support', f.support), (5, 'malware', f.malware), (6, 'entry', f.entry)) as v (place, field, value)
+			union all
+			select f.case_id, 'action', a, 7 from chosen f cross join lateral unnest(f.actions) as a
+		) x group by place, field, value order by place, findings desc, value limit 2000`, from.UTC(), to.UTC())
+	return list, fail("count findings", err)
+}
