@@ -12,7 +12,8 @@ import (
 )
 
 // emptyServer is an inbound server without a database: no mail gets that far.
-func emptyServer(t *testing.T, config InboundConfig) (*InboundServer, string) {
+// It waits so long for a command.
+func emptyServer(t *testing.T, config InboundConfig, idle time.Duration) string {
 	t.Helper()
 	var err error
 	if config.Tokens, err = NewTokens(bytes.Repeat([]byte("k"), 32), "teiten.example"); err != nil {
@@ -23,14 +24,14 @@ func emptyServer(t *testing.T, config InboundConfig) (*InboundServer, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server.ReadTimeout = 500 * time.Millisecond
+	s.server.ReadTimeout = idle
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = s.Shutdown(ctx)
 	})
-	return s, l.Addr().String()
+	return l.Addr().String()
 }
 
 // TestSlowClientIsCutOff: a client that sends a byte now and then holds its
@@ -45,7 +46,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, address := emptyServer(t, InboundConfig{})
+			address := emptyServer(t, InboundConfig{}, 500*time.Millisecond)
 			conn, err := net.Dial("tcp", address)
 			if err != nil {
 				t.Fatal(err)
@@ -78,8 +79,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 // after the time of one line.
 func TestAMailMayTakeLongerThanACommand(t *testing.T) {
 	t.Parallel()
-	s, address := emptyServer(t, InboundConfig{MaxBytes: 100})
-	s.server.ReadTimeout = 4 * time.Second
+	address := emptyServer(t, InboundConfig{MaxBytes: 100}, 4*time.Second)
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +108,7 @@ func TestAMailMayTakeLongerThanACommand(t *testing.T) {
 // too, so that one address cannot keep all others out.
 func TestSilentConnectionsOfOneAddressAreLimited(t *testing.T) {
 	t.Parallel()
-	s, address := emptyServer(t, InboundConfig{PerMinute: 1000}) // with a limit loopback is an address as any other
-	s.server.ReadTimeout = time.Minute
+	address := emptyServer(t, InboundConfig{PerMinute: 1000}, time.Minute) // with a limit loopback is an address as any other
 	greeted := func(from string) (net.Conn, string) {
 		t.Helper()
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
