@@ -71,6 +71,7 @@ type Draft struct {
 	CSVName      string // empty: no attachment
 	CSV          []byte
 	XARF         []byte // instead of the CSV, which is in it
+	Key          string // the recipient's public key, to which all is encrypted; empty: none
 	Files        []casedb.MessageFile
 	Raw          []byte // the whole mail, lines ended by CRLF
 }
@@ -82,7 +83,7 @@ func (c *Composer) Preview(ctx context.Context, db *casedb.DB, m casedb.Message,
 }
 
 // compose makes the mail of a message. The same message, data and time give
-// the same bytes.
+// the same bytes, unless they are encrypted.
 func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.Time) (Draft, error) {
 	d := Draft{To: m.Recipient, From: c.config.from(), Subject: m.Subject, Body: m.Body, Template: m.Template}
 	var letter *letterData
@@ -123,6 +124,9 @@ func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now tim
 		if d.CSVName, d.CSV = number+".csv", letter.csv; letter.XARF {
 			d.XARF = letter.xarf
 		}
+	}
+	if letter != nil {
+		d.Key = letter.wishes.PGPKey
 	}
 	raw, err := c.encode(d, m, number, now)
 	if err != nil {

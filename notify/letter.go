@@ -23,6 +23,7 @@ type letterData struct {
 	Text string // a coordinator's words
 
 	ticket string // the tag of the recipient's ticket system
+	wishes casedb.ContactWishes
 
 	kind     casedb.Kind
 	language string
@@ -44,6 +45,9 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	}
 	if len(m.Raw) > 0 {
 		return l, nil
+	}
+	if l.wishes, err = q.ContactWishes(ctx, m); err != nil {
+		return nil, err
 	}
 	if m.Purpose != casedb.PurposeNotification {
 		if m.Evidence {
@@ -102,11 +106,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if err != nil {
 		return nil, err
 	}
-	format, err := c.format(ctx, q, m)
-	if err != nil {
-		return nil, err
-	}
-	if format == FormatXARF && m.Reason != casedb.ReasonRecovered {
+	if cmp.Or(Format(l.wishes.Format), c.config.Format) == FormatXARF && m.Reason != casedb.ReasonRecovered {
 		l.xarf, err = c.xarf(m, lc.Kind, windows, l.csv, now)
 		l.XARF = l.xarf != nil
 	}
@@ -144,16 +144,6 @@ func (l *letterData) attach(ctx context.Context, q *casedb.Queries, scope casedb
 // period returns the windows in which packets from first to last can be: one
 // that holds first began before it.
 func period(first, last time.Time) (from, to time.Time) { return first.Add(-24 * time.Hour), last }
-
-// format is the form of the evidence: as the directory says of the contact,
-// else as configured.
-func (c *Composer) format(ctx context.Context, q *casedb.Queries, m casedb.Message) (Format, error) {
-	if m.ContactID == nil {
-		return c.config.Format, nil
-	}
-	format, err := q.ContactFormat(ctx, *m.ContactID)
-	return cmp.Or(Format(format), c.config.Format), err
-}
 
 // history fills in when the owner was told before.
 func (l *letterData) history(ctx context.Context, q *casedb.Queries, m casedb.Message, zone *time.Location) error {

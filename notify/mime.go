@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"regexp"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 	boundary := "=_" + hex.EncodeToString(sum[:15])
 	var h mail.Header
 	var b bytes.Buffer
+	if d.Key != "" {
+		return c.encodeEncrypted(d, m, number, boundary, now)
+	}
 	if c.config.PGP != nil {
 		var inner message.Header
 		var content bytes.Buffer
@@ -49,6 +53,41 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// encodeEncrypted writes the mail for the recipient's key alone, signed if we
+// have one. The subject stands inside; outside there are the tags only.
+func (c *Composer) encodeEncrypted(d Draft, m casedb.Message, number, boundary string, now time.Time) ([]byte, error) {
+	var inner message.Header
+	var content, b bytes.Buffer
+	contentHeaders(&inner, d, m.Language, boundary)
+	kind, params, err := inner.ContentType()
+	if err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	params["protected-headers"] = "v1" // as readers know it
+	inner.SetContentType(kind, params)
+	inner.Set("Subject", encodeSubject(d.Subject))
+	if err := writeContent(&content, inner, d, m.Language); err != nil {
+		return nil, err
+	}
+	var h mail.Header
+	outside := d
+	outside.Subject = tagsOnly(d.Subject)
+	if err := c.headers(&h, outside, m, number, now); err != nil {
+		return nil, err
+	}
+	if err := c.config.PGP.writeEncrypted(&b, &h.Header, content.Bytes(), d.Key, boundary+".e", now); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+var subjectTag = regexp.MustCompile(`\[[^\[\]]{1,80}\]`)
+
+// tagsOnly leaves of a subject what sorts the mail on both sides.
+func tagsOnly(subject string) string {
+	return strings.TrimSpace(strings.Join(subjectTag.FindAllString(subject, 4), " ") + " ...")
 }
 
 // contentHeaders says what the mail's content is.

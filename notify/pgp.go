@@ -90,3 +90,64 @@ func (p *PGP) writeSigned(out io.Writer, h *message.Header, content []byte, boun
 	}
 	return nil
 }
+
+// encryptionKey reads a public key that can be encrypted to at the time.
+func encryptionKey(armoured string, now time.Time) (*crypto.Key, error) {
+	key, err := crypto.NewKeyFromArmored(armoured)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read PGP key: %w", err)
+	case key.IsPrivate():
+		return nil, errors.New("the PGP key is a private one: it belongs to the recipient alone")
+	case !key.CanEncrypt(now.Unix()):
+		return nil, errors.New("nothing can be encrypted to the PGP key: it has expired, was revoked, or only signs")
+	}
+	return key, nil
+}
+
+// CheckPGPKey reports why nothing can be encrypted to a public key in ASCII
+// armour at the time. No key is fine.
+func CheckPGPKey(armoured string, now time.Time) error {
+	if armoured == "" {
+		return nil
+	}
+	_, err := encryptionKey(armoured, now)
+	return err
+}
+
+// writeEncrypted writes the header h, made a multipart/encrypted's, and below it
+// the content, encrypted to the key and, where we have a key, signed inside (RFC
+// 3156, 4 and 6.2). p may be nil.
+func (p *PGP) writeEncrypted(out io.Writer, h *message.Header, content []byte, armoured, boundary string, now time.Time) error {
+	key, err := encryptionKey(armoured, now)
+	if err != nil {
+		return err
+	}
+	builder := crypto.PGP().Encryption().Recipient(key).EncryptionTime(now.Unix())
+	if p != nil {
+		builder = builder.SigningKey(p.key).SignTime(now.Unix())
+	}
+	encrypter, err := builder.New()
+	if err != nil {
+		return fmt.Errorf("encrypt with PGP: %w", err)
+	}
+	sealed, err := encrypter.Encrypt(content)
+	if err != nil {
+		return fmt.Errorf("encrypt with PGP: %w", err)
+	}
+	text, err := sealed.ArmorBytes()
+	if err != nil {
+		return fmt.Errorf("encrypt with PGP: %w", err)
+	}
+	h.SetContentType("multipart/encrypted", map[string]string{"boundary": boundary, "protocol": "application/pgp-encrypted"})
+	if err := textproto.WriteHeader(out, h.Header); err != nil {
+		return fmt.Errorf("write mail: %w", err)
+	}
+	text = bytes.ReplaceAll(bytes.TrimSpace(text), []byte("\n"), []byte("\r\n"))
+	if _, err := fmt.Fprintf(out, "--%[1]s\r\nContent-Type: application/pgp-encrypted\r\nContent-Description: PGP/MIME version identification\r\n\r\n"+
+		"Version: 1\r\n--%[1]s\r\nContent-Type: application/octet-stream; name=encrypted.asc\r\nContent-Disposition: inline; filename=encrypted.asc\r\n\r\n"+
+		"%[2]s\r\n--%[1]s--\r\n", boundary, text); err != nil {
+		return fmt.Errorf("write mail: %w", err)
+	}
+	return nil
+}

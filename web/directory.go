@@ -13,6 +13,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/directory"
+	"teiten/notify"
 )
 
 // directoryHistory bounds the history of an entry that is shown.
@@ -105,7 +106,7 @@ func (s *Server) renderEntry(w http.ResponseWriter, r *http.Request, v *visit, s
 // putDirectoryEntry writes an entry: a new one, or one that replaces the one
 // for the same target.
 func (s *Server) putDirectoryEntry(w http.ResponseWriter, r *http.Request, v *visit) error {
-	entry, err := s.typedEntry(r.PostForm)
+	entry, err := s.typedEntry(r.PostForm, v.now)
 	var id int64
 	if err == nil {
 		err = s.db.InTx(r.Context(), func(tx *casedb.Tx) error {
@@ -134,9 +135,9 @@ func (s *Server) putDirectoryEntry(w http.ResponseWriter, r *http.Request, v *vi
 }
 
 // typedEntry reads the form of an entry.
-func (s *Server) typedEntry(values url.Values) (casedb.DirectoryEntry, error) {
+func (s *Server) typedEntry(values url.Values, now time.Time) (casedb.DirectoryEntry, error) {
 	e := casedb.DirectoryEntry{Scope: casedb.DirectoryScope(values.Get("scope")), Target: values.Get("target"), Country: values.Get("country"),
-		Email: values.Get("email"), Name: values.Get("name"), Language: values.Get("language"), Format: values.Get("format"), Note: values.Get("note")}
+		Email: values.Get("email"), Name: values.Get("name"), Language: values.Get("language"), Format: values.Get("format"), Note: values.Get("note"), PGPKey: values.Get("key")}
 	for field, into := range map[string]**time.Time{"from": &e.ValidFrom, "until": &e.ValidUntil} {
 		if text := strings.TrimSpace(values.Get(field)); text != "" {
 			t, err := time.Parse(time.DateOnly, text)
@@ -151,6 +152,8 @@ func (s *Server) typedEntry(values url.Values) (casedb.DirectoryEntry, error) {
 	switch {
 	case errors.As(err, &bad):
 		return e, invalidError("directory.bad." + bad.Code)
+	case err == nil && notify.CheckPGPKey(e.PGPKey, now) != nil:
+		return e, invalidError("directory.bad.key")
 	case err == nil && s.notAnOwner(e.Email):
 		return e, invalidError("invalid.notowner")
 	}
@@ -180,6 +183,8 @@ func entryField(e any, field string) string {
 		return entry.Language
 	case "format":
 		return entry.Format
+	case "key":
+		return entry.PGPKey
 	case "country":
 		return entry.Country
 	case "from":

@@ -27,6 +27,9 @@ func TestDirectoryIsEdited(t *testing.T) {
 			t.Errorf("%s: got %d", target, status)
 		}
 	}
+	if status, body, _ := b.post("/contacts", "scope", "as", "target", "64500", "email", "noc@dept.example", "language", "ja", "key", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx"); status != http.StatusUnprocessableEntity || !strings.Contains(body, "no public key") {
+		t.Errorf("a key that is none: got %d", status)
+	}
 	if status, body, _ := entry("192.0.2.0/28", "someone@teiten.example", ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, "Nobody there owns") {
 		t.Errorf("our own address: got %d", status)
 	}
@@ -47,7 +50,7 @@ func TestDirectoryIsEdited(t *testing.T) {
 	if body := b.page("/contacts/2"); !strings.Contains(body, "new@dept.example") || !strings.Contains(body, "noc@dept.example") {
 		t.Error("the history is missing")
 	}
-	if body := b.page("/contacts/contacts.csv"); !strings.Contains(body, "prefix,192.0.2.0/28,new@dept.example,,ja,,,,,moved") {
+	if body := b.page("/contacts/contacts.csv"); !strings.Contains(body, "prefix,192.0.2.0/28,new@dept.example,,ja,,,,,moved,") {
 		t.Errorf("export: %s", body)
 	}
 	if status, _, _ = b.post("/contacts/1/end"); status != http.StatusConflict {

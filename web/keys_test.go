@@ -30,7 +30,7 @@ func families() map[string][]string {
 		"owner":     append(prefixed("said.", values(casedb.OwnerActs)), "act.language.ja", "act.language.en"),
 		"letters":   letterKeys(),
 		"directory": append(append(prefixed("scope.", values(casedb.DirectoryScopes())), prefixed("done.", []string{"saved", "ended"})...),
-			prefixed("bad.", []string{"target", "prefix", "hostbits", "large", "as", "country", "email", "language", "format", "days"})...),
+			prefixed("bad.", []string{"target", "prefix", "hostbits", "large", "as", "country", "email", "language", "format", "key", "days"})...),
 		"finding":      findingKeys(),
 		"role":         values(casedb.Roles),
 		"message":      {"held", "queued", "sent", "bounced", "canceled", "failed"},

@@ -12,6 +12,7 @@ import (
 	"teiten/attribution"
 	"teiten/internal/casedb"
 	"teiten/internal/directory"
+	"teiten/notify"
 )
 
 type contactCmd struct {
@@ -37,6 +38,9 @@ The first line names the columns; scope, target and email must be there:
   organisation,Example University,cert@example.ac.jp,,ja,xarf,,,,
   as,64500,noc@example.net,,en,,,,,
   country,KR,cert@example.kr,National CSIRT,en,,,,,the last resort
+
+The column pgp_key may hold a public key in ASCII armour; letters to the contact
+are encrypted to it.
 
 An entry replaces the one for the same target. What a file does not name stays.
 The first mail to a contact is always for a coordinator to approve.`
@@ -72,8 +76,11 @@ func (c *contactImportCmd) importFile(ctx context.Context, p *program, cfg *conf
 		return err
 	}
 	defer in.Close()
-	list, err := directory.Read(in, func(address string) error {
-		return attribution.NotAnOwner(address, cfg.contactConfig(), cfg.Mail.Domain)
+	list, err := directory.Read(in, func(e *casedb.DirectoryEntry) error {
+		if err := notify.CheckPGPKey(e.PGPKey, time.Now()); err != nil {
+			return err
+		}
+		return attribution.NotAnOwner(e.Email, cfg.contactConfig(), cfg.Mail.Domain)
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

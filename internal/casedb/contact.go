@@ -60,13 +60,24 @@ func (q *Queries) UsableContacts(ctx context.Context, ownerID int64, now time.Ti
 	return c, fail("list usable contacts", err)
 }
 
-// ContactFormat returns the format that the directory asks for the evidence of
-// a contact's letters; empty: as configured.
-func (q *Queries) ContactFormat(ctx context.Context, contactID int64) (string, error) {
-	var format string
-	err := q.q.GetContext(ctx, &format, `select coalesce((select d.format from contact c join directory_entry d on d.id = c.directory_id
-		where c.id = $1), '')`, contactID)
-	return format, fail("get format of contact", err)
+// ContactWishes are what the directory says of letters to a contact.
+type ContactWishes struct {
+	Format string `db:"format"`  // of the evidence; empty: as configured
+	PGPKey string `db:"pgp_key"` // to encrypt to; empty: none
+}
+
+// ContactWishes returns what the directory says of mail about a case to a
+// recipient: by the message's contact, else by its owner's contact in force with
+// that address. Nothing if the directory says nothing.
+func (q *Queries) ContactWishes(ctx context.Context, m Message) (ContactWishes, error) {
+	var w ContactWishes
+	err := q.q.GetContext(ctx, &w, `select d.format, d.pgp_key from contact c join directory_entry d on d.id = c.directory_id
+		where c.id = $1 or ($1::bigint is null and c.owner_id = (select owner_id from cases where id = $2) and lower(c.email) = lower($3)
+			and c.retired_at is null) order by c.id desc limit 1`, m.ContactID, m.CaseID, m.Recipient)
+	if err = fail("get wishes of contact", err); isNotFound(err) {
+		return ContactWishes{}, nil
+	}
+	return w, err
 }
 
 // KnownContact reports whether a coordinator approved the contact, or a mail

@@ -37,6 +37,7 @@ type DirectoryEntry struct {
 	Name       string         `db:"name"`
 	Language   string         `db:"language"` // ja or en
 	Format     string         `db:"format"`   // csv or xarf; empty: as configured
+	PGPKey     string         `db:"pgp_key"`  // public, in ASCII armour; letters are encrypted to it
 	Note       string         `db:"note"`
 	ValidFrom  *time.Time     `db:"valid_from"`
 	ValidUntil *time.Time     `db:"valid_until"` // exclusive
@@ -55,7 +56,7 @@ const (
 
 // EntryError is what is wrong with an entry of the directory.
 type EntryError struct {
-	Code string // target, prefix, hostbits, large, as, country, email, language, format or days
+	Code string // target, prefix, hostbits, large, as, country, email, language, format, key or days
 	Text string // in English
 }
 
@@ -65,10 +66,13 @@ func badEntry(code, format string, args ...any) error {
 	return EntryError{code, fmt.Sprintf(format, args...)}
 }
 
+// maxPGPKey bounds a public key in ASCII armour.
+const maxPGPKey = 64 << 10
+
 // Check brings an entry into base form. An error is an EntryError.
 func (e *DirectoryEntry) Check() error {
 	e.Target, e.Country = CleanLine(e.Target, 400), strings.ToUpper(CleanLine(e.Country, 20))
-	e.Name, e.Note = CleanLine(e.Name, 200), Clean(e.Note, 2000)
+	e.Name, e.Note, e.PGPKey = CleanLine(e.Name, 200), Clean(e.Note, 2000), strings.TrimSpace(Clean(strings.ReplaceAll(e.PGPKey, "\r\n", "\n"), 0))
 	var err error
 	if e.Target, err = directoryTarget(e.Scope, e.Target); err != nil {
 		return err
@@ -85,6 +89,8 @@ func (e *DirectoryEntry) Check() error {
 		return badEntry("language", "language %q is neither ja nor en", CleanLine(e.Language, 20))
 	case e.Format != "" && e.Format != "csv" && e.Format != "xarf":
 		return badEntry("format", "format %q is neither csv nor xarf", CleanLine(e.Format, 20))
+	case len(e.PGPKey) > maxPGPKey:
+		return badEntry("key", "the key is larger than %d KiB", maxPGPKey>>10)
 	case e.ValidFrom != nil && e.ValidUntil != nil && !e.ValidFrom.Before(*e.ValidUntil):
 		return badEntry("days", "it ends before it begins")
 	}
@@ -150,7 +156,7 @@ func mailAddress(s string) (string, error) {
 	return s, nil
 }
 
-const directoryColumns = `d.id, d.scope, d.target, d.country, d.email, d.name, d.language, d.format, d.note, d.valid_from, d.valid_until,
+const directoryColumns = `d.id, d.scope, d.target, d.country, d.email, d.name, d.language, d.format, d.pgp_key, d.note, d.valid_from, d.valid_until,
 	d.created_at, d.created_by, d.replaces, d.ended_at, d.ended_by`
 
 // DirectoryImport counts what became of entries.
@@ -168,15 +174,15 @@ func (t *Tx) PutDirectoryEntries(ctx context.Context, list []DirectoryEntry, by 
 	}
 	res, err := t.q.ExecContext(ctx, `update directory_entry d set ended_at = $1, ended_by = $2 from incoming i
 		where d.scope = i.scope and d.target = i.target and d.ended_at is null
-		and (d.country, d.email, d.name, d.language, d.format, d.note, d.valid_from, d.valid_until)
-			is distinct from (i.country, i.email, i.name, i.language, i.format, i.note, i.valid_from, i.valid_until)`, now, by)
+		and (d.country, d.email, d.name, d.language, d.format, d.pgp_key, d.note, d.valid_from, d.valid_until)
+			is distinct from (i.country, i.email, i.name, i.language, i.format, i.pgp_key, i.note, i.valid_from, i.valid_until)`, now, by)
 	if err != nil {
 		return done, fail("replace directory entries", err)
 	}
 	changed, _ := res.RowsAffected()
-	res, err = t.q.ExecContext(ctx, `insert into directory_entry (scope, target, prefix, country, email, name, language, format, note,
+	res, err = t.q.ExecContext(ctx, `insert into directory_entry (scope, target, prefix, country, email, name, language, format, pgp_key, note,
 			valid_from, valid_until, created_at, created_by, replaces)
-		select i.scope, i.target, case i.scope when 'prefix' then i.target::cidr end, i.country, i.email, i.name, i.language, i.format, i.note,
+		select i.scope, i.target, case i.scope when 'prefix' then i.target::cidr end, i.country, i.email, i.name, i.language, i.format, i.pgp_key, i.note,
 			i.valid_from, i.valid_until, $1, $2, (select max(o.id) from directory_entry o where o.scope = i.scope and o.target = i.target)
 		from incoming i where not exists (select 1 from directory_entry d where d.scope = i.scope and d.target = i.target and d.ended_at is null)
 		order by i.n`, now, by)
@@ -199,12 +205,12 @@ func (t *Tx) PutDirectoryEntries(ctx context.Context, list []DirectoryEntry, by 
 // one for each target.
 func (t *Tx) copyDirectory(ctx context.Context, list []DirectoryEntry) (err error) {
 	for _, q := range []string{`create temporary table if not exists incoming (n integer, scope text, target text, country text, email text,
-		name text, language text, format text, note text, valid_from timestamptz, valid_until timestamptz) on commit drop`, `truncate incoming`} {
+		name text, language text, format text, pgp_key text, note text, valid_from timestamptz, valid_until timestamptz) on commit drop`, `truncate incoming`} {
 		if _, err := t.q.ExecContext(ctx, q); err != nil {
 			return fail("prepare directory entries", err)
 		}
 	}
-	in, err := t.tx.PrepareContext(ctx, `copy incoming (n, scope, target, country, email, name, language, format, note, valid_from, valid_until) from stdin`)
+	in, err := t.tx.PrepareContext(ctx, `copy incoming (n, scope, target, country, email, name, language, format, pgp_key, note, valid_from, valid_until) from stdin`)
 	if err != nil {
 		return fail("copy directory entries", err)
 	}
@@ -222,7 +228,7 @@ func (t *Tx) copyDirectory(ctx context.Context, list []DirectoryEntry) (err erro
 		if last[[2]string{string(e.Scope), e.Target}] != i {
 			continue
 		}
-		if _, err := in.ExecContext(ctx, i, string(e.Scope), e.Target, e.Country, e.Email, e.Name, e.Language, e.Format, e.Note,
+		if _, err := in.ExecContext(ctx, i, string(e.Scope), e.Target, e.Country, e.Email, e.Name, e.Language, e.Format, e.PGPKey, e.Note,
 			e.ValidFrom, e.ValidUntil); err != nil {
 			return fail("copy directory entries", err)
 		}

@@ -25,7 +25,7 @@ const (
 
 // columns are the columns of the CSV, the first three of which every
 // file must have. Others are ignored, so that a list may say more than we read.
-var columns = []string{"scope", "target", "email", "name", "language", "format", "country", "valid_from", "valid_until", "note"}
+var columns = []string{"scope", "target", "email", "name", "language", "format", "country", "valid_from", "valid_until", "note", "pgp_key"}
 
 // Problem is what is wrong with a line.
 type Problem struct {
@@ -53,10 +53,10 @@ func (l *List) problem(line int, text string, why error) {
 
 // Read reads a directory of contacts from CSV (RFC 4180) in UTF-8,
 // with or without a byte order mark, as Writer and spreadsheet programs
-// write it. refuse says why nobody
-// who owns a source can be reached at an address, or nil. A line that cannot be
+// write it. check says what else is
+// wrong with an entry in base form. A line that cannot be
 // used is a problem; the error is one of the whole file.
-func Read(in io.Reader, refuse func(address string) error) (*List, error) {
+func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error) {
 	raw, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
 	switch {
 	case err != nil:
@@ -117,7 +117,7 @@ func Read(in io.Reader, refuse func(address string) error) (*List, error) {
 		}
 		e, err := entry(field)
 		if err == nil {
-			err = refuse(e.Email)
+			err = check(&e)
 		}
 		if err != nil {
 			list.problem(line, strings.Join(record, ","), err)
@@ -137,7 +137,7 @@ func Read(in io.Reader, refuse func(address string) error) (*List, error) {
 func entry(field func(string) string) (e casedb.DirectoryEntry, err error) {
 	e = casedb.DirectoryEntry{Scope: casedb.DirectoryScope(strings.ToLower(field("scope"))), Target: field("target"), Email: field("email"),
 		Name: field("name"), Language: strings.ToLower(field("language")), Format: strings.ToLower(field("format")),
-		Country: field("country"), Note: field("note")}
+		Country: field("country"), Note: field("note"), PGPKey: field("pgp_key")}
 	if e.ValidFrom, err = day(field("valid_from")); err != nil {
 		return e, err
 	}
@@ -188,7 +188,7 @@ func (d *Writer) Write(e *casedb.DirectoryEntry) error {
 		}
 		return t.UTC().Format(time.RFC3339)
 	}
-	record := []string{string(e.Scope), e.Target, e.Email, e.Name, e.Language, e.Format, e.Country, written(e.ValidFrom), written(e.ValidUntil), e.Note}
+	record := []string{string(e.Scope), e.Target, e.Email, e.Name, e.Language, e.Format, e.Country, written(e.ValidFrom), written(e.ValidUntil), e.Note, e.PGPKey}
 	for i := range record {
 		record[i] = cell.Neutralise(record[i])
 	}

@@ -11,7 +11,7 @@ import (
 	"teiten/internal/directory"
 )
 
-func anybody(string) error { return nil }
+func anybody(*casedb.DirectoryEntry) error { return nil }
 
 func TestRead(t *testing.T) {
 	t.Parallel()
@@ -32,8 +32,8 @@ func TestRead(t *testing.T) {
 		"as,64503,a@example.net,,fr,,,,,\r\n" +
 		"as,64504,a@example.net,,,,2026-05-01,2026-04-01,,\r\n" +
 		"as,64505\r\n"
-	list, err := directory.Read(strings.NewReader(file), func(a string) error {
-		if strings.HasSuffix(a, "@registry.example") {
+	list, err := directory.Read(strings.NewReader(file), func(e *casedb.DirectoryEntry) error {
+		if strings.HasSuffix(e.Email, "@registry.example") {
 			return errors.New("a registry's own address")
 		}
 		return nil

@@ -15,7 +15,7 @@ import (
 )
 
 // maxText bounds what is read of a mail: the beginning says what matters.
-const maxText = 16 << 10
+const maxText = 6 << 10
 
 // Suggestion is a finding as the words of a mail suggest it.
 type Suggestion struct {
