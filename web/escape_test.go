@@ -236,6 +236,7 @@ func attribute(n *html.Node, name string) string {
 // text stands there as text, no script runs even without the content policy,
 // and with it there is nothing to stop; no request goes elsewhere.
 func TestNothingOfAStrangerRunsOnAnyPage(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(c *web.Config) { c.Registry = prometheus.NewRegistry() })
 	b.user("taro", "lead", "ja")
 	c := fillWithEvil(t, b)

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,7 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/html"
+
+	"teiten/internal/casedb"
+	"teiten/web"
 )
 
 var (
@@ -133,4 +138,65 @@ func (b *bundle) everyPage(more ...string) (pages, first []string) {
 		}
 	}
 	return pages, first
+}
+
+// TestEvilAddresses: whatever stands in an address, in its path or in the
+// fields of a search, no page breaks, and none repeats it as markup.
+func TestEvilAddresses(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *web.Config) { c.Registry = prometheus.NewRegistry() })
+	b.user("taro", casedb.RoleLead, "en")
+	c := fill(t, b)
+	evils := []string{brief("address"), evil("address"), "../../../etc/passwd", "..", "%00", "\x00", strings.Repeat("9", 400), "-1", "0", "' or 1=1 --", "\xff\xfe", "{{.}}", "a\r\nX-Evil: 1"}
+	try := func(path string) {
+		t.Helper()
+		status, body, h := b.get(path)
+		if status >= 500 || strings.Contains(body, "<x-pwn") || strings.Contains(body, "<script>window") || h.Get("X-Evil") != "" {
+			t.Errorf("%.200s: %d", path, status)
+		}
+		if l := h.Get("Location"); l != "" && (!strings.HasPrefix(l, "/") || strings.HasPrefix(l, "//")) {
+			t.Errorf("%.200s leads to %q", path, l)
+		}
+	}
+	wildcard := regexp.MustCompile(`\{\w+\}`)
+	for _, route := range routesOf(t, "GET") {
+		if route = strings.TrimSuffix(route, "{$}"); wildcard.MatchString(route) {
+			for _, e := range evils {
+				try(wildcard.ReplaceAllLiteralString(route, url.PathEscape(e)))
+			}
+		}
+	}
+	// The names of all fields that searches have, and those of the pagers.
+	names := map[string]bool{"before": true, "after": true, "sources": true, "said": true, "lang": true, "next": true, "answer": true, "version": true, "against": true}
+	for _, path := range []string{"/cases", "/sources", "/sources/windows", "/aggregates", "/effect", "/outgoing", "/registrations", "/contacts"} {
+		doc, err := html.Parse(strings.NewReader(b.page(path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range doc.Descendants() {
+			if name := attribute(n, "name"); name != "" && (n.Data == "input" || n.Data == "select") {
+				names[name] = true
+			}
+		}
+	}
+	pages := []string{"/login", "/public/scanners", "/register", "/cases/" + c.Number, "/sources/" + c.Sources[0].String(), "/letters/infected-ms17-010.first.en", "/effect/survival.svg", "/effect/survival.csv"}
+	for _, route := range routesOf(t, "GET") {
+		if path := strings.TrimSuffix(route, "{$}"); !strings.Contains(path, "{") {
+			pages = append(pages, path)
+		}
+	}
+	for _, path := range pages {
+		for _, e := range evils {
+			query := url.Values{}
+			for name := range names {
+				query.Set(name, e)
+			}
+			try(path + "?" + query.Encode())
+			for name := range names {
+				if e == evils[0] {
+					try(path + "?" + url.Values{name: {e}}.Encode())
+				}
+			}
+		}
+	}
 }
