@@ -136,8 +136,8 @@ func TestRecoveryIsToldBeforeTheCaseEnds(t *testing.T) {
 	d.want(`select format('%s %s', (select state from cases), (select count(*) from message))`, "closed 2")
 }
 
-// TestEffectTimes: events, censoring by sensors that did not work, and controls
-// that end by being told.
+// TestEffectTimes: events, censoring by sensors that did not work, cases by
+// arm, and controls that end by being told.
 func TestEffectTimes(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil)
@@ -148,9 +148,15 @@ func TestEffectTimes(t *testing.T) {
 	d.observe("south", "192.0.2.11")
 	d.open()
 	d.sent()
-	d.exec(`insert into followup (case_id, source, arm, started_at, kind, sensors, last_at, known_to, checked_at)
-		select case_id, source, 'control', $1, 'infected', (select array_agg(id) from sensor where name = 'north'), $1, $1, $1
-		from case_source where source = '192.0.2.70'`, d.now)
+	d.exec(`insert into followup (case_id, source, arm, drawn, started_at, kind, sensors, last_at, known_to, checked_at)
+		select case_id, source, case when source = '192.0.2.70' then 'control' else 'notified' end, true, $1, 'infected',
+			(select array_agg(id) from sensor where name = case when source = '192.0.2.11' then 'south' else 'north' end), $1, $1, $1
+		from case_source`, d.now)
+	d.exec(`insert into control_draw (case_id, drawn_at, seed, drawn, share, arm, until)
+		select distinct case_id, $1::timestamptz, 'seed', case when source = '192.0.2.70' then 0.1 else 0.7 end, 0.5,
+			case when source = '192.0.2.70' then 'control' else 'notified' end,
+			case when source = '192.0.2.70' then $1::timestamptz + interval '14 days' end
+		from case_source where source in ('192.0.2.10','192.0.2.70')`, d.now)
 	d.exec(`update message set sent_at = sent_at + interval '4 days' where id in (select message_id from message_source where source = '192.0.2.70')`)
 	start := d.now
 	d.now = start
@@ -168,9 +174,15 @@ func TestEffectTimes(t *testing.T) {
 	for _, x := range times {
 		got[x.Group] = x
 	}
-	// 192.0.2.11 is left out: south did not work. 192.0.2.10 stopped at the mail.
-	if x := got["notified"]; len(times) != 2 || !x.Event || x.Days != 0 {
+	// A case with 192.0.2.11 is not known to be quiet: south did not work.
+	if x := got["notified"]; len(times) != 2 || x.Event || x.Days != 0 {
 		t.Errorf("told: %+v of %d", x, len(times))
+	}
+	// By anything else 192.0.2.11 is left out and controls do not count.
+	// 192.0.2.10 stopped at the mail.
+	all, err := d.db.EffectTimes(t.Context(), casedb.EffectFilter{By: casedb.EffectAll})
+	if err != nil || len(all) != 1 || !all[0].Event || all[0].Days != 0 {
+		t.Errorf("sources told of: %+v, %v", all, err)
 	}
 	// The control is known for three days; being told after four would end it.
 	if x := got["control"]; x.Event || x.Days < 2.9 || x.Days > 3.1 {
@@ -188,4 +200,16 @@ func TestEffectTimes(t *testing.T) {
 		}
 	}
 	d.want(`select count(*) from followup where told_at is null`, "0")
+	// One that ends before that is known no longer.
+	d.exec(`alter table control_draw disable trigger control_draw_once`) // its time was over meanwhile
+	d.exec(`update control_draw set ended_at = drawn_at + interval '2 days', end_kind = 'hand' where arm = 'control'`)
+	times, err = d.db.EffectTimes(t.Context(), casedb.EffectFilter{By: casedb.EffectArm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range times {
+		if x.Group == "control" && (x.Event || x.Days != 2) {
+			t.Errorf("control that was ended: %+v", x)
+		}
+	}
 }

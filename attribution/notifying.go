@@ -1,6 +1,10 @@
 package attribution
 
-import "teiten/internal/casedb"
+import (
+	"slices"
+
+	"teiten/internal/casedb"
+)
 
 // CaseKinds are the kinds of sources that can open cases. Of backscatter only
 // the victims of an attack do; reflectors and spoofed addresses never, because
@@ -19,6 +23,15 @@ func NotifyingRules(kinds ...casedb.Kind) []string {
 		names = append(names, rulesOfKind[k]...)
 	}
 	return names
+}
+
+// ControlRules returns the names of the rules whose cases may be drawn for a
+// control group. Bots of Mirai take part in attacks, and victims are under one:
+// nobody waits to be told of that.
+func ControlRules() []string {
+	return slices.DeleteFunc(NotifyingRules(CaseKinds...), func(r string) bool {
+		return r == RuleMirai || r == RuleMiraiHidden || r == RuleBackscatter
+	})
 }
 
 // rulesOfKind are the rules that say each kind.

@@ -37,15 +37,19 @@ type Facts struct {
 	Leave   casedb.RuleLeave
 	Country string // of the case's owner
 	Quiet   QuietHours
-	Now     time.Time
+	// Control is the draw of the case, nil if there was none; Draw the one to be
+	// made if the message is to be sent now, nil if there is to be none.
+	Control, Draw *casedb.ControlDraw
+	Now           time.Time
 }
 
 // Decision is what to do with a message, and why.
 type Decision struct {
 	Action  Action
 	Reason  string
-	Waiting casedb.Waiting // what the case waits for after ActionFail
-	Until   time.Time      // with ActionDelay
+	Waiting casedb.Waiting      // what the case waits for after ActionFail
+	Until   time.Time           // with ActionDelay
+	Draw    *casedb.ControlDraw // to be kept, nil: none
 }
 
 // The beginnings of reasons. A coordinator who approves a message held for one
@@ -69,8 +73,17 @@ const reasonQuiet = "quiet hours"
 const reasonPaused = "paused by the owner"
 
 // Decide says, at the last moment, whether a due message is still right to
-// send. It asks nothing and changes nothing.
+// send. It asks nothing and changes nothing. The control group comes last: what
+// it holds would be sent otherwise.
 func Decide(f Facts) Decision {
+	d := decide(f)
+	if d.Action == ActionSend && f.Message.Purpose == casedb.PurposeNotification {
+		return control(f, d)
+	}
+	return d
+}
+
+func decide(f Facts) Decision {
 	m, c := f.Message, f.Case
 	if m.Attempts >= maxTries {
 		return Decision{Action: ActionFail, Reason: fmt.Sprintf("gave up after %d tries", m.Attempts), Waiting: casedb.WaitingFailed}

@@ -17,10 +17,11 @@ const maxPlanned = 20_000
 // Planner foretells what the Sender will do, by the same decisions and limits,
 // and changes nothing.
 type Planner struct {
-	DB     *casedb.DB
-	Limits casedb.SendLimits
-	Quiet  QuietHours
-	Lease  time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
+	DB      *casedb.DB
+	Limits  casedb.SendLimits
+	Quiet   QuietHours
+	Control Control
+	Lease   time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
 }
 
 // Planned is what will become of one message.
@@ -111,7 +112,7 @@ func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now t
 	if err != nil {
 		return Planned{}, err
 	}
-	facts, err := gather(ctx, q, m, c, now)
+	facts, err := gather(ctx, q, m, c, p.Control, now)
 	if err != nil {
 		return Planned{}, err
 	}

@@ -34,6 +34,7 @@ type Sender struct {
 	DKIM      *DKIM // nil: mails are not signed
 	Limits    casedb.SendLimits
 	Quiet     QuietHours    // of mail that nobody approved
+	Control   Control       // which first letters wait as a control group
 	Parallel  int           // mails at once; zero: 4
 	Timeout   time.Duration // of one attempt; zero: 5 minutes, which is also the most
 	// FirstRetry is the wait after the first attempt, which doubles; zero: 7.5
@@ -228,12 +229,18 @@ func (s *Sender) setAside(ctx context.Context, id int64, cause error, now time.T
 // begin decides about a locked due message and, if it is to be sent, records
 // the attempt.
 func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, now time.Time) (*job, error) {
-	facts, err := gather(ctx, &tx.Queries, m, c, now)
+	facts, err := gather(ctx, &tx.Queries, m, c, s.Control, now)
 	if err != nil {
 		return nil, err
 	}
 	facts.Quiet = s.Quiet
-	switch d := Decide(facts); d.Action {
+	d := Decide(facts)
+	if d.Draw != nil {
+		if err := tx.AddDraw(ctx, *d.Draw, m); err != nil {
+			return nil, err
+		}
+	}
+	switch d.Action {
 	case ActionCancel:
 		s.Metrics.result("canceled")
 		return nil, tx.CancelDue(ctx, m, c, d.Reason, now)
@@ -265,7 +272,7 @@ func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *
 }
 
 // gather asks what Decide needs.
-func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.Case, now time.Time) (Facts, error) {
+func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.Case, control Control, now time.Time) (Facts, error) {
 	f := Facts{Message: m, Case: c, Now: now}
 	sup, err := q.Suppression(ctx, m.Recipient, now)
 	switch {
@@ -298,8 +305,11 @@ func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.
 		return f, err
 	}
 	owner, err := q.Owner(ctx, c.OwnerID)
+	if err != nil {
+		return f, err
+	}
 	f.Country = owner.Country
-	return f, err
+	return f, control.gather(ctx, q, &f)
 }
 
 // send makes the attempt that is on record, and records its end.

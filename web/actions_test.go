@@ -620,3 +620,48 @@ func TestACoordinatorAsksForTheOwner(t *testing.T) {
 	status, _ = d.act("tell", "tell", "yes")
 	want(t, "tell of an ended case", status, http.StatusConflict)
 }
+
+// TestControlsAreSeenAndEnded: the queue and the case tell who waits in the
+// control group and until when; a coordinator ends that with a reason; the
+// draws can be checked.
+func TestControlsAreSeenAndEnded(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	exec(t, d.db, `update message set state = 'queued', next_attempt_at = $2 where id = $1`, d.c.Message.ID, d.now.Add(14*24*time.Hour))
+	exec(t, d.db, `update cases set waiting = '', waiting_since = null`)
+	seed := 0
+	for casedb.DrawNumber(fmt.Sprint(seed), d.c.Number) >= 0.5 {
+		seed++
+	}
+	draw := casedb.NewControlDraw(d.state(), fmt.Sprint(seed), 0.5, 14, d.now)
+	err := d.db.InTx(context.Background(), func(tx *casedb.Tx) error { return tx.AddDraw(context.Background(), draw, d.message()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range []string{"ja", "en"} {
+		for _, path := range []string{"/cases?view=control&lang=", "/cases/" + d.c.Number + "?lang="} {
+			body := d.page(path + lang)
+			checkPage(t, path, lang, body)
+			if !strings.Contains(body, "badge control") || !strings.Contains(body, draw.Until.UTC().Format(time.DateOnly)) {
+				t.Errorf("%s%s does not say that the case is a control, and until when", path, lang)
+			}
+		}
+	}
+	if body := d.page("/cases"); !strings.Contains(body, "Control group") {
+		t.Error("the queue has no tab for controls")
+	}
+	line := fmt.Sprintf("%s,%s,%d,%v,0.5,control,", d.c.Number, d.now.UTC().Format(time.RFC3339), seed, draw.Drawn)
+	if _, body, _ := d.get("/effect/draws.csv"); !strings.Contains(body, line) {
+		t.Errorf("draws %q, want %q", body, line)
+	}
+	status, _ := d.act("control", "reason", "")
+	want(t, "an end without a reason", status, http.StatusUnprocessableEntity)
+	status, _ = d.act("control", "reason", "their press office asks")
+	want(t, "an end", status, http.StatusSeeOther)
+	want(t, "its letter is due", d.message().NextAttemptAt.UTC(), d.now.UTC())
+	if body := d.page("/cases/" + d.c.Number); strings.Contains(body, "badge control") || !strings.Contains(body, "their press office asks") {
+		t.Error("the case does not tell of the end")
+	}
+	status, _ = d.act("control", "reason", "once more")
+	want(t, "a second end", status, http.StatusConflict)
+}

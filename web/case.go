@@ -50,6 +50,8 @@ type casePage struct {
 	Findings   []casedb.Finding // what the owner found, the newest first
 	// Health is what became of the mail to the contacts and recipients.
 	Health health
+	// Control is the draw of a case that is held as a control; nil: it is not.
+	Control *casedb.ControlDraw
 }
 
 // letter is a message with the text its reader will see.
@@ -136,6 +138,13 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		return err
 	}
 	data := casePage{CasePage: loaded, Form: f, Live: loaded.Case.State.Live()}
+	draw, err := s.db.ControlDraw(ctx, data.Case.ID)
+	if err != nil && !errors.Is(err, casedb.ErrNotFound) {
+		return err
+	}
+	if draw.Arm == casedb.ArmControl && draw.EndedAt == nil {
+		data.Control = &draw
+	}
 	path := "/cases/" + url.PathEscape(data.Case.Number)
 	before := idCursor(r.URL.Query().Get("before"))
 	events, more, err := s.db.Timeline(ctx, data.Case.ID, before, timelineSize)

@@ -84,6 +84,7 @@ func caseVerbs() map[string]caseVerb {
 		"tell":     {done: "done.tell", do: (*Server).tellRecovered},
 		"finding":  {done: "done.finding", do: (*Server).addFinding},
 		"ticket":   {done: "done.ticket", do: (*Server).setTicket},
+		"control":  {done: "done.control", mail: true, do: (*Server).endControl},
 	}
 }
 
@@ -181,6 +182,19 @@ func (s *Server) seenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error 
 	}
 	return tx.ChangeCase(ctx, &c, casedb.CaseChange{Waiting: casedb.WaitFor(casedb.WaitingNone),
 		Event: casedb.CaseEvent{Kind: casedb.EventNote, Actor: a.v.user.Name, Text: a.v.p.T("seen.note")}}, a.v.now)
+}
+
+// endControl ends a case's time in the control group.
+func (s *Server) endControl(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	reason, err := a.reason("reason")
+	if err != nil {
+		return err
+	}
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.EndControl(ctx, &c, casedb.ControlHand, a.v.user.Name, reason, a.v.now)
 }
 
 // tellRecovered says whether the owner hears when all sources are quiet.

@@ -19,6 +19,7 @@ type casesPage struct {
 	Filter   casedb.CaseFilter
 	List     casedb.CaseList
 	Counts   map[casedb.Waiting]int
+	Controls int // cases held as controls
 	Waiting  int // all of Counts, at most casedb.CountLimit+1
 	Tabs     []tab
 	States   []casedb.CaseState
@@ -50,6 +51,8 @@ func caseFilter(q url.Values) casedb.CaseFilter {
 		f.OnlyWaiting = f.Text == "" && q.Get("state") == "" && q.Get("kind") == ""
 	case "waiting":
 		f.OnlyWaiting = true
+	case viewControl:
+		f.Control = true
 	default:
 		if slices.Contains(casedb.WaitingReasons, casedb.Waiting(view)) {
 			f.Waiting = casedb.Waiting(view)
@@ -64,6 +67,9 @@ func caseFilter(q url.Values) casedb.CaseFilter {
 	return f
 }
 
+// viewControl is the list of the control group.
+const viewControl = "control"
+
 // viewName is the value of the query's view for the filter.
 func viewName(f casedb.CaseFilter) string {
 	switch {
@@ -71,6 +77,8 @@ func viewName(f casedb.CaseFilter) string {
 		return string(f.Waiting)
 	case f.OnlyWaiting:
 		return "waiting"
+	case f.Control:
+		return viewControl
 	}
 	return "all"
 }
@@ -121,6 +129,9 @@ func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if data.Counts, err = s.db.CountWaiting(ctx); err != nil {
 		return err
 	}
+	if data.Controls, err = s.db.CountControls(ctx); err != nil {
+		return err
+	}
 	if data.Contradictions, err = s.db.CountAttention(ctx); err != nil {
 		return err
 	}
@@ -163,6 +174,9 @@ func (s *Server) tabs(data casesPage, view string) []tab {
 	for _, reason := range casedb.WaitingReasons {
 		tabs = append(tabs, tab{Key: "waiting." + string(reason), Count: data.Counts[reason], URL: link(string(reason)),
 			Current: view == string(reason), Counted: true})
+	}
+	if data.Controls > 0 || view == viewControl {
+		tabs = append(tabs, tab{Key: "queue.control", Count: data.Controls, URL: link(viewControl), Current: view == viewControl, Counted: true})
 	}
 	return append(tabs, tab{Key: "queue.all", URL: link("all"), Current: view == "all"})
 }

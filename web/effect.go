@@ -89,6 +89,9 @@ func (s *Server) effect(w http.ResponseWriter, r *http.Request, v *visit) error 
 
 // effectFile gives the same as a file: csv, json or svg.
 func (s *Server) effectFile(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if r.PathValue("file") == "draws.csv" {
+		return s.drawsCSV(w, r)
+	}
 	data, err := s.effectData(r.Context(), r.URL.Query(), v.p)
 	if err != nil {
 		return err
@@ -112,6 +115,42 @@ func (s *Server) effectFile(w http.ResponseWriter, r *http.Request, v *visit) er
 		return effectCSV(w, data.Groups)
 	}
 	return casedb.ErrNotFound
+}
+
+// drawsCSV lists all draws for the control group, with whatever is needed to
+// make them again.
+func (s *Server) drawsCSV(w http.ResponseWriter, r *http.Request) error {
+	const batch = 1000
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	c := csv.NewWriter(w)
+	c.UseCRLF = true
+	if err := c.Write([]string{"case", "drawn_at", "seed", "drawn", "share", "arm", "until", "ended_at", "end", "ended_by", "reason"}); err != nil {
+		return err
+	}
+	at := func(t *time.Time) string {
+		if t == nil {
+			return ""
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	for after := int64(0); ; {
+		list, err := s.db.ControlDraws(r.Context(), after, batch)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			after = d.CaseID
+			if err := c.Write([]string{d.Number, at(&d.DrawnAt), cell.Neutralise(d.Seed), number(d.Drawn), number(d.Share), string(d.Arm), at(d.Until),
+				at(d.EndedAt), string(d.EndKind), cell.Neutralise(d.EndedBy), cell.Neutralise(d.EndReason)}); err != nil {
+				return err
+			}
+		}
+		if len(list) < batch {
+			c.Flush()
+			return c.Error()
+		}
+	}
 }
 
 // effectCSV writes the steps of all curves (RFC 4180).

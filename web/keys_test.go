@@ -40,15 +40,15 @@ func families() map[string][]string {
 		"gate":         {"auto", "approve", "human"},
 		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
 		"action":       {"send", "hold", "cancel", "fail", "delay"},
-		"delay":        {"quiet hours", "paused by the owner", "back-off", casedb.LimitHour, casedb.LimitRecipient, casedb.LimitDomain, casedb.LimitAS},
+		"delay":        {"quiet hours", "paused by the owner", "back-off", "control group", casedb.LimitHour, casedb.LimitRecipient, casedb.LimitDomain, casedb.LimitAS},
 		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn),
 		"language":     locale.Languages(),
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
 		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},
 		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
 		"reason": {casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonContactChanged, casedb.ReasonAgain, casedb.ReasonStillActive, casedb.ReasonRecovered, casedb.ReasonSoftRetry, casedb.ReasonNextContact,
-			"answer", "hard", "soft", casedb.ReasonUnverified},
-		"hold": {casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
+			"answer", "hard", "soft", casedb.ReasonUnverified, "notified", "control", "over", "hand", "contaminated", "severe"},
+		"hold": {"control group", "nothing was seen since it was held as a control", casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}
 }

@@ -35,6 +35,7 @@ type app struct {
 	loops   []work.Loop
 	mailers chan struct{} // wakes the sender
 	remind  func(context.Context) (int, error)
+	control notify.Control
 	fatal   chan error // a server that ended on its own
 	undo    []func()   // clean-up, run in reverse
 }
@@ -225,6 +226,9 @@ func (a *app) startMail(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.control, err = a.cfg.controlGroup(ctx, a.db); err != nil {
+		return err
+	}
 	o := a.cfg.Organisation
 	register, pages := "", ""
 	base := strings.TrimRight(a.cfg.Web.BaseURL, "/")
@@ -265,7 +269,7 @@ func (a *app) startMail(ctx context.Context) error {
 	}
 	sender := &notify.Sender{DB: a.db, Composer: composer, Transport: transport, DKIM: signer, Logger: a.log, Metrics: metrics,
 		FirstRetry: a.cfg.Mail.FirstRetry, Parallel: a.cfg.Mail.Connections,
-		Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours()}
+		Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours(), Control: a.control}
 	a.loop("send", 3*time.Second, a.mailers, sender.Do)
 	inbound := &notify.InboundWorker{DB: a.db, Tokens: composer.Tokens(), Logger: a.log, Metrics: metrics}
 	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))

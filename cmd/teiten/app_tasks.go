@@ -41,6 +41,14 @@ func (a *app) startTasks(ctx context.Context) error {
 		{"directory", time.Hour, func(ctx context.Context, now time.Time) error {
 			return a.db.InTx(ctx, func(tx *casedb.Tx) error { return tx.ApplyDirectory(ctx, 0, now) }) // entries that begin or end by their dates
 		}},
+		{"control", 10 * time.Minute, func(ctx context.Context, now time.Time) error {
+			n, err := a.control.Keep(ctx, a.db, now)
+			if n > 0 {
+				a.log.Info("control group: cases are none any more", "cases", n)
+				wake(a.mailers)
+			}
+			return err
+		}},
 		{"registrations", 24 * time.Hour, func(ctx context.Context, now time.Time) error {
 			_, err := a.db.PurgeRegistrations(ctx, now) // never confirmed
 			return err

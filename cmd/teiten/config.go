@@ -97,6 +97,13 @@ type config struct {
 		Quiet        time.Duration `toml:"quiet" help:"How long the sensors must have worked without seeing a source before it counts as quiet; a case whose sources are all quiet ends."`
 		ReopenWithin time.Duration `toml:"reopen_within" help:"How long after that a case is reopened when a source comes back; later a new case is opened."`
 	} `toml:"follow"`
+	Control struct {
+		Share    float64  `toml:"share" help:"Share (0 to 0.5) of first letters of low severity that wait at random as a control group, so that the effect of the mails can be told; 0: none. docs/effect.md has the method."`
+		Days     int      `toml:"days" help:"Days that a control waits."`
+		Rules    []string `toml:"rules" help:"Rules of low severity whose cases may be drawn: worm445, slammer, persistent, broadcast or one for scanners; never Mirai or victims."`
+		Critical []string `toml:"critical" help:"Prefixes of critical networks, whose cases are never drawn."`
+		Seed     string   `toml:"seed" help:"Seed of the draws; empty: one that was made once."`
+	} `toml:"control"`
 	Attribution struct {
 		LookBack              time.Duration `toml:"look_back" help:"How far back a source's profile reaches."`
 		MaxAge                time.Duration `toml:"max_age" help:"Sources last seen longer ago than this open no case."`
@@ -143,6 +150,7 @@ func defaultConfig() *config {
 	c.Owners.WhoisEvery = 6 * time.Second
 	c.Constituency.Countries = []string{"JP"}
 	c.Follow.Quiet, c.Follow.ReopenWithin = 7*24*time.Hour, 30*24*time.Hour
+	c.Control.Days = 14
 	c.Attribution.LookBack = 14 * 24 * time.Hour
 	c.Attribution.MaxAge = 14 * 24 * time.Hour
 	c.Attribution.TimeZone = "Asia/Tokyo"
@@ -233,6 +241,12 @@ func (o option) set(s string) error {
 			return fmt.Errorf("%s: %q is not a number", o.Key, s)
 		}
 		*p = n
+	case *float64:
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return fmt.Errorf("%s: %q is not a number", o.Key, s)
+		}
+		*p = f
 	case *time.Duration:
 		d, err := parseDuration(s)
 		if err != nil {
@@ -336,6 +350,18 @@ func (c *config) reminders() (attribution.Reminders, error) {
 		r = append(r, d)
 	}
 	return r, nil
+}
+
+// controlGroup says which first letters are drawn for the control group.
+func (c *config) controlGroup(ctx context.Context, db *casedb.DB) (notify.Control, error) {
+	k := c.Control
+	group := notify.Control{Share: k.Share, Days: k.Days, Rules: k.Rules, Critical: prefixes(k.Critical), Seed: k.Seed}
+	if group.Share == 0 || group.Seed != "" {
+		return group, nil
+	}
+	var err error
+	group.Seed, err = db.ControlSeed(ctx, time.Now())
+	return group, err
 }
 
 // dkimDomain is the domain that signs mail.
@@ -468,7 +494,7 @@ func (c *config) check() error {
 	if c.Mail.PerDomainDay < 0 || c.Mail.PerASDay < 0 {
 		bad("mail.per_domain_day and mail.per_as_day must not be negative")
 	}
-	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "web.trusted_proxies": c.Web.TrustedProxies} {
+	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "control.critical": c.Control.Critical, "web.trusted_proxies": c.Web.TrustedProxies} {
 		for _, p := range list {
 			if _, err := netip.ParsePrefix(p); err != nil {
 				bad("%s: %q is not a prefix", key, p)
@@ -478,6 +504,20 @@ func (c *config) check() error {
 	for _, cc := range c.Constituency.Countries {
 		if len(cc) != 2 || cc != strings.ToUpper(cc) {
 			bad("constituency.countries: %q is not a country code such as JP", cc)
+		}
+	}
+	if !(c.Control.Share >= 0 && c.Control.Share <= 0.5) {
+		bad("control.share must be between 0 and 0.5")
+	}
+	if c.Control.Days < 1 || c.Control.Days > 90 {
+		bad("control.days must be between 1 and 90")
+	}
+	if c.Control.Share > 0 && len(c.Control.Rules) == 0 {
+		bad("control.share is above 0, so control.rules must name the rules of low severity")
+	}
+	for _, r := range c.Control.Rules {
+		if !slices.Contains(attribution.ControlRules(), r) {
+			bad("control.rules: %q is no rule of low severity; those that can be: %v", r, attribution.ControlRules())
 		}
 	}
 	at := c.Attribution

@@ -65,7 +65,11 @@ func (c *mailPlanCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
-		planner := notify.Planner{DB: db, Limits: cfg.sendLimits(), Quiet: cfg.quietHours()}
+		control, err := cfg.controlGroup(ctx, db)
+		if err != nil {
+			return err
+		}
+		planner := notify.Planner{DB: db, Limits: cfg.sendLimits(), Quiet: cfg.quietHours(), Control: control}
 		stop, err := db.SendStop(ctx)
 		if err != nil {
 			return err

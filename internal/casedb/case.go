@@ -250,6 +250,11 @@ func (t *Tx) ChangeCase(ctx context.Context, c *Case, ch CaseChange, now time.Ti
 	if err != nil {
 		return fail("change case", err)
 	}
+	if closed != nil && closed.Equal(now) {
+		if _, err := t.endControl(ctx, c.ID, ControlCase, ch.Event.Actor, "", now); err != nil {
+			return err
+		}
+	}
 	ch.Event.CaseID, ch.Event.At = c.ID, now
 	return t.AddEvent(ctx, ch.Event)
 }

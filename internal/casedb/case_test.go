@@ -213,6 +213,8 @@ func TestListsEqualConstraints(t *testing.T) {
 		{"contact", "gate", texts([]casedb.Gate{casedb.GateAuto, casedb.GateApprove, casedb.GateHuman})},
 		{"registration", "state", texts([]casedb.RegistrationState{casedb.RegistrationUnconfirmed, casedb.RegistrationPending,
 			casedb.RegistrationAccepted, casedb.RegistrationRejected})},
+		{"control_draw", "arm", texts([]casedb.Arm{casedb.ArmNotified, casedb.ArmControl})},
+		{"control_draw", "end_kind", append([]string{""}, texts(casedb.ControlEnds)...)},
 		{"rule_policy", "mode", texts(casedb.RuleModes)}, {"users", "role", texts(casedb.Roles)},
 	} {
 		var def string

@@ -42,7 +42,9 @@ const (
 	EventTellNot          EventKind = "tell-not"     // ... and will not
 	EventFinding          EventKind = "finding"      // what the owner found was recorded
 	EventFindingWithdrawn EventKind = "finding-withdrawn"
-	EventTicket           EventKind = "ticket" // a coordinator said what the other side's ticket is
+	EventTicket           EventKind = "ticket"        // a coordinator said what the other side's ticket is
+	EventDrawn            EventKind = "drawn"         // for the control group, or to be told at once
+	EventControlEnded     EventKind = "control-ended" // its letter is decided about as any other
 )
 
 // EventKinds lists every kind of event.
@@ -50,7 +52,7 @@ var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
 	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
 	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
-	EventQuiet, EventReturned, EventTell, EventTellNot, EventFinding, EventFindingWithdrawn, EventTicket,
+	EventQuiet, EventReturned, EventTell, EventTellNot, EventFinding, EventFindingWithdrawn, EventTicket, EventDrawn, EventControlEnded,
 	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),
 	OwnerLanguage.Event(), OwnerTell.Event(),
 }

@@ -61,8 +61,8 @@ func (t *Tx) StartFollowups(ctx context.Context, since, now time.Time) (int64, e
 		where m.purpose = 'notification' and m.sent_at >= $1
 		and not exists (select 1 from followup d where d.case_id = m.case_id and d.source = ms.source and d.told_at is not null)
 		order by m.case_id, ms.source, m.sent_at
-		on conflict (case_id, source) do update set told_at = excluded.told_at, message_id = excluded.message_id
-			where f.told_at is null`, since, now)
+		on conflict (case_id, source) do update set told_at = excluded.told_at, message_id = excluded.message_id,
+			letter = excluded.letter, provenance = excluded.provenance, language = excluded.language where f.told_at is null`, since, now)
 	if err != nil {
 		return 0, fail("start followups", err)
 	}
@@ -232,37 +232,50 @@ type EffectTime struct {
 // effectLimit bounds what one comparison looks at; the latest are taken.
 const effectLimit = 300_000
 
-// EffectTimes returns how long followed sources stayed active. Time ends when
-// the source goes quiet, where it is no longer known whether it is active
-// (sensors that did not work see nobody), and for a control when it is told.
-// Sources of which nothing is known yet are left out.
+// EffectTimes returns how long followed sources stayed active since their owner
+// was told. Time ends when the source goes quiet, and where it is no longer
+// known whether it is active (sensors that did not work see nobody). Sources of
+// which nothing is known yet are left out, and so are controls. By arm it is
+// armTimes.
 func (q *Queries) EffectTimes(ctx context.Context, f EffectFilter) ([]EffectTime, error) {
+	if f.By == EffectArm {
+		return q.armTimes(ctx, f)
+	}
 	column, ok := effectColumns[f.By]
 	if !ok {
 		column = effectColumns[EffectAll]
 	}
-	w := where{}
-	w.add(`(known_to > started_at or quiet_at is not null)`)
-	if f.Kind != "" {
-		w.add(`kind = ?`, f.Kind)
-	}
-	if !f.From.IsZero() {
-		w.add(`started_at >= ?`, f.From)
-	}
-	if !f.To.IsZero() {
-		w.add(`started_at < ?`, f.To)
-	}
+	w := f.where()
+	w.add(`arm = 'notified' and (known_to > told_at or quiet_at is not null)`)
 	var list []EffectTime
-	const told = `case when arm = 'control' then coalesce(told_at, 'infinity') else 'infinity' end`
 	err := q.q.SelectContext(ctx, &list, `select `+column+` as grp,
-			extract(epoch from greatest(least(coalesce(quiet_at, known_to), `+told+`) - started_at, interval '0'))::float8 / 86400 as days,
-			quiet_at is not null and quiet_at <= `+told+` as event, returned_at is not null as returned
+			extract(epoch from greatest(coalesce(quiet_at, known_to) - told_at, interval '0'))::float8 / 86400 as days,
+			quiet_at is not null as event, returned_at is not null as returned
 		from followup`+w.sql()+` order by started_at desc limit `+w.arg(effectLimit), w.args...)
 	return list, fail("list followed sources", err)
 }
 
-// FollowupCounts says how many followed sources are in each state.
-func (q *Queries) FollowupCounts(ctx context.Context, f EffectFilter) (map[FollowupState]int, error) {
+// armTimes returns how long cases stayed active since their draw, as they were
+// drawn, whether and when they were told (intention to treat). What was drawn
+// are cases, so each counts once: it is quiet when the last source that it had
+// then is, and active as long as one is known to be. Time ends for a control
+// when it ends as one, or is told.
+func (q *Queries) armTimes(ctx context.Context, f EffectFilter) ([]EffectTime, error) {
+	w := f.where()
+	w.add(`drawn`)
+	const told = `case when f.arm = 'control' then least(f.told_at, d.ended_at, 'infinity') else 'infinity' end`
+	var list []EffectTime
+	err := q.q.SelectContext(ctx, &list, `select arm as grp, max(days) as days, bool_and(event) as event, bool_or(returned) as returned
+		from (select f.case_id, f.arm, f.started_at, f.known_to > f.started_at or f.quiet_at is not null as known,
+				extract(epoch from greatest(least(coalesce(f.quiet_at, f.known_to), `+told+`) - f.started_at, interval '0'))::float8 / 86400 as days,
+				f.quiet_at is not null and f.quiet_at <= `+told+` as event, f.returned_at is not null as returned
+			from (select * from followup`+w.sql()+`) f join control_draw d on d.case_id = f.case_id) x
+		group by case_id, arm, started_at having bool_or(known) order by started_at desc limit `+w.arg(effectLimit), w.args...)
+	return list, fail("list drawn cases", err)
+}
+
+// where are the conditions of the filter.
+func (f EffectFilter) where() where {
 	w := where{}
 	if f.Kind != "" {
 		w.add(`kind = ?`, f.Kind)
@@ -273,6 +286,12 @@ func (q *Queries) FollowupCounts(ctx context.Context, f EffectFilter) (map[Follo
 	if !f.To.IsZero() {
 		w.add(`started_at < ?`, f.To)
 	}
+	return w
+}
+
+// FollowupCounts says how many followed sources are in each state.
+func (q *Queries) FollowupCounts(ctx context.Context, f EffectFilter) (map[FollowupState]int, error) {
+	w := f.where()
 	var rows []struct {
 		State FollowupState `db:"state"`
 		N     int           `db:"n"`

@@ -15,6 +15,7 @@ import (
 type CaseFilter struct {
 	OnlyWaiting bool    // those that wait for a coordinator, longest first
 	Waiting     Waiting // for one reason; implies OnlyWaiting
+	Control     bool    // those held as controls
 	State       CaseState
 	Kind        Kind
 	// Text is a case number ("TT-2026-000123" or "123"), an address, a prefix,
@@ -40,6 +41,8 @@ type CaseRow struct {
 	ContactEmail string `db:"contact_email"`
 	Sources      int    `db:"sources"` // at most CountLimit+1
 	FirstSource  Addr   `db:"first_source"`
+	// ControlUntil is until when the case is held as a control; nil: it is none.
+	ControlUntil *time.Time `db:"control_until"`
 }
 
 // CountLimit is where counts on pages end; a count above it means "more".
@@ -85,6 +88,9 @@ func (q *Queries) ListCases(ctx context.Context, f CaseFilter, from CaseCursor, 
 	if f.Waiting != WaitingNone {
 		w.add(`c.waiting = ?`, f.Waiting)
 	}
+	if f.Control {
+		w.add(`c.id in (select case_id from control_draw where arm = 'control' and ended_at is null)`)
+	}
 	if f.State != "" {
 		w.add(`c.state = ?`, f.State)
 	}
@@ -111,9 +117,10 @@ func (q *Queries) ListCases(ctx context.Context, f CaseFilter, from CaseCursor, 
 		` order by c.` + key + ` ` + order + `, c.id ` + order + ` limit ` + w.arg(limit+1) + `)
 		select c.id, c.number, c.owner_id, c.kind, c.malware, c.state, c.waiting, c.waiting_since, c.contact_id, c.language,
 			c.version, c.created_at, c.updated_at, c.closed_at, o.name as owner_name, o.country as owner_country,
-			coalesce(k.email, '') as contact_email, s.sources, s.first_source
+			coalesce(k.email, '') as contact_email, s.sources, s.first_source, d.until as control_until
 		from page p join cases c on c.id = p.id join owner o on o.id = c.owner_id
 		left join contact k on k.id = c.contact_id
+		left join control_draw d on d.case_id = c.id and d.arm = 'control' and d.ended_at is null
 		cross join lateral (select count(*) as sources, min(source) as first_source from
 			(select source from case_source where case_id = c.id order by source limit ` + fmt.Sprint(CountLimit+1) + `) few) s
 		order by p.place ` + order + `, p.id ` + order
