@@ -113,15 +113,14 @@ const inspect = `(async () => {
 		await new Promise(done => setTimeout(done, 20));
 		look("as a part: ");
 	}
-	return {found: found, stopped: window.stopped || [], marks: [...new Set(text.match(/pwn-[a-z0-9-]+/g) || [])],
-		raw: /pwn-[a-z0-9-]+<x-pwn><\/x-pwn><script>window.pwned="[^"]*"<\/script><img src="http/.test(text)};
+	return {found: found, stopped: window.stopped || [], marks: [...new Set(text.match(/pwn-[a-z0-9-]+/g) || [])]};
 })()`
 
+// seen is what inspect finds.
 type seen struct {
 	Found   []string `json:"found"`
 	Stopped []string `json:"stopped"`
-	Marks   []string `json:"marks"`
-	Raw     bool     `json:"raw"`
+	Marks   []string `json:"marks"` // the fields that are shown
 }
 
 // read opens a page and returns what it shows, and all that is wrong with it.
