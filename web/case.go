@@ -13,6 +13,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/notify"
 )
 
 // The bounds of what a case page shows at once.
@@ -60,6 +61,7 @@ type letter struct {
 	Mail     Mail
 	Composed bool // Mail is what would go out now, not what is stored
 	Failed   bool // it could not be composed
+	Nothing  bool // ... because there is nothing to tell this owner any more
 	Attempts []casedb.Attempt
 	MayEdit  bool
 	Sending  bool // it is on its way out, or will be in a moment
@@ -274,7 +276,7 @@ func (s *Server) loadLetter(ctx context.Context, data *casePage, now time.Time) 
 	if s.cfg.Composer != nil {
 		mail, err := s.compose(ctx, chosen.ID, now)
 		if err != nil {
-			l.Failed = true
+			l.Failed, l.Nothing = true, errors.Is(err, notify.ErrNothingToSay)
 			s.log.ErrorContext(ctx, "mail cannot be composed", "case", data.Case.Number, "message", chosen.ID, "err", err)
 		} else {
 			l.Mail, l.Composed = mail, l.MayEdit

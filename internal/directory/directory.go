@@ -91,7 +91,7 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 	seen := map[[2]string]int{}
 	for {
 		record, err := r.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return list, nil
 		}
 		line, _ := r.FieldPos(0)
