@@ -307,7 +307,7 @@ func TestSevereCasesAreNeverDrawn(t *testing.T) {
 			select id, 'notification', 'sent', 'x@isp.example', 'ja', 'y', 'y', 1, now(), now() from o`},
 		"words of a coordinator": {ispCase, `with m as (update message set edited = true, subject = 'x', body = 'y', approved_by = 'taro' returning id, case_id)
 			insert into message_source select m.id, s.source from m join case_source s using (case_id)`},
-		"not the first letter":   {ispCase, `update message set reason = 'again'`},
+		"not the first letter": {ispCase, `update message set reason = 'again'`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
