@@ -58,6 +58,8 @@ type Opener struct {
 	// Recovered: every owner is told once when all sources of a case are quiet;
 	// else only where somebody asked for it.
 	Recovered bool
+	// Escalation says when others are written to.
+	Escalation Escalation
 	// Reminders say when owners hear again of what is still active.
 	Reminders Reminders
 	Logger    *slog.Logger     // nil: silence

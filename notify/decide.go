@@ -120,6 +120,9 @@ func decide(f Facts) Decision {
 	for i, g := range f.Accused {
 		rules[i] = g.Rule
 	}
+	if casedb.IsEscalation(m.Reason) {
+		rules = append(rules, casedb.RuleEscalation)
+	}
 	if reason := f.Leave.Holds(rules...); reason != "" {
 		return hold(reason)
 	}

@@ -68,7 +68,8 @@ type Attack struct {
 var (
 	letterSubjects = []string{"infected-" + casedb.MalwareMS17010, "infected-" + casedb.MalwareMirai, "infected-" + casedb.MalwareSlammer,
 		string(casedb.KindInfected), string(casedb.KindBackscatter), string(casedb.KindMisconfigured), string(casedb.KindScanner)}
-	letterReasons   = []string{casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonStillActive, casedb.ReasonRecovered}
+	letterReasons = []string{casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonStillActive, casedb.ReasonRecovered,
+		casedb.ReasonEscalated, casedb.ReasonProvider, casedb.ReasonCSIRT}
 	letterLanguages = []string{"ja", "en"}
 )
 
@@ -93,6 +94,9 @@ func LetterNames() []LetterName {
 	var names []LetterName
 	for _, about := range letterSubjects {
 		for _, reason := range letterReasons {
+			if casedb.IsEscalation(reason) && !strings.HasPrefix(about, string(casedb.KindInfected)) {
+				continue // only those are escalated
+			}
 			for _, language := range letterLanguages {
 				names = append(names, LetterName{about, reason, language})
 			}
@@ -117,7 +121,7 @@ func nameOf(kind casedb.Kind, groups []Group, reason, language string) LetterNam
 	if len(groups) == 1 && groups[0].Malware != "" && slices.Contains(letterSubjects, n.About+"-"+groups[0].Malware) {
 		n.About += "-" + groups[0].Malware
 	}
-	if !slices.Contains(letterReasons, reason) {
+	if !slices.Contains(letterReasons, reason) || casedb.IsEscalation(reason) && kind != casedb.KindInfected {
 		n.Reason = casedb.ReasonFirst // again, another contact: to the reader it is the first
 	}
 	return n

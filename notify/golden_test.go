@@ -98,7 +98,7 @@ func (w *world) letter(c casedb.Case, s spec, reason string) casedb.Message {
 	m := casedb.Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: casedb.PurposeNotification, State: casedb.MessageHeld, Reason: reason,
 		Recipient: s.email, Language: s.language, CreatedAt: epoch, HeaderID: "tt.token1@" + domain, Token: "token1"}
 	w.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
-		if reason == casedb.ReasonStillActive {
+		if reason == casedb.ReasonStillActive || casedb.IsEscalation(reason) {
 			m, err = tx.InsertReminder(ctx, m, epoch.Add(-7*24*time.Hour), "test")
 		} else {
 			m, err = tx.InsertMessage(ctx, m, "test")

@@ -55,7 +55,8 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 		}
 		return l, err
 	}
-	if c.config.Pages != "" && m.ID > 0 {
+	// What an owner can say is not for others to say.
+	if c.config.Pages != "" && m.ID > 0 && m.Reason != casedb.ReasonProvider && m.Reason != casedb.ReasonCSIRT {
 		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, m.ID)
 	}
 	scope := casedb.ScopeOf(m, now)

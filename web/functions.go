@@ -39,7 +39,7 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 		"lines":      func(s string) int { return min(30, max(6, strings.Count(s, "\n")+2)) },
 		"other":      func(key, value string) string { return otherText(p, key, value) },
 		"actor":      func(actor string) string { return actorText(p, actor) },
-		"ruletitle":  func(rule string) string { return explain.RuleTitle(rule, p.Lang()) },
+		"ruletitle":  func(rule string) string { return ruleTitle(p, rule) },
 		"attention":  func(code string) string { return explain.Attention(code, p.Lang()) },
 		"entry":      entryField,
 		"kindname":   func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
@@ -59,10 +59,19 @@ func otherText(p *locale.Printer, key, value string) string {
 	return value
 }
 
+// ruleTitle names a rule. That of escalation judges nothing, so nobody else
+// explains it.
+func ruleTitle(p *locale.Printer, rule string) string {
+	if rule == casedb.RuleEscalation {
+		return p.T("settings.escalation")
+	}
+	return explain.RuleTitle(rule, p.Lang())
+}
+
 // actorText names who or what caused an event.
 func actorText(p *locale.Printer, actor string) string {
 	if rule, ok := strings.CutPrefix(actor, "rule "); ok {
-		return p.T("actor.rule", explain.RuleTitle(rule, p.Lang()))
+		return p.T("actor.rule", ruleTitle(p, rule))
 	}
 	if actor == casedb.ActorOwner {
 		return p.T("actor.owner")

@@ -47,7 +47,7 @@ func families() map[string][]string {
 		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},
 		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
 		"reason": {casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonContactChanged, casedb.ReasonAgain, casedb.ReasonStillActive, casedb.ReasonRecovered, casedb.ReasonSoftRetry, casedb.ReasonNextContact,
-			"answer", "hard", "soft", casedb.ReasonUnverified, "notified", "control", "over", "hand", "contaminated", "severe"},
+			"answer", "hard", "soft", casedb.ReasonUnverified, casedb.ReasonEscalated, casedb.ReasonProvider, casedb.ReasonCSIRT, "notified", "control", "over", "hand", "contaminated", "severe"},
 		"hold": {"control group", "nothing was seen since it was held as a control", casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}

@@ -32,12 +32,13 @@ type app struct {
 
 	webAddr, inboundAddr string
 
-	loops   []work.Loop
-	mailers chan struct{} // wakes the sender
-	remind  func(context.Context) (int, error)
-	control notify.Control
-	fatal   chan error // a server that ended on its own
-	undo    []func()   // clean-up, run in reverse
+	loops    []work.Loop
+	mailers  chan struct{} // wakes the sender
+	remind   func(context.Context) (int, error)
+	escalate func(context.Context) (int, error)
+	control  notify.Control
+	fatal    chan error // a server that ended on its own
+	undo     []func()   // clean-up, run in reverse
 }
 
 // startApp opens the database and starts every part. stop must be called in
@@ -148,7 +149,9 @@ func (a *app) startAttribution(ctx context.Context) error {
 	opener := &attribution.Opener{DB: a.db, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
 		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, ReopenWithin: a.cfg.Follow.ReopenWithin,
 		FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Kinds: a.cfg.caseKinds(), Recovered: a.cfg.Notify.Recovered, Reminders: reminders, Logger: a.log}
-	a.remind = opener.Remind
+	opener.Escalation = attribution.Escalation{After: a.cfg.Notify.Escalate, NotTo: a.cfg.contactConfig(),
+		Own: []string{a.cfg.Organisation.Email, "@" + a.cfg.Mail.Domain}}
+	a.remind, a.escalate = opener.Remind, opener.Escalate
 	follower := &attribution.Follower{DB: a.db, Quiet: a.cfg.Follow.Quiet, Tell: opener.TellRecovered, Logger: a.log}
 	a.loop("follow", time.Minute, nil, follower.Do)
 	// Each stage wakes the next when it has done something.

@@ -41,6 +41,14 @@ func (a *app) startTasks(ctx context.Context) error {
 		{"directory", time.Hour, func(ctx context.Context, now time.Time) error {
 			return a.db.InTx(ctx, func(tx *casedb.Tx) error { return tx.ApplyDirectory(ctx, 0, now) }) // entries that begin or end by their dates
 		}},
+		{"escalation", time.Hour, func(ctx context.Context, _ time.Time) error {
+			n, err := a.escalate(ctx)
+			if n > 0 {
+				a.log.Info("wrote to somebody else because owners are silent", "messages", n)
+				wake(a.mailers)
+			}
+			return err
+		}},
 		{"control", 10 * time.Minute, func(ctx context.Context, now time.Time) error {
 			n, err := a.control.Keep(ctx, a.db, now)
 			if n > 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"teiten/attribution"
+	"teiten/internal/casedb"
 	"teiten/notify"
 	"teiten/web"
 )
@@ -33,7 +34,7 @@ func (a *app) startWeb(composer *notify.Composer) error {
 		DB: a.db, Logger: a.log,
 		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
 		Contact:      a.cfg.Organisation.Email, BaseURL: base, MailDomain: a.cfg.Mail.Domain, Version: version,
-		Mailbox: a.cfg.Mail.Transport == "mailbox", TrustedProxies: prefixes(a.cfg.Web.TrustedProxies), Rules: attribution.NotifyingRules(a.cfg.caseKinds()...),
+		Mailbox: a.cfg.Mail.Transport == "mailbox", TrustedProxies: prefixes(a.cfg.Web.TrustedProxies), Rules: append(attribution.NotifyingRules(a.cfg.caseKinds()...), casedb.RuleEscalation),
 		NotOwners: a.cfg.contactConfig().PlaceholderEmails, Registry: a.registry,
 		// In the default world every address is a documentation address.
 		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},

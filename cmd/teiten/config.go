@@ -69,11 +69,12 @@ type config struct {
 		FirstRetry    time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
 	} `toml:"mail"`
 	Notify struct {
-		Kinds        []string `toml:"kinds" help:"Kinds of sources that open cases: infected, backscatter (victims of attacks), misconfigured, scanner (not acknowledged ones)."`
-		StillActive  []string `toml:"still_active" help:"Times after the last notification at which an owner is reminded of sources that are still seen; after the last there is none."`
-		Recovered    bool     `toml:"recovered" help:"Tell every owner once when the sensors saw nothing of a case's sources for follow.quiet, before the case ends; else only where the owner or a coordinator asked for it."`
-		FirstContact string   `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
-		QuietHours   string   `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
+		Kinds        []string      `toml:"kinds" help:"Kinds of sources that open cases: infected, backscatter (victims of attacks), misconfigured, scanner (not acknowledged ones)."`
+		StillActive  []string      `toml:"still_active" help:"Times after the last notification at which an owner is reminded of sources that are still seen; after the last there is none."`
+		Recovered    bool          `toml:"recovered" help:"Tell every owner once when the sensors saw nothing of a case's sources for follow.quiet, before the case ends; else only where the owner or a coordinator asked for it."`
+		FirstContact string        `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
+		Escalate     time.Duration `toml:"escalate_after" help:"How long after the last letter, when all reminders were sent and nobody answered, the next contact is written to: of the owner, of the network around, of the country; 0: never. A lead switches the rule escalation on, too."`
+		QuietHours   string        `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
 	} `toml:"notify"`
 	RDAP struct {
 		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
@@ -145,6 +146,7 @@ func defaultConfig() *config {
 	c.Notify.Kinds = []string{string(casedb.KindInfected)}
 	c.Notify.StillActive = []string{"14d", "30d"}
 	c.Notify.FirstContact = "approve"
+	c.Notify.Escalate = 14 * 24 * time.Hour
 	c.RDAP.Mode = "recorded"
 	c.Owners.BuiltinPlaceholders = true
 	c.Owners.WhoisEvery = 6 * time.Second
@@ -441,6 +443,9 @@ func (c *config) check() error {
 	}
 	if _, err := c.reminders(); err != nil {
 		bad("%w", err)
+	}
+	if c.Notify.Escalate != 0 && c.Notify.Escalate < 24*time.Hour {
+		bad("notify.escalate_after must be a day or more, or 0")
 	}
 	oneOf("mail.evidence", c.Mail.Evidence, "csv", "xarf")
 	oneOf("notify.first_contact", c.Notify.FirstContact, "approve", "gate")

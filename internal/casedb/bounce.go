@@ -32,7 +32,7 @@ const (
 // again later, and with the third a coordinator is asked. It returns what the
 // case waits for.
 func (t *Tx) afterBounce(ctx context.Context, in Inbound, c *Case, m *Message, suppressed bool, now time.Time) (Waiting, error) {
-	if m == nil || m.Purpose != PurposeNotification || !c.State.Live() {
+	if m == nil || m.Purpose != PurposeNotification || !c.State.Live() || IsEscalation(m.Reason) { // who comes next is no bounce's to say
 		return WaitingBounce, nil
 	}
 	if in.Hard && suppressed {

@@ -42,9 +42,11 @@ const (
 	EventTellNot          EventKind = "tell-not"     // ... and will not
 	EventFinding          EventKind = "finding"      // what the owner found was recorded
 	EventFindingWithdrawn EventKind = "finding-withdrawn"
-	EventTicket           EventKind = "ticket"        // a coordinator said what the other side's ticket is
-	EventDrawn            EventKind = "drawn"         // for the control group, or to be told at once
-	EventControlEnded     EventKind = "control-ended" // its letter is decided about as any other
+	EventTicket           EventKind = "ticket"           // a coordinator said what the other side's ticket is
+	EventDrawn            EventKind = "drawn"            // for the control group, or to be told at once
+	EventEscalated        EventKind = "escalated"        // somebody else is written to
+	EventEscalationEnded  EventKind = "escalation-ended" // nobody is left to write to
+	EventControlEnded     EventKind = "control-ended"    // its letter is decided about as any other
 )
 
 // EventKinds lists every kind of event.
@@ -52,7 +54,7 @@ var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
 	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
 	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
-	EventQuiet, EventReturned, EventTell, EventTellNot, EventFinding, EventFindingWithdrawn, EventTicket, EventDrawn, EventControlEnded,
+	EventQuiet, EventReturned, EventTell, EventTellNot, EventFinding, EventFindingWithdrawn, EventTicket, EventDrawn, EventControlEnded, EventEscalated, EventEscalationEnded,
 	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),
 	OwnerLanguage.Event(), OwnerTell.Event(),
 }

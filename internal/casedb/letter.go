@@ -198,7 +198,9 @@ func (m Message) settledWords() bool { return m.Edited || m.Attempts > 0 || m.ch
 
 // choosesSources reports whether the message tells about sources that were
 // chosen when it was written.
-func (m Message) choosesSources() bool { return m.Reason == ReasonStillActive }
+func (m Message) choosesSources() bool {
+	return m.Reason == ReasonStillActive || IsEscalation(m.Reason)
+}
 
 // coverSources records that a message covers the sources that its letter may
 // name now, and no others.
@@ -219,7 +221,7 @@ func (t *Tx) coverSources(ctx context.Context, messageID, caseID int64, now time
 // judged.
 func (t *Tx) noteRules(ctx context.Context, messageID int64, s LetterScope) error {
 	_, err := t.q.ExecContext(ctx, `update message set rules = coalesce((select array_agg(distinct v.rule order by v.rule)`+
-		letterSources+`), '{}') where id = $4`, s.args(messageID)...)
+		letterSources+`), '{}') || case when reason like 'escalated%' then array['`+RuleEscalation+`'] else '{}' end where id = $4`, s.args(messageID)...)
 	return fail("note a message's rules", err)
 }
 

@@ -256,7 +256,7 @@ func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent
 			ch.Waiting = WaitFor(WaitingBounce)
 		}
 	}
-	if deadFor != "" && c.State.Live() && m.Purpose == PurposeNotification {
+	if deadFor != "" && c.State.Live() && m.Purpose == PurposeNotification && !IsEscalation(m.Reason) {
 		proposed, err := t.proposeNext(ctx, c, m, now)
 		if err != nil {
 			return err
