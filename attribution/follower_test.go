@@ -11,7 +11,8 @@ import (
 // sent marks the case's letter as sent, and what it named.
 func (d *desk) sent() {
 	d.t.Helper()
-	d.exec(`update message set state = 'sent', sent_at = $1, attempts = 1, next_attempt_at = null where state in ('held','queued')`, d.now)
+	d.exec(`update message set state = 'queued' where state = 'held'`)
+	d.exec(`update message set state = 'sent', sent_at = $1, attempts = 1, next_attempt_at = null where state = 'queued'`, d.now)
 	d.exec(`insert into message_source (message_id, source) select m.id, cs.source from message m join case_source cs on cs.case_id = m.case_id
 		on conflict do nothing`)
 	d.exec(`update cases set state = 'notified', waiting = '', waiting_since = null where state in ('new','open')`)

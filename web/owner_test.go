@@ -18,6 +18,7 @@ func atOwnersPage(t *testing.T) (d *desk, page string) {
 	d = atCase(t)
 	other := addCase(t, d.db, 2, d.now)
 	for _, c := range []sampleCase{d.c, other} {
+		exec(t, d.db, `update message set state = 'queued' where id = $1`, c.Message.ID)
 		exec(t, d.db, `update message set state = 'sent', sent_at = $2, attempts = 1 where id = $1`, c.Message.ID, d.now)
 		exec(t, d.db, `insert into message_source (message_id, source) select $1, source from case_source where case_id = $2`, c.Message.ID, c.ID)
 		exec(t, d.db, `update cases set state = 'notified', waiting = '', waiting_since = null where id = $1`, c.ID)
@@ -180,7 +181,7 @@ func TestOwnerLinkEnds(t *testing.T) {
 	dead("revoked", page)
 
 	exec(t, d.db, `delete from owner_link_end`)
-	exec(t, d.db, `update message set state = 'held', sent_at = null, attempts = 0 where id = $1`, d.c.Message.ID)
+	exec(t, d.db, `update message set sent_at = null, attempts = 0 where id = $1`, d.c.Message.ID)
 	dead("never sent", page)
 	want(t, "owner's events", one[int](t, d.db, `select count(*) from case_event where actor = 'owner'`), 0)
 }

@@ -19,17 +19,27 @@ const observationRow = `o.batch_id, o.sensor_id, (date_part('epoch', o.window_st
 	(date_part('epoch', o.first_at - o.window_start) * 1e6)::bigint, (date_part('epoch', o.last_at - o.window_start) * 1e6)::bigint,
 	o.marks, o.fingerprints, o.samples`
 
-// observationScanner turns rows into observations, using memory again from one
-// row to the next.
-type observationScanner struct {
-	sensors map[int64]string
-
+// observationText is a row of observationRow as the driver gives it.
+type observationText struct {
 	batchID, sensorID                int64
 	source, class, destination       sql.RawBytes
 	marks, fingerprints, samples     sql.RawBytes
 	proto, port, peers, destinations int64
 	packets, bytes                   int64
 	window, first, last              int64
+	exact                            bool
+}
+
+// scan reads the current row. Its texts hold until the next one.
+func (r *observationText) scan(rows *sql.Rows) error {
+	return rows.Scan(&r.batchID, &r.sensorID, &r.window, &r.source, &r.proto, &r.port, &r.class, &r.packets, &r.bytes,
+		&r.destinations, &r.exact, &r.destination, &r.peers, &r.first, &r.last, &r.marks, &r.fingerprints, &r.samples)
+}
+
+// observationScanner turns rows into observations, using memory again from one
+// row to the next.
+type observationScanner struct {
+	sensors map[int64]string
 
 	lastSource string // the text that the observation's Source was parsed from
 	arena      []byte // options and payloads of the samples
@@ -52,54 +62,59 @@ func (q *Queries) newObservationScanner(ctx context.Context) (*observationScanne
 }
 
 // scan reads the current row into o, whose slices are used again.
-func (s *observationScanner) scan(rows *sql.Rows, o *Observation) (sensor string, err error) {
-	err = rows.Scan(&s.batchID, &s.sensorID, &s.window, &s.source, &s.proto, &s.port, &s.class, &s.packets, &s.bytes,
-		&s.destinations, &o.DestinationsExact, &s.destination, &s.peers, &s.first, &s.last, &s.marks, &s.fingerprints, &s.samples)
-	if err != nil {
-		return "", err
+func (s *observationScanner) scan(rows *sql.Rows, o *Observation) (batch int64, sensor string, err error) {
+	var r observationText
+	if err := r.scan(rows); err != nil {
+		return 0, "", err
 	}
-	o.Window, o.First, o.Last = time.UnixMicro(s.window).UTC(), time.UnixMicro(s.window+s.first).UTC(), time.UnixMicro(s.window+s.last).UTC()
-	o.Proto, o.Port, o.PeerPorts = uint8(s.proto), uint16(s.port), uint16(s.peers)
-	o.Packets, o.Bytes, o.Destinations = uint64(s.packets), uint64(s.bytes), uint32(s.destinations)
-	if string(s.source) != s.lastSource {
-		s.lastSource = string(s.source)
+	sensor, err = s.read(&r, o)
+	return r.batchID, sensor, err
+}
+
+// read makes an observation of a row's texts. o's slices are used again.
+func (s *observationScanner) read(r *observationText, o *Observation) (sensor string, err error) {
+	o.Window, o.First, o.Last = time.UnixMicro(r.window).UTC(), time.UnixMicro(r.window+r.first).UTC(), time.UnixMicro(r.window+r.last).UTC()
+	o.Proto, o.Port, o.PeerPorts = uint8(r.proto), uint16(r.port), uint16(r.peers)
+	o.Packets, o.Bytes, o.Destinations, o.DestinationsExact = uint64(r.packets), uint64(r.bytes), uint32(r.destinations), r.exact
+	if string(r.source) != s.lastSource {
+		s.lastSource = string(r.source)
 		if o.Source, err = parseAddr(s.lastSource); err != nil {
 			return "", err
 		}
 	}
 	o.Destination = netip.Addr{}
-	if len(s.destination) > 0 {
-		if o.Destination, err = parseAddr(string(s.destination)); err != nil {
+	if len(r.destination) > 0 {
+		if o.Destination, err = parseAddr(string(r.destination)); err != nil {
 			return "", err
 		}
 	}
-	class, ok := s.classes[string(s.class)]
+	class, ok := s.classes[string(r.class)]
 	if !ok {
-		class = Class(s.class)
+		class = Class(r.class)
 		s.classes[string(class)] = class
 	}
 	o.Class = class
-	if err := s.decode(o); err != nil {
-		return "", fmt.Errorf("observation of %s in batch %d: %w", o.Source, s.batchID, err)
+	if err := s.decode(r, o); err != nil {
+		return "", fmt.Errorf("observation of %s in batch %d: %w", o.Source, r.batchID, err)
 	}
-	return s.sensors[s.sensorID], nil
+	return s.sensors[r.sensorID], nil
 }
 
 // decode reads the JSON columns.
-func (s *observationScanner) decode(o *Observation) (err error) {
+func (s *observationScanner) decode(r *observationText, o *Observation) (err error) {
 	o.Marks, o.Fingerprints, o.Samples, s.arena = o.Marks[:0], o.Fingerprints[:0], o.Samples[:0], s.arena[:0]
-	if len(s.marks) > 0 {
-		if o.Marks, err = decodeMarks(s.marks, o.Marks); err != nil {
+	if len(r.marks) > 0 {
+		if o.Marks, err = decodeMarks(r.marks, o.Marks); err != nil {
 			return fmt.Errorf("marks: %w", err)
 		}
 	}
-	if len(s.fingerprints) > 0 {
-		if o.Fingerprints, err = decodeFingerprints(s.fingerprints, o.Fingerprints); err != nil {
+	if len(r.fingerprints) > 0 {
+		if o.Fingerprints, err = decodeFingerprints(r.fingerprints, o.Fingerprints); err != nil {
 			return fmt.Errorf("fingerprints: %w", err)
 		}
 	}
-	if len(s.samples) > 0 {
-		if o.Samples, s.arena, err = decodeSamples(s.samples, o.Samples, s.arena); err != nil {
+	if len(r.samples) > 0 {
+		if o.Samples, s.arena, err = decodeSamples(r.samples, o.Samples, s.arena); err != nil {
 			return fmt.Errorf("samples: %w", err)
 		}
 		for i := range o.Samples {
@@ -179,7 +194,31 @@ func (d *DB) ObservationsOf(ctx context.Context, sources []netip.Addr, since tim
 	})
 }
 
+// observationBlock is some rows with copies of their texts.
+type observationBlock struct {
+	rows [256]observationText
+	n    int
+	text []byte // what the texts of rows point to
+}
+
+// add copies a row. The texts move when their memory grows; those before keep
+// the old.
+func (b *observationBlock) add(r *observationText) {
+	keep := func(t sql.RawBytes) sql.RawBytes {
+		at := len(b.text)
+		b.text = append(b.text, t...)
+		return b.text[at:len(b.text):len(b.text)]
+	}
+	k := &b.rows[b.n]
+	*k = *r
+	k.source, k.class, k.destination = keep(r.source), keep(r.class), keep(r.destination)
+	k.marks, k.fingerprints, k.samples = keep(r.marks), keep(r.fingerprints), keep(r.samples)
+	b.n++
+}
+
 // streamObservations calls yield with the rows of a query for observationRow.
+// One goroutine takes them from the driver, while this one reads what they say
+// and calls yield: each costs about as much as the other.
 func (t *Tx) streamObservations(ctx context.Context, yield func(sensor string, o *Observation) error, query string, args ...any) error {
 	scanner, err := t.newObservationScanner(ctx)
 	if err != nil {
@@ -193,18 +232,58 @@ func (t *Tx) streamObservations(ctx context.Context, yield func(sensor string, o
 		return fail("observations of sources", err)
 	}
 	defer rows.Close()
-	var o Observation
-	for rows.Next() {
-		sensor, err := scanner.scan(rows, &o)
-		if err == nil {
-			err = yield(sensor, &o)
-		}
-		if err != nil {
-			cancel()
-			return err
-		}
+	const blocks = 4
+	full, free := make(chan *observationBlock, blocks), make(chan *observationBlock, blocks)
+	for range blocks {
+		free <- &observationBlock{}
 	}
-	return fail("observations of sources", rows.Err())
+	var taken error
+	go func() {
+		defer close(full)
+		taken = takeObservations(ctx, rows, full, free)
+	}()
+	var o Observation
+	for b := range full {
+		for i := range b.n {
+			sensor, err := scanner.read(&b.rows[i], &o)
+			if err == nil {
+				err = yield(sensor, &o)
+			}
+			if err != nil {
+				cancel()
+				for range full { // until the other has let go of rows
+				}
+				return err
+			}
+		}
+		free <- b
+	}
+	return fail("observations of sources", taken)
+}
+
+// takeObservations fills blocks with the rows.
+func takeObservations(ctx context.Context, rows *sql.Rows, full chan<- *observationBlock, free <-chan *observationBlock) error {
+	var r observationText
+	for more := true; more; {
+		var b *observationBlock
+		select {
+		case b = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		b.n, b.text = 0, b.text[:0]
+		for b.n < len(b.rows) {
+			if more = rows.Next(); !more {
+				break
+			}
+			if err := r.scan(rows); err != nil {
+				return err
+			}
+			b.add(&r)
+		}
+		full <- b // there is room for all blocks
+	}
+	return rows.Err()
 }
 
 // StoredObservation is an observation with what names its row.
@@ -252,10 +331,10 @@ func (q *Queries) SourceObservations(ctx context.Context, source Addr, before *O
 	for rows.Next() {
 		var o StoredObservation
 		scanner.arena = nil // the samples are kept
-		if o.Sensor, err = scanner.scan(rows.Rows, &o.Observation); err != nil {
+		if o.BatchID, o.Sensor, err = scanner.scan(rows.Rows, &o.Observation); err != nil {
 			return nil, err
 		}
-		o.Source, o.BatchID = source.Unmap(), scanner.batchID
+		o.Source = source.Unmap()
 		list = append(list, o)
 	}
 	return list, fail("observations of source", rows.Err())

@@ -67,6 +67,7 @@ func TestWhatARuleHasEarned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		exec(t, db, `update message set state = 'queued' where id = $1 and $2 not in ('held','canceled')`, id, state)
 		exec(t, db, `update message set state = $2, approved_by = $3, edited = $4, sent_at = case when $2 = 'sent' then $5::timestamptz end where id = $1`,
 			id, state, approved, edited, noon)
 		return id
