@@ -212,8 +212,14 @@ func (d *DB) tryPutRows(ctx context.Context, h batchHead, rows rowSource, import
 		}
 	}
 	c := rowCopier{prefix: fmt.Appendf(nil, "%d\t%d\t", id, sensorID), digest: sha256.New()}
-	err = conn.Raw(func(driverConn any) error { return c.copy(ctx, driverConn, rows) })
-	if err != nil || c.rows == 0 {
+	// Raw must not see the error: at driver.ErrBadConn it closes the connection
+	// at once, and waits for the transaction to let go of it, for ever.
+	var failed error
+	err = conn.Raw(func(driverConn any) error {
+		failed = c.copy(ctx, driverConn, rows)
+		return nil
+	})
+	if err = errors.Join(err, failed); err != nil || c.rows == 0 {
 		return false, err
 	}
 	_, err = tx.ExecContext(ctx, `insert into batch (id, sensor_id, import_id, window_start, window_seconds, digest,

@@ -488,3 +488,58 @@ func BenchmarkPutBatch(b *testing.B) {
 		})
 	}
 }
+
+// TestPutBatchOnDyingConnections: whatever becomes of the connection while rows
+// are on their way, the call ends, and the batch can be put again.
+func TestPutBatchOnDyingConnections(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	sensor(t, db, "s1")
+	killer, err := db.SQL().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer killer.Close()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_, _ = killer.ExecContext(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity
+				where datname = current_database() and pid <> pg_backend_pid() and query ilike 'copy observation%' and state = 'active'`) // it may be gone
+		}
+	}()
+	died := 0
+	for i := range 15 {
+		b := manyOf("s1", noon.Add(time.Duration(i)*time.Hour), uint64(i), 8000)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := db.PutBatch(t.Context(), b, nil, noon)
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if err != nil {
+				died++
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("the call does not end")
+		}
+	}
+	close(stop)
+	<-stopped
+	if died == 0 {
+		t.Skip("no connection died in time")
+	}
+	for i := range 15 {
+		put(t, db, manyOf("s1", noon.Add(time.Duration(i)*time.Hour), uint64(i), 8000))
+	}
+	var batches int
+	if err := db.SQL().QueryRowContext(t.Context(), `select count(*) from batch`).Scan(&batches); err != nil || batches != 15 {
+		t.Errorf("%d batches, %v", batches, err)
+	}
+}
