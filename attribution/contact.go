@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 )
 
 // Choice is what an answer says about who to write to.
@@ -41,7 +42,7 @@ type ChosenContact struct {
 	Provenance casedb.Provenance
 	Gate       casedb.Gate
 	Valid      *bool  // what the registry says of the address; nil: nothing
-	Why        string // one sentence for the coordinator
+	Why        string // for the coordinator, of explain.Why in English
 }
 
 // RejectedContact is an address that stands in the answer and must not be
@@ -64,17 +65,17 @@ func ChooseContact(answer Answer, addr netip.Addr, cfg ContactConfig) Choice {
 	}
 	c.own = c.isOwnNetwork(addr)
 	c.choice.OwnerName, c.choice.OwnerKey = c.owner()
-	none := ChosenContact{Provenance: casedb.FromNone, Gate: casedb.GateHuman, Why: "The answer names no address to write to."}
+	none := ChosenContact{Provenance: casedb.FromNone, Gate: casedb.GateHuman, Why: explain.WhyNoAddress.Say()}
 	if answer.Redacted {
-		none.Why = "The answer names no address to write to; the registry has left parts out."
+		none.Why = explain.WhyRedacted.Say()
 	}
 	switch {
 	case !answer.First.IsValid():
-		none.Why = "The answer gives no range of addresses."
+		none.Why = explain.WhyNoRange.Say()
 		c.choice.Contact = none
 		return c.choice
 	case !answer.Contains(addr):
-		none.Why = "The answer is about other addresses: " + rangeText(answer.First, answer.Last) + "."
+		none.Why = explain.WhyOtherRange.Say(rangeText(answer.First, answer.Last))
 		c.choice.Contact = none
 		return c.choice
 	}
@@ -82,12 +83,12 @@ func ChooseContact(answer Answer, addr netip.Addr, cfg ContactConfig) Choice {
 	found := c.candidates()
 	if len(found) == 0 {
 		if len(c.choice.Rejected) > 0 {
-			none.Why = "The answer names only addresses that must not be written to."
+			none.Why = explain.WhyAllRejected.Say()
 		}
 		if w := answer.Whois; w != nil {
-			none.Why += " " + w.source() + " names none for abuse."
+			none.Why = explain.WhyWhoisNamesNone.After(none.Why, w.source())
 		} else if answer.WhoisNote != "" {
-			none.Why += " " + answer.WhoisNote
+			none.Why = explain.JoinWhy(none.Why, answer.WhoisNote)
 		}
 		c.choice.Contact = none
 		return c.choice

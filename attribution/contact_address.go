@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"teiten/internal/explain"
 )
 
 // MailAddress checks an e-mail address from a registry or a form and returns it
@@ -15,7 +17,7 @@ func MailAddress(s string) (address, reason string) {
 	if strings.ContainsFunc(s, func(r rune) bool {
 		return r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029'
 	}) {
-		return "", "it has control characters"
+		return "", explain.MailControl
 	}
 	s = strings.TrimSpace(s)
 	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
@@ -25,39 +27,39 @@ func MailAddress(s string) (address, reason string) {
 		s = s[1 : len(s)-1]
 	}
 	if len(s) > 254 { // RFC 5321, 4.5.3.1.3
-		return "", "it is too long"
+		return "", explain.MailTooLong
 	}
 	at := strings.LastIndexByte(s, '@')
 	if at < 1 || at == len(s)-1 {
-		return "", "it is not an e-mail address"
+		return "", explain.MailNone
 	}
 	local, domain := s[:at], s[at+1:]
 	if len(local) > 64 {
-		return "", "it is too long"
+		return "", explain.MailTooLong
 	}
 	if strings.Contains(local, "*") || len(local) >= 3 && strings.Trim(strings.ToLower(local), "x") == "" {
-		return "", "it is masked" // RFC 9537, 4.2: a part of the value is redacted
+		return "", explain.MailMasked // RFC 9537, 4.2: a part of the value is redacted
 	}
 	for i := range len(local) {
 		if c := local[i]; c >= 0x80 || !isAtomOrDot(c) {
-			return "", "its local part is not one that mail servers commonly take"
+			return "", explain.MailLocal
 		}
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
 	if err != nil || len(ascii) > 253 {
-		return "", "its domain is not a name"
+		return "", explain.MailNoName
 	}
 	if strings.EqualFold(ascii, domain) {
 		ascii = domain // in the letters that the registry wrote
 	}
 	top := ascii[strings.LastIndexByte(ascii, '.')+1:]
 	if top == ascii || strings.Trim(top, "0123456789") == "" {
-		return "", "its domain is not a name in the DNS"
+		return "", explain.MailNotInDNS
 	}
 	address = local + "@" + ascii
 	// The library's parser has the last word on dots and lengths.
 	if parsed, err := mail.ParseAddress(address); err != nil || parsed.Address != address {
-		return "", "it is not an e-mail address"
+		return "", explain.MailNone
 	}
 	return address, ""
 }

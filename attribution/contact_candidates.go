@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 )
 
 // maxCandidates bounds the alternatives; more would help nobody.
@@ -44,7 +45,7 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 	for i, m := range e.Emails {
 		address, why := c.acceptable(m.Address)
 		if placeholder && !c.own {
-			why = cmp.Or(e.Handle, e.Name) + " stands for a registry, not for the owner of the network."
+			why = explain.WhyPlaceholder.Say(cmp.Or(e.Handle, e.Name))
 		}
 		if why != "" {
 			c.reject(address, why)
@@ -57,19 +58,21 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 		case abuse:
 			f.class, f.Provenance, f.Gate = classAbuseRole, casedb.FromAbuseRole, casedb.GateAuto
 			f.order = append([]int{boolRank(len(e.Roles) == 1), e.Depth, position}, within...)
-			f.Why = "The registry names " + entityText(e) + " for abuse" + roleText(e) + emailText(m, e, address) + "."
+			f.Why = roleWhy(e, explain.WhyNamed, explain.WhyNamedBeside)
+			if len(e.Emails) > 1 {
+				f.Why = ofSeveral(m, address).After(f.Why)
+			}
 		case localPart(address) == "abuse", slices.Contains(m.Types, "abuse"):
 			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
 			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
-			f.Why = "The address begins with abuse@ and stands at "
+			f.Why = roleWhy(e, explain.WhyBeginsAbuseNoRole, explain.WhyBeginsAbuse)
 			if localPart(address) != "abuse" {
-				f.Why = "The address is marked for abuse and stands at "
+				f.Why = roleWhy(e, explain.WhyMarkedAbuseNoRole, explain.WhyMarkedAbuse)
 			}
-			f.Why += entityText(e) + roleText(e) + "."
 		default:
 			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
 			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
-			f.Why = "The address is not for abuse; it stands at " + entityText(e) + roleText(e) + "."
+			f.Why = roleWhy(e, explain.WhyOtherNoRole, explain.WhyOther)
 		}
 		c.judge(&f, &e)
 		found = append(found, f)
@@ -96,16 +99,16 @@ func (c *chooser) ofWhois() []candidate {
 		switch {
 		case k.Abuse && w.Registry == jpnicWhois.name:
 			f.class, f.Provenance, f.Gate = classWhois, casedb.FromJPNICWhois, casedb.GateApprove
-			f.Why = w.source() + " names it under " + k.Label + "."
+			f.Why = explain.WhyWhoisField.Say(w.source(), k.Label)
 		case k.Abuse:
 			f.class, f.Provenance, f.Gate = classWhois, casedb.FromRemark, casedb.GateApprove
-			f.Why = w.source() + " names it under " + quoted(k.Label)
+			f.Why = explain.WhyWhoisSection.Say(w.source(), shortLine(k.Label))
 		case localPart(address) == "abuse":
 			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
-			f.Why = "The address begins with abuse@ and stands in " + w.source() + "."
+			f.Why = explain.WhyWhoisBeginsAbuse.Say(w.source())
 		default:
 			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
-			f.Why = "The address is not for abuse; it stands in " + w.source() + " under " + quoted(k.Label)
+			f.Why = explain.WhyWhoisOther.Say(w.source(), shortLine(k.Label))
 		}
 		c.judge(&f, nil)
 		found = append(found, f)
@@ -113,8 +116,8 @@ func (c *chooser) ofWhois() []candidate {
 	return found
 }
 
-// source names the WHOIS for people.
-func (w *WhoisAnswer) source() string { return strings.ToUpper(w.Registry) + " WHOIS" }
+// source names the registry for people.
+func (w *WhoisAnswer) source() string { return strings.ToUpper(w.Registry) }
 
 // acceptable checks an address of an answer and returns it as it is written to,
 // or as far as it can be shown with the reason why it must not be.
@@ -122,9 +125,9 @@ func (c *chooser) acceptable(email string) (address, why string) {
 	address, reason := MailAddress(email)
 	switch {
 	case reason != "":
-		return casedb.CleanLine(email, 254), "The address cannot be written to: " + reason + "."
+		return casedb.CleanLine(email, 254), explain.WhyNotMailable.Say(reason)
 	case c.cfg.isPlaceholderEmail(address) && !c.own:
-		return address, "The address is a registry's own, not the owner's of the network."
+		return address, explain.WhyRegistrysOwn.Say()
 	}
 	return address, ""
 }
@@ -137,20 +140,24 @@ func (c *chooser) judge(f *candidate, e *AnswerEntity) {
 	switch {
 	case c.invalid[key]:
 		f.Valid, f.Gate, f.class = &no, casedb.GateHuman, classInvalid
-		f.Why += " The registry says that the address is invalid."
+		f.Why = explain.WhyInvalid.After(f.Why)
 	case validated:
 		f.Valid = &yes
-		f.Why += " The registry validated the address" + date + "."
+		if date == "" {
+			f.Why = explain.WhyValidated.After(f.Why)
+		} else {
+			f.Why = explain.WhyValidatedOn.After(f.Why, date)
+		}
 	case e == nil:
 	case slices.ContainsFunc(e.Remarks, func(r AnswerRemark) bool { return strings.Contains(r.Title, "unvalidated poc") }):
 		// ARIN has asked and nobody has answered.
 		if f.Gate == casedb.GateAuto {
 			f.Gate = casedb.GateApprove
 		}
-		f.Why += " The registry could not validate it."
+		f.Why = explain.WhyNotValidated.After(f.Why)
 	case slices.Contains(e.Status, "validated"):
 		f.Valid = &yes
-		f.Why += " The registry has validated it."
+		f.Why = explain.WhyHasValidated.After(f.Why)
 	}
 }
 
@@ -195,40 +202,30 @@ func entityText(e AnswerEntity) string {
 	case e.Name != "" || e.Handle != "":
 		return cmp.Or(e.Name, e.Handle)
 	}
-	return "an entity without a name"
+	return explain.NamelessEntity
 }
 
-func roleText(e AnswerEntity) string {
-	var others []string
-	for _, r := range e.Roles {
-		if r != "abuse" {
-			others = append(others, r)
-		}
+// roleWhy says the sentence about an entity for what it is beside abuse.
+func roleWhy(e AnswerEntity, nothing, something explain.Why) string {
+	others := slices.DeleteFunc(slices.Clone(e.Roles), func(r string) bool { return r == "abuse" })
+	if len(others) == 0 {
+		return nothing.Say(entityText(e))
 	}
-	switch {
-	case len(others) == 0 && len(e.Roles) == 0:
-		return ", which has no role"
-	case len(others) == 0:
-		return ""
-	case len(others) < len(e.Roles):
-		return ", beside " + strings.Join(others, ", ")
-	}
-	return ", which is " + strings.Join(others, ", ")
+	return something.Say(entityText(e), strings.Join(others, ", "))
 }
 
-// emailText says why this one of several addresses.
-func emailText(m CardEmail, e AnswerEntity, address string) string {
+// ofSeveral says why this one of several addresses.
+func ofSeveral(m CardEmail, address string) explain.Why {
 	switch {
-	case len(e.Emails) < 2:
-		return ""
 	case slices.Contains(m.Types, "abuse"):
-		return "; of its addresses this one is marked for abuse"
+		return explain.WhyOfSeveralMarked
 	case m.Pref > 0:
-		return "; of its addresses this one is marked as preferred"
+		return explain.WhyOfSeveralPreferred
 	case localPart(address) == "abuse":
-		return "; of its addresses this one begins with abuse@"
+		return explain.WhyOfSeveralBeginsAbuse
 	}
-	return "; it is one of several addresses"
+	return explain.WhyOfSeveral
 }
 
-func quoted(s string) string { return "\u201c" + casedb.CleanLine(s, 200) + "\u201d." }
+// shortLine is an answer's line as a sentence quotes it.
+func shortLine(s string) string { return casedb.CleanLine(s, 200) }

@@ -71,6 +71,12 @@ func TestLookupFileAgreesWithCorpus(t *testing.T) {
 			if got.Contact.Email != email || string(got.Contact.Provenance) != provenance || string(got.Contact.Gate) != gate {
 				t.Errorf("got %s %s %s, want %s %s %s", got.Contact.Email, got.Contact.Provenance, got.Contact.Gate, email, provenance, gate)
 			}
+			for _, k := range append([]attribution.LookupContact{got.Contact}, got.Alternatives...) {
+				whyInJapanese(t, k.Why)
+			}
+			for _, k := range got.Rejected {
+				whyInJapanese(t, k.Why)
+			}
 			note := strings.Join(f[5:], " ")
 			fromRemark := slices.ContainsFunc(got.Alternatives, func(a attribution.LookupContact) bool { return a.Provenance == casedb.FromRemark })
 			if strings.Contains(note, "remark names another") && !fromRemark {

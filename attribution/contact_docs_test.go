@@ -39,6 +39,7 @@ func TestDocumentedExamples(t *testing.T) {
 			continue
 		}
 		c := attribution.ChooseContact(answer, addr, attribution.DefaultContactConfig())
+		inJapanese(t, &c)
 		got := "Contact: none, "
 		if c.Contact.Email != "" {
 			got = fmt.Sprintf("Contact: `%s`, ", c.Contact.Email)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 )
 
 var (
@@ -50,11 +51,7 @@ func (c *chooser) readValidity() {
 					c.invalid[strings.ToLower(strings.TrimRight(m[1], ".:"))] = true
 				}
 				for _, m := range saidValidated.FindAllStringSubmatch(l, 5) {
-					date := ""
-					if m[2] != "" {
-						date = " on " + m[2]
-					}
-					c.validated[strings.ToLower(strings.TrimRight(m[1], ".:"))] = date
+					c.validated[strings.ToLower(strings.TrimRight(m[1], ".:"))] = m[2]
 				}
 			}
 		}
@@ -80,12 +77,12 @@ func (c *chooser) ofRemarks() []candidate {
 				c.reject(address, why)
 				continue
 			case a.forbidden:
-				c.reject(address, "A remark on the network says not to write there: "+quoted(a.line))
+				c.reject(address, explain.WhyRemarkForbids.Say(shortLine(a.line)))
 				continue
 			}
 			f := candidate{class: classRemark, order: []int{boolRank(localPart(address) == "abuse"), len(found)}}
 			f.ChosenContact = ChosenContact{Email: address, Role: "remark", Provenance: casedb.FromRemark, Gate: casedb.GateApprove,
-				Why: "A remark on the network says: " + quoted(a.line)}
+				Why: explain.WhyRemark.Say(shortLine(a.line))}
 			c.judge(&f, nil)
 			found = append(found, f)
 		}

@@ -102,6 +102,7 @@ func TestChooseContact(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := attribution.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig())
+			inJapanese(t, &c)
 			got := c.Contact.Email + " " + string(c.Contact.Provenance) + " " + string(c.Contact.Gate)
 			if got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
@@ -268,6 +269,7 @@ func FuzzChooseContact(f *testing.F) {
 			return
 		}
 		c := attribution.ChooseContact(a, addr, attribution.DefaultContactConfig())
+		inJapanese(t, &c)
 		all := append([]attribution.ChosenContact{c.Contact}, c.Alternatives...)
 		for i, x := range all {
 			if x.Email == "" && i > 0 || strings.ContainsAny(x.Email+x.Name+x.Role+x.Why, "\r\n\x00") {

@@ -26,7 +26,9 @@ func choose(t *testing.T, answer string) attribution.Choice {
 	if err != nil {
 		t.Fatalf("%v: %s", err, answer)
 	}
-	return attribution.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig())
+	c := attribution.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), attribution.DefaultContactConfig())
+	inJapanese(t, &c)
+	return c
 }
 
 func contactText(c attribution.ChosenContact) string {

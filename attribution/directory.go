@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 )
 
 // NotAnOwner reports why nobody who owns a source can be reached at a mail
@@ -25,7 +27,7 @@ func NotAnOwner(address string, cfg ContactConfig, ownDomain string) error {
 // directoryContact is an entry's contact as `teiten lookup` prints it.
 func directoryContact(e *casedb.DirectoryEntry) LookupContact {
 	return LookupContact{Email: e.Email, Provenance: casedb.FromOverride, Gate: casedb.GateApprove,
-		Why: fmt.Sprintf("entry %d of the directory, for %s %s, by %s", e.ID, e.Scope, e.Target, e.CreatedBy)}
+		Why: explain.WhyDirectory.Say(strconv.FormatInt(e.ID, 10), string(e.Scope), e.Target, e.CreatedBy)}
 }
 
 // DirectoryResult is what `teiten lookup` prints of an address that the

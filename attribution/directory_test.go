@@ -45,6 +45,7 @@ func TestDirectoryOfPrefixes(t *testing.T) {
 	if asked == 0 || asked > 2 {
 		t.Errorf("asked %d times about the one address outside", asked)
 	}
+	whyInJapanese(t, d.row(`select why from contact where email = 'dept@example.net'`))
 	// What is written down once more changes nothing.
 	d.enter(prefixEntry("192.0.2.64/26", "dept@example.net"))
 	d.want(`select count(*)::text from directory_entry`, "2")

@@ -10,6 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"teiten/internal/casedb"
+	"teiten/internal/explain"
 )
 
 const (
@@ -68,9 +69,9 @@ func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (Answer, error
 	case err == nil:
 		answer.Whois = &found
 	case errors.As(err, &failed) && failed.Kind == LookupNotFound:
-		answer.WhoisNote = national.source + " WHOIS knows no network around the address."
+		answer.WhoisNote = explain.WhyWhoisUnknown.Say(national.source)
 	default:
-		answer.WhoisNote = national.source + " WHOIS did not answer."
+		answer.WhoisNote = explain.WhyWhoisSilent.Say(national.source)
 		return answer, err
 	}
 	return answer, nil

@@ -295,6 +295,7 @@ func FuzzWhois(f *testing.F) {
 				t.Errorf("bad answer %+v", w)
 			}
 			c := attribution.ChooseContact(a, addr, attribution.DefaultContactConfig())
+			inJapanese(t, &c)
 			for i, x := range append([]attribution.ChosenContact{c.Contact}, c.Alternatives...) {
 				if x.Email == "" && i > 0 || strings.ContainsAny(x.Email+x.Name+x.Role+x.Why, "\r\n\x00") {
 					t.Errorf("bad contact %+v", x)

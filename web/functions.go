@@ -41,6 +41,7 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 		"actor":      func(actor string) string { return actorText(p, actor) },
 		"ruletitle":  func(rule string) string { return ruleTitle(p, rule) },
 		"attention":  func(code string) string { return explain.Attention(code, p.Lang()) },
+		"contactwhy": func(why string) string { return explain.ContactReason(why, p.Lang()) },
 		"entry":      entryField,
 		"kindname":   func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
 	}
