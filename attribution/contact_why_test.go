@@ -69,7 +69,7 @@ func TestReasonsOfEveryKind(t *testing.T) {
 		network(entities(entity("A <b>", `"noc","abuse","made-up"`, `desk@example.net {"pref":"1"}`, "b@example.net"))):      "Desk of A <b> (A <b>) が abuse 担当とされています (ほかの役割: NOC、made-up)。複数あるアドレスのうち、優先",
 		network(entities(entity("A", `"technical"`, `desk@example.net {"type":"abuse"}`))):                                   "abuse 用と示されたアドレスで、Desk of A (A) (役割: 技術担当)",
 		network(entities(entity("A", ``, `desk@example.net {"type":"abuse"}`))):                                              "abuse 用と示されたアドレスで、Desk of A (A) (役割の記載なし)",
-		network(`,"remarks":[{"title":"remarks","description":["spam: <desk@example.net>","desk@example.net is invalid"]}]`): "「spam: <desk@example.net>」とあります。レジストリによると、このアドレスは無効です。",
+		network(`,"remarks":[{"title":"remarks","description":["spam: <desk@example.net>","desk@example.net is invalid"]}]`): "「spam: <desk@example.net>」とあります。登録機関によると、このアドレスは無効です。",
 	} {
 		c := choose(t, answer)
 		if got := explain.ContactReason(c.Contact.Why, "ja"); !strings.Contains(got, want) {

@@ -53,9 +53,9 @@ func TestEveryWhyHasAJapaneseForm(t *testing.T) {
 func TestContactReasonInJapanese(t *testing.T) {
 	t.Parallel()
 	for why, want := range map[string]string{
-		"The registry names Desk (D-EX) for abuse, beside noc, technical, made-up; of its addresses this one is marked for abuse. The registry validated the address on 2026-02-09.": "登録情報で Desk (D-EX) が abuse 担当とされています (ほかの役割: NOC、技術担当、made-up)。複数あるアドレスのうち、abuse 用と示されているものです。レジストリが 2026-02-09 にこのアドレスの有効性を確認しています。",
+		"The registry names Desk (D-EX) for abuse, beside noc, technical, made-up; of its addresses this one is marked for abuse. The registry validated the address on 2026-02-09.": "登録情報で Desk (D-EX) が abuse 担当とされています (ほかの役割: NOC、技術担当、made-up)。複数あるアドレスのうち、abuse 用と示されているものです。登録機関が 2026-02-09 にこのアドレスの有効性を確認しています。",
 		"The address is not for abuse; it stands at an entity without a name, which has no role.":                                                                                    "abuse 用のアドレスではありません。名称のない連絡先 (役割の記載なし) の登録情報にあります。",
-		"A remark on the network says: “x The registry validated the address on 2024”. The registry says that the address is invalid.":                                               "ネットワークの備考に「x The registry validated the address on 2024」とあります。レジストリによると、このアドレスは無効です。",
+		"A remark on the network says: “x The registry validated the address on 2024”. The registry says that the address is invalid.":                                               "ネットワークの備考に「x The registry validated the address on 2024」とあります。登録機関によると、このアドレスは無効です。",
 		"A remark on the network says: “abuse: <desk@example.net>”.":                                                                                                                 "ネットワークの備考に「abuse: <desk@example.net>」とあります。",
 		"The answer names only addresses that must not be written to. JPNIC WHOIS did not answer.":                                                                                   "登録情報にあるのは、送付してはならないアドレスだけです。JPNIC WHOIS からの応答がありませんでした。",
 		"JPNIC WHOIS names it under [Abuse].":             "JPNIC WHOIS の [Abuse] に記載されています。",
