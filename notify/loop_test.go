@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -34,7 +36,8 @@ type loop struct {
 	messages   map[int64]casedb.MessageState
 	suppressed map[string]bool
 	stopped    bool
-	unread     bool // a person's mail waits to be read
+	unread     bool      // a person's mail waits to be read
+	quietAt    time.Time // when the case closed because its sources were quiet; zero: it did not
 
 	// What the transport does, and did.
 	outcome string         // ok, temporary, permanent or ambiguous
@@ -97,6 +100,9 @@ var steps = []struct {
 	{"write again", (*loop).again},
 	{"lift", (*loop).lift},
 	{"stop or start all mail", (*loop).stop},
+	{"the sensors are quiet", (*loop).quiet},
+	{"the sensors are quiet", (*loop).quiet},
+	{"the source comes back", (*loop).back},
 	{"time passes", func(l *loop) { l.clock.advance(time.Duration(l.rnd.IntN(72)) * time.Hour) }},
 }
 
@@ -547,9 +553,71 @@ func (l *loop) reopen() {
 	if l.state.Live() {
 		return
 	}
-	l.must(l.locked(func(tx *casedb.Tx, c *casedb.Case) error { return tx.ReopenCase(l.t.Context(), c, "taro", "again", l.clock.now()) }))
-	l.state = casedb.CaseOpen
+	l.must(l.locked(func(tx *casedb.Tx, c *casedb.Case) error {
+		return tx.ReopenCase(l.t.Context(), c, "taro", "again", l.clock.now())
+	}))
+	l.state, l.quietAt = casedb.CaseOpen, time.Time{}
 	l.unread = l.getCase(l.c.ID).Waiting == casedb.WaitingReply
+}
+
+// reopenWithin is how long after its end a case is reopened.
+const reopenWithin = 5 * 24 * time.Hour
+
+// quiet lets the sensors see nothing of the source: a case whose owner was told
+// ends, unless something waits.
+func (l *loop) quiet() {
+	now := l.clock.now()
+	l.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.StartFollowups(ctx, now.Add(-60*24*time.Hour), now)
+		return err
+	})
+	var followed bool
+	l.scan(`select exists (select 1 from followup where case_id = $1)`, &followed, l.c.ID)
+	sent := slices.ContainsFunc(slices.Collect(maps.Values(l.messages)), func(s casedb.MessageState) bool { return s == casedb.MessageSent })
+	if sent && !followed {
+		l.differ("a letter was sent, and its source is not followed")
+	}
+	l.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		f := casedb.Followup{CaseID: l.c.ID, Source: l.source(), State: casedb.FollowupQuiet, LastAt: now, KnownTo: now, QuietAt: &now}
+		return tx.SaveFollowups(ctx, []casedb.Followup{f}, now)
+	})
+	ids, err := l.db.QuietCases(l.t.Context(), 10_000)
+	l.must(err)
+	waits := l.getCase(l.c.ID).Waiting != casedb.WaitingNone
+	_, some := l.open()
+	ends := followed && !waits && !some && (l.state == casedb.CaseNotified || l.state == casedb.CaseAnswered)
+	if slices.Contains(ids, l.c.ID) != ends {
+		l.differ("is to end: %v, the model's %v (followed %v, waits %v, letter under way %v)", !ends, ends, followed, waits, some)
+	}
+	if ends {
+		l.tx(func(ctx context.Context, tx *casedb.Tx) error {
+			done, err := tx.CloseQuietCase(ctx, l.c.ID, 14, now)
+			if err == nil && !done {
+				l.differ("the quiet case did not end")
+			}
+			return err
+		})
+		l.state, l.quietAt = casedb.CaseClosed, now
+	}
+}
+
+func (l *loop) source() casedb.Addr { return casedb.Addr{Addr: netip.MustParseAddr(l.spec.sources[0])} }
+
+// back lets a sensor see the source again.
+func (l *loop) back() {
+	now := l.clock.now()
+	var reopened bool
+	l.tx(func(ctx context.Context, tx *casedb.Tx) (err error) {
+		reopened, err = tx.ReopenQuietCase(ctx, l.c.OwnerID, casedb.KindInfected, []casedb.CaseSource{{Source: l.source()}}, now.Add(-reopenWithin), "rule worm445", now)
+		return err
+	})
+	due := l.state == casedb.CaseClosed && !l.quietAt.IsZero() && now.Sub(l.quietAt) <= reopenWithin
+	if reopened != due {
+		l.differ("reopened: %v, the model's %v", reopened, due)
+	}
+	if due {
+		l.state, l.quietAt, l.unread = casedb.CaseOpen, time.Time{}, false
+	}
 }
 
 // again writes to the owner once more, held.
@@ -574,7 +642,9 @@ func (l *loop) lift() {
 	if !l.suppressed[l.spec.email] {
 		return
 	}
-	l.tx(func(ctx context.Context, tx *casedb.Tx) error { return tx.LiftSuppression(ctx, l.spec.email, "taro", l.clock.now()) })
+	l.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		return tx.LiftSuppression(ctx, l.spec.email, "taro", l.clock.now())
+	})
 	l.suppressed[l.spec.email] = false
 }
 
