@@ -169,6 +169,7 @@ func runLoop(w *world, seed uint64) (err error) {
 	for range 10 + rnd.IntN(20) {
 		step := steps[rnd.IntN(len(steps))]
 		l.trace = append(l.trace, step.name)
+		l.clock.advance(time.Second) // two things never happen at one time
 		l.calls = l.calls[:0]
 		before := l.snapshot()
 		step.do(l)
