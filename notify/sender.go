@@ -161,7 +161,7 @@ func (s *Sender) retryAfter(n int) time.Duration {
 func (s *Sender) claim(ctx context.Context) (j *job, again bool, err error) {
 	now := s.now()
 	id := int64(0)
-	err = s.DB.InTx(ctx, func(tx *casedb.Tx) error {
+	err = s.DB.InHotTx(ctx, func(tx *casedb.Tx) error {
 		j, again, id = nil, false, 0
 		if err := tx.LockSending(ctx); err != nil {
 			return err
@@ -399,7 +399,7 @@ func (s *Sender) finish(ctx context.Context, m casedb.Message, end casedb.Attemp
 	defer context.AfterFunc(stopped, func() { time.AfterFunc(finishGrace, cancel) })()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		now := s.now()
-		err := s.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		err := s.DB.InHotTx(ctx, func(tx *casedb.Tx) error {
 			err := tx.FinishAttempt(ctx, m.ID, m.Attempts, end, now)
 			if errors.Is(err, casedb.ErrStale) {
 				return nil // its end is kept; the message is another's

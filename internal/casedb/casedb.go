@@ -44,7 +44,8 @@ type Queries struct{ q queryer }
 // DB is the case database. Its methods are safe for concurrent use.
 type DB struct {
 	Queries
-	db *sqlx.DB
+	db   *sqlx.DB
+	kept statements // of InHotTx
 }
 
 // Tx is a transaction; methods that change several rows are on it only.

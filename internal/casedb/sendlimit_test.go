@@ -96,7 +96,7 @@ func TestNoLimitIsExceededInAnyWindow(t *testing.T) {
 			was := ids(t, r, db, now)
 			var m casedb.Message
 			var due casedb.Due
-			err := db.InTx(ctx, func(tx *casedb.Tx) (err error) {
+			err := db.InHotTx(ctx, func(tx *casedb.Tx) (err error) {
 				if err := tx.LockSending(ctx); err != nil {
 					return err
 				}
@@ -135,7 +135,7 @@ func TestNoLimitIsExceededInAnyWindow(t *testing.T) {
 			if outcome != "" { // else the process died
 				now = now.Add(time.Duration(rapid.IntRange(0, 300).Draw(r, "seconds")) * time.Second)
 				sent.end = now
-				err := db.InTx(ctx, func(tx *casedb.Tx) error {
+				err := db.InHotTx(ctx, func(tx *casedb.Tx) error {
 					return tx.FinishAttempt(ctx, m.ID, m.Attempts, casedb.AttemptEnd{Outcome: outcome}, now)
 				})
 				if err != nil {
