@@ -41,7 +41,7 @@ func NewComposer(config Config, key []byte) (*Composer, error) {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 	c := &Composer{config: config, tokens: tokens, templates: map[string]*template.Template{}}
-	for _, purpose := range []casedb.Purpose{casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision} {
+	for _, purpose := range []casedb.Purpose{casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision, casedb.PurposeDigest} {
 		for _, language := range []string{"ja", "en"} {
 			name := string(purpose) + "." + language
 			t, err := template.New(name).Option("missingkey=error").ParseFS(templateFiles, "templates/"+name+".txt")
@@ -73,12 +73,16 @@ type Draft struct {
 	XARF         []byte // instead of the CSV, which is in it
 	Key          string // the recipient's public key, to which all is encrypted; empty: none
 	Files        []casedb.MessageFile
-	Raw          []byte // the whole mail, lines ended by CRLF
+	Letters      [][]byte // of a digest: the mails in it, whole
+	Raw          []byte   // the whole mail, lines ended by CRLF
 }
 
 // Preview returns the mail that a message will be, or was: once an attempt was
-// made it is what was kept then.
+// made it is what was kept then, of a letter in a digest the words.
 func (c *Composer) Preview(ctx context.Context, db *casedb.DB, m casedb.Message, now time.Time) (Draft, error) {
+	if m.DigestID != nil {
+		return Draft{To: m.Recipient, From: c.config.from(), Subject: m.Subject, Body: m.Body, Template: m.Template}, nil
+	}
 	return c.compose(ctx, &db.Queries, m, now)
 }
 
@@ -118,15 +122,8 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now time.Time) (Draft, error) {
 	number := ""
 	if letter != nil {
-		number = letter.Number
-	}
-	if letter != nil && letter.csv != nil {
-		if d.CSVName, d.CSV = number+".csv", letter.csv; letter.XARF {
-			d.XARF = letter.xarf
-		}
-	}
-	if letter != nil {
-		d.Key = letter.wishes.PGPKey
+		number, d.Key = letter.Number, letter.wishes.PGPKey
+		letter.attachTo(&d)
 	}
 	raw, err := c.encode(d, m, number, now)
 	if err != nil {
@@ -134,6 +131,16 @@ func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now tim
 	}
 	d.Raw = raw
 	return d, nil
+}
+
+// attachTo adds the evidence to a draft.
+func (l *letterData) attachTo(d *Draft) {
+	if l.csv == nil {
+		return
+	}
+	if d.CSVName, d.CSV = l.Number+".csv", l.csv; l.XARF {
+		d.XARF = l.xarf
+	}
 }
 
 // words fills in subject and body.

@@ -37,6 +37,9 @@ type Facts struct {
 	Leave   casedb.RuleLeave
 	Country string // of the case's owner
 	Quiet   QuietHours
+	// Digest: the contact asks for one mail a day, and DigestAt is when.
+	Digest   bool
+	DigestAt DigestTime
 	// Control is the draw of the case, nil if there was none; Draw the one to be
 	// made if the message is to be sent now, nil if there is to be none.
 	Control, Draw *casedb.ControlDraw
@@ -72,15 +75,24 @@ const reasonQuiet = "quiet hours"
 // reasonPaused delays what nobody approved while the owner wants no mail.
 const reasonPaused = "paused by the owner"
 
+// reasonDigest delays what goes with the day's digest.
+const reasonDigest = "digest"
+
 // Decide says, at the last moment, whether a due message is still right to
 // send. It asks nothing and changes nothing. The control group comes last: what
 // it holds would be sent otherwise.
 func Decide(f Facts) Decision {
 	d := decide(f)
-	if d.Action == ActionSend && f.Message.Purpose == casedb.PurposeNotification {
-		return control(f, d)
+	if d.Action != ActionSend || f.Message.Purpose != casedb.PurposeNotification {
+		return d
 	}
-	return d
+	// What was under way once goes on.
+	if f.Digest && f.Message.Attempts == 0 {
+		if until := f.DigestAt.After(readyAt(f.Message), f.Country); until.After(f.Now) {
+			return Decision{Action: ActionDelay, Reason: reasonDigest, Until: until}
+		}
+	}
+	return control(f, d)
 }
 
 func decide(f Facts) Decision {

@@ -390,12 +390,14 @@ func TestOtherClassesAndMatching(t *testing.T) {
 		t.Fatalf("unmatched %v, %v", list, err)
 	}
 	p.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		return tx.FileInbound(ctx, in.ID, c.ID, "coordinator", epoch)
+		return tx.FileInbound(ctx, in.ID, []int64{c.ID}, "coordinator", epoch)
 	})
 	if got := p.getCase(c.ID); got.Waiting != casedb.WaitingReply {
 		t.Errorf("after filing the case waits for %q", got.Waiting)
 	}
-	err = p.db.InTx(t.Context(), func(tx *casedb.Tx) error { return tx.FileInbound(t.Context(), in.ID, c.ID, "coordinator", epoch) })
+	err = p.db.InTx(t.Context(), func(tx *casedb.Tx) error {
+		return tx.FileInbound(t.Context(), in.ID, []int64{c.ID}, "coordinator", epoch)
+	})
 	if !errors.Is(err, casedb.ErrState) {
 		t.Errorf("filed twice: %v", err)
 	}

@@ -108,9 +108,8 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *parsed
 		m, err := w.DB.Message(ctx, t.Message)
 		switch {
 		case err == nil:
-			in.MessageID, in.CaseID, in.MatchedBy = &m.ID, m.CaseID, casedb.MatchedByToken
-			in.Trusted = t.Kind == TokenBounce
-			return nil
+			in.MatchedBy, in.Trusted = casedb.MatchedByToken, t.Kind == TokenBounce
+			return w.about(ctx, in, m, p)
 		case !errors.Is(err, casedb.ErrNotFound):
 			return err
 		}
@@ -125,8 +124,8 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *parsed
 		m, err := w.DB.MessageByHeaderIDs(ctx, ids[:min(len(ids), 50)])
 		switch {
 		case err == nil:
-			in.MessageID, in.CaseID, in.MatchedBy = &m.ID, m.CaseID, casedb.MatchedByHeader
-			return nil
+			in.MatchedBy = casedb.MatchedByHeader
+			return w.about(ctx, in, m, p)
 		case !errors.Is(err, casedb.ErrNotFound):
 			return err
 		}
@@ -152,4 +151,43 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *parsed
 		}
 	}
 	return nil
+}
+
+// about says that a mail is about message m. A person's about a digest is about
+// the one case of it whose number it writes.
+func (w *InboundWorker) about(ctx context.Context, in *casedb.Inbound, m casedb.Message, p *parsed) error {
+	in.MessageID, in.CaseID = &m.ID, m.CaseID
+	if m.Purpose != casedb.PurposeDigest || in.Class != casedb.InboundHuman && in.Class != casedb.InboundFeedback {
+		return nil
+	}
+	letters, err := w.DB.DigestLetters(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	said := strings.ToUpper(p.subject + "\n" + unquoted(explanation(p.text)))
+	var named []casedb.DigestLetter
+	for _, l := range letters {
+		if numberIn(said, l.Number) {
+			named = append(named, l)
+		}
+	}
+	if len(named) == 1 {
+		in.MessageID, in.CaseID = &named[0].MessageID, &named[0].CaseID
+	}
+	return nil
+}
+
+// numberIn reports whether a text has a case's number, and not only as the
+// beginning of a longer one.
+func numberIn(text, number string) bool {
+	for {
+		_, after, found := strings.Cut(text, number)
+		if !found {
+			return false
+		}
+		if after == "" || after[0] < '0' || after[0] > '9' {
+			return true
+		}
+		text = after
+	}
 }

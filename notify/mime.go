@@ -24,9 +24,7 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 	if err := checkAddress(d.To); err != nil {
 		return nil, fmt.Errorf("recipient: %w", err)
 	}
-	// The boundary is part of the bytes that every attempt repeats.
-	sum := sha256.Sum256([]byte("boundary|" + m.Token))
-	boundary := "=_" + hex.EncodeToString(sum[:15])
+	boundary := boundaryOf(m)
 	var h mail.Header
 	var b bytes.Buffer
 	if d.Key != "" {
@@ -45,6 +43,13 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 		err := c.config.PGP.writeSigned(&b, &h.Header, content.Bytes(), boundary+".s", now)
 		return b.Bytes(), err
 	}
+	return c.encodePlain(d, m, number, boundary, now)
+}
+
+// encodePlain writes the mail neither encrypted nor signed.
+func (c *Composer) encodePlain(d Draft, m casedb.Message, number, boundary string, now time.Time) ([]byte, error) {
+	var h mail.Header
+	var b bytes.Buffer
 	contentHeaders(&h.Header, d, m.Language, boundary)
 	if err := c.headers(&h, d, m, number, now); err != nil {
 		return nil, err
@@ -53,6 +58,13 @@ func (c *Composer) encode(d Draft, m casedb.Message, number string, now time.Tim
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// boundaryOf is the boundary of a message's parts. It is part of the bytes that
+// every attempt repeats.
+func boundaryOf(m casedb.Message) string {
+	sum := sha256.Sum256([]byte("boundary|" + m.Token))
+	return "=_" + hex.EncodeToString(sum[:15])
 }
 
 // encodeEncrypted writes the mail for the recipient's key alone, signed if we
@@ -95,7 +107,7 @@ func contentHeaders(h *message.Header, d Draft, language, boundary string) {
 	switch {
 	case d.XARF != nil:
 		h.SetContentType("multipart/report", map[string]string{"report-type": "feedback-report", "boundary": boundary})
-	case d.CSVName != "" || len(d.Files) > 0:
+	case d.CSVName != "" || len(d.Files) > 0 || len(d.Letters) > 0:
 		h.SetContentType("multipart/mixed", map[string]string{"boundary": boundary})
 	default:
 		textHeaders(h, language)
@@ -109,7 +121,7 @@ func writeContent(out io.Writer, h message.Header, d Draft, language string) err
 	if err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
-	if d.CSVName == "" && len(d.Files) == 0 {
+	if d.CSVName == "" && len(d.Files) == 0 && len(d.Letters) == 0 {
 		return writeText(w, d.Body)
 	}
 	var text message.Header
@@ -135,10 +147,35 @@ func writeContent(out io.Writer, h message.Header, d Draft, language string) err
 	for _, f := range d.Files {
 		err = errors.Join(err, writeFile(w, f.Name, f.Type, f.Content))
 	}
+	if len(d.Letters) > 0 {
+		err = errors.Join(err, writeLetters(w, d.Letters, h))
+	}
 	if err := errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
 	return nil
+}
+
+// writeLetters writes whole mails as a digest (RFC 2046, 5.1.5). around is the
+// header of the mail that they are in.
+func writeLetters(w *message.Writer, letters [][]byte, around message.Header) error {
+	_, params, err := around.ContentType()
+	if err != nil {
+		return err
+	}
+	var h, letter message.Header
+	h.SetContentType("multipart/digest", map[string]string{"boundary": params["boundary"] + ".d"})
+	letter.SetContentType("message/rfc822", nil)
+	digest, err := w.CreatePart(h)
+	if err != nil {
+		return err
+	}
+	for _, raw := range letters {
+		if err := writePart(digest, letter, raw); err != nil {
+			return err
+		}
+	}
+	return digest.Close()
 }
 
 // writeFile attaches a file. base64 keeps every byte of it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"teiten/internal/casedb"
@@ -17,11 +18,13 @@ const maxPlanned = 20_000
 // Planner foretells what the Sender will do, by the same decisions and limits,
 // and changes nothing.
 type Planner struct {
-	DB      *casedb.DB
-	Limits  casedb.SendLimits
-	Quiet   QuietHours
-	Control Control
-	Lease   time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
+	DB     *casedb.DB
+	Limits casedb.SendLimits
+	Quiet  QuietHours
+	// DigestAt is as the Sender's.
+	DigestAt DigestTime
+	Control  Control
+	Lease    time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
 }
 
 // Planned is what will become of one message.
@@ -65,7 +68,7 @@ func (p *Planner) Queue(ctx context.Context, skip, n int, now time.Time) (Plan, 
 		if err != nil {
 			return err
 		}
-		times := forecast(ledger, mails, p.Quiet, now)
+		times := p.forecast(ledger, mails, now)
 		times = times[min(skip, len(times)):]
 		for _, t := range times[:min(n, len(times))] {
 			line, err := p.line(ctx, q, t, now)
@@ -116,7 +119,7 @@ func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now t
 	if err != nil {
 		return Planned{}, err
 	}
-	facts.Quiet, facts.Now = p.Quiet, t.at
+	facts.Quiet, facts.Digest, facts.DigestAt, facts.Now = p.Quiet, t.digest, p.DigestAt, t.at
 	if t.delay == "" && t.at.After(now) {
 		t.delay = m.LastError // of its last attempt, or why it was put off
 	}
@@ -133,15 +136,17 @@ func caseOf(ctx context.Context, q *casedb.Queries, m casedb.Message) (*casedb.C
 
 // foretold is when a message will have its turn.
 type foretold struct {
-	id    int64
-	at    time.Time
-	delay string
+	id     int64
+	at     time.Time
+	delay  string
+	digest bool
 }
 
 // forecast plays the sender over the queue: the message that has been due for
 // longest goes first; one that must wait is due again when its wait ends, and
-// while the hour's limit is reached everybody waits.
-func forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, quiet QuietHours, now time.Time) []foretold {
+// while the hour's limit is reached everybody waits. What goes in one digest
+// counts as one mail.
+func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now time.Time) []foretold {
 	queue := make(turns, len(mails))
 	for i, m := range mails {
 		queue[i] = turn{QueuedMail: m}
@@ -152,20 +157,33 @@ func forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, quiet QuietHours,
 	heap.Init(&queue)
 	clock := now
 	done := make([]foretold, 0, len(mails))
+	digests := make(map[string]time.Time) // when the last digest to an address went
 	for len(queue) > 0 {
 		t := &queue[0]
 		if t.Due.After(clock) {
 			clock = t.Due
 		}
-		if until := quiet.Until(clock, t.Country); t.Alone && until.After(clock) {
+		if until := p.DigestAt.After(t.Ready, t.Country); t.Digest && until.After(clock) {
+			t.Due, t.delay = until, reasonDigest
+			heap.Fix(&queue, 0)
+			continue
+		}
+		if until := p.Quiet.Until(clock, t.Country); t.Alone && until.After(clock) {
 			t.Due, t.delay = until, reasonQuiet
 			heap.Fix(&queue, 0)
 			continue
 		}
-		at, limit := l.Reserve(t.Destination, clock)
+		at, limit := clock, ""
+		address := strings.ToLower(t.Recipient)
+		if last, ok := digests[address]; !t.Digest || !ok || !last.Equal(clock) {
+			at, limit = l.Reserve(t.Destination, clock)
+		}
 		switch limit {
 		case "":
-			done = append(done, foretold{t.MessageID, at, t.delay})
+			done = append(done, foretold{t.MessageID, at, t.delay, t.Digest})
+			if t.Digest {
+				digests[address] = at
+			}
 			heap.Pop(&queue)
 		case casedb.LimitHour:
 			clock, t.delay = at, limit

@@ -34,6 +34,7 @@ type Sender struct {
 	DKIM      *DKIM // nil: mails are not signed
 	Limits    casedb.SendLimits
 	Quiet     QuietHours    // of mail that nobody approved
+	DigestAt  DigestTime    // when contacts that ask for it get the day's letters in one
 	Control   Control       // which first letters wait as a control group
 	Parallel  int           // mails at once; zero: 4
 	Timeout   time.Duration // of one attempt; zero: 5 minutes, which is also the most
@@ -176,6 +177,11 @@ func (s *Sender) claim(ctx context.Context) (j *job, again bool, err error) {
 			return err
 		}
 		id = due.ID
+		if due.Digest {
+			again = true
+			j, err = s.claimDigest(ctx, tx, id, now)
+			return err
+		}
 		m, c, err := tx.LockDueMessage(ctx, id, now)
 		if errors.Is(err, casedb.ErrStale) {
 			again = true
@@ -229,32 +235,60 @@ func (s *Sender) setAside(ctx context.Context, id int64, cause error, now time.T
 // begin decides about a locked due message and, if it is to be sent, records
 // the attempt.
 func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, now time.Time) (*job, error) {
-	facts, err := gather(ctx, &tx.Queries, m, c, s.Control, now)
-	if err != nil {
+	if m.Purpose == casedb.PurposeDigest {
+		facts, err := s.facts(ctx, tx, m, nil, false, now)
+		if err != nil {
+			return nil, err
+		}
+		return s.retryDigest(ctx, tx, m, Decide(facts), now)
+	}
+	send, err := s.decide(ctx, tx, m, c, false, now)
+	if err != nil || !send {
 		return nil, err
 	}
-	facts.Quiet = s.Quiet
+	return s.attempt(ctx, tx, m, now)
+}
+
+// facts are what Decide looks at for a message.
+func (s *Sender) facts(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, digest bool, now time.Time) (Facts, error) {
+	f, err := gather(ctx, &tx.Queries, m, c, s.Control, now)
+	f.Quiet, f.Digest, f.DigestAt = s.Quiet, digest, s.DigestAt
+	return f, err
+}
+
+// decide decides about a locked due message, whose contact may ask for digests,
+// and does what is decided, unless that is to send it: then it returns true.
+func (s *Sender) decide(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, digest bool, now time.Time) (send bool, err error) {
+	facts, err := s.facts(ctx, tx, m, c, digest, now)
+	if err != nil {
+		return false, err
+	}
 	d := Decide(facts)
 	if d.Draw != nil {
 		if err := tx.AddDraw(ctx, *d.Draw, m); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
 	switch d.Action {
 	case ActionCancel:
 		s.Metrics.result("canceled")
-		return nil, tx.CancelDue(ctx, m, c, d.Reason, now)
+		return false, tx.CancelDue(ctx, m, c, d.Reason, now)
 	case ActionHold:
 		s.Metrics.result("held")
-		return nil, tx.HoldDue(ctx, m, c, d.Reason, now)
+		return false, tx.HoldDue(ctx, m, c, d.Reason, now)
 	case ActionFail:
 		if d.Waiting == casedb.WaitingBounce {
 			s.Metrics.result("suppressed")
 		}
-		return nil, tx.FailDue(ctx, m, c, d.Waiting, d.Reason, now)
+		return false, tx.FailDue(ctx, m, c, d.Waiting, d.Reason, now)
 	case ActionDelay:
-		return nil, tx.PutOffMessage(ctx, m.ID, "put off: "+d.Reason, d.Until)
+		return false, tx.PutOffMessage(ctx, m.ID, "put off: "+d.Reason, d.Until)
 	}
+	return true, nil
+}
+
+// attempt composes a message and records the attempt to send it.
+func (s *Sender) attempt(ctx context.Context, tx *casedb.Tx, m casedb.Message, now time.Time) (*job, error) {
 	draft, err := s.Composer.compose(ctx, &tx.Queries, m, now)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCompose, err)

@@ -137,7 +137,7 @@ func (s *Server) putDirectoryEntry(w http.ResponseWriter, r *http.Request, v *vi
 // typedEntry reads the form of an entry.
 func (s *Server) typedEntry(values url.Values, now time.Time) (casedb.DirectoryEntry, error) {
 	e := casedb.DirectoryEntry{Scope: casedb.DirectoryScope(values.Get("scope")), Target: values.Get("target"), Country: values.Get("country"),
-		Email: values.Get("email"), Name: values.Get("name"), Language: values.Get("language"), Format: values.Get("format"), Note: values.Get("note"), PGPKey: values.Get("key")}
+		Email: values.Get("email"), Name: values.Get("name"), Language: values.Get("language"), Format: values.Get("format"), Note: values.Get("note"), PGPKey: values.Get("key"), Digest: values.Get("digest") != ""}
 	for field, into := range map[string]**time.Time{"from": &e.ValidFrom, "until": &e.ValidUntil} {
 		if text := strings.TrimSpace(values.Get(field)); text != "" {
 			t, err := time.Parse(time.DateOnly, text)
@@ -185,6 +185,11 @@ func entryField(e any, field string) string {
 		return entry.Format
 	case "key":
 		return entry.PGPKey
+	case "digest":
+		if entry.Digest {
+			return "1"
+		}
+		return ""
 	case "country":
 		return entry.Country
 	case "from":

@@ -43,14 +43,14 @@ func TestDirectoryIsEdited(t *testing.T) {
 	if body := b.page("/contacts?q=192.0.2.17"); strings.Contains(body, "noc@dept.example") {
 		t.Error("found by an address outside it")
 	}
-	status, _, h = b.post("/contacts/1", "scope", "prefix", "target", "192.0.2.0/28", "email", "new@dept.example", "language", "ja", "note", "moved")
+	status, _, h = b.post("/contacts/1", "scope", "prefix", "target", "192.0.2.0/28", "email", "new@dept.example", "language", "ja", "digest", "1", "note", "moved")
 	if status != http.StatusSeeOther || h.Get("Location") != "/contacts/2" {
 		t.Fatalf("change: got %d to %s", status, h.Get("Location"))
 	}
 	if body := b.page("/contacts/2"); !strings.Contains(body, "new@dept.example") || !strings.Contains(body, "noc@dept.example") {
 		t.Error("the history is missing")
 	}
-	if body := b.page("/contacts/contacts.csv"); !strings.Contains(body, "prefix,192.0.2.0/28,new@dept.example,,ja,,,,,moved,") {
+	if body := b.page("/contacts/contacts.csv"); !strings.Contains(body, "prefix,192.0.2.0/28,new@dept.example,,ja,,yes,,,,moved,") {
 		t.Errorf("export: %s", body)
 	}
 	if status, _, _ = b.post("/contacts/1/end"); status != http.StatusConflict {

@@ -91,7 +91,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
 		"aggregates": "/aggregates", "aggregate": "/aggregates/1", "windows": "/sources/windows",
 		"findings": "/findings", "directory": "/contacts", "entry": "/contacts/1", "owners": "/owners", "owner-desk": "/owners/1",
-		"letters": "/letters", "letter": "/letters/backscatter.first.ja?version=0&against=0",
+		"digest": "/digests/" + digestOf(t, b), "letters": "/letters", "letter": "/letters/backscatter.first.ja?version=0&against=0",
 	}
 	views, err := os.ReadDir("templates/views")
 	if err != nil {
@@ -156,6 +156,15 @@ func TestEveryPageWithFullData(t *testing.T) {
 	}
 }
 
+// digestOf is the digest that fill makes.
+func digestOf(t *testing.T, b *bundle) (id string) {
+	t.Helper()
+	if err := b.db.SQL().QueryRowContext(t.Context(), `select id from message where purpose = 'digest'`).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // fill makes one of everything and returns a case to which much has happened.
 func fill(t *testing.T, b *bundle) sampleCase {
 	t.Helper()
@@ -176,6 +185,16 @@ func fill(t *testing.T, b *bundle) sampleCase {
 		return tx.AddEvent(ctx, casedb.CaseEvent{CaseID: c.ID, At: b.now, Kind: casedb.EventSent, Actor: casedb.ActorSystem, MessageID: &c.Message.ID,
 			Data: casedb.JSON[casedb.EventData]{V: casedb.EventData{Contact: c.Message.Recipient, Code: 250}}})
 	})
+	var digest int64
+	if err := b.db.SQL().QueryRowContext(ctx, `insert into message (purpose, state, recipient, language, subject, body, raw, message_id, token, attempts, created_at, sent_at)
+		values ('digest', 'sent', 'abuse1@isp.example', 'ja', 'two cases', 'in one mail', $1, 'tt.digest@teiten.example', 'digest', 1, $2, $2) returning id`,
+		"Subject: two cases\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nin one <b>mail</b>\r\n--x\r\nContent-Type: multipart/digest; boundary=y\r\n\r\n"+
+			"--y\r\n\r\nSubject: one\r\n\r\nof them\r\n--y--\r\n--x--\r\n", b.now).Scan(&digest); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, b.db, `update message set digest_id = $2 where id = $1`, c.Message.ID, digest)
+	exec(t, b.db, `insert into message_attempt (message_id, n, started_at, finished_at, outcome, code, response) values ($1, 1, $2, $2, 'sent', 250, 'queued')`, digest, b.now)
+	arrive(t, b, casedb.Inbound{Class: casedb.InboundHuman, MessageID: &digest, Sender: "abuse1@isp.example", Subject: "Re: two cases", Text: "Both?"})
 	b.now = b.now.Add(time.Hour)
 	arrive(t, b, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &c.ID, Sender: "abuse1@isp.example", Subject: "Re: <b>you</b>", RemoteTicket: "#77",
 		Text: "We found it. <script>alert(1)</script>", MatchedBy: casedb.MatchedByToken})

@@ -66,6 +66,7 @@ func (s *Server) routes() http.Handler {
 
 	// Mail.
 	handle("GET /outgoing", s.desk(s.outgoing))
+	handle("GET /digests/{id}", s.desk(s.digest))
 	handle("GET /mailbox", s.desk(s.mailbox))
 	handle("GET /mailbox/{id}", s.desk(s.mailboxMail))
 	handle("POST /mailbox/{id}/{verb}", s.coordinator(s.mailboxAnswer))

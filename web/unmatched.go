@@ -13,8 +13,17 @@ import (
 // unmatchedPage is the data of view unmatched.
 type unmatchedPage struct {
 	Mails []casedb.Inbound
+	Of    map[int64]string // the numbers of a digest's cases, by the digest's id
 	Next  string
 	Form  form // Name is the mail's id
+}
+
+// Numbers are the cases that a mail may be about; empty: nobody knows.
+func (p unmatchedPage) Numbers(m casedb.Inbound) string {
+	if m.MessageID == nil {
+		return ""
+	}
+	return p.Of[*m.MessageID]
 }
 
 // unmatched lists the mails that came to us and belong to no case.
@@ -33,10 +42,27 @@ func (s *Server) renderUnmatched(w http.ResponseWriter, r *http.Request, v *visi
 		data.Mails = mails[:pageSize]
 		data.Next = "/unmatched?before=" + strconv.FormatInt(mails[pageSize-1].ID, 10)
 	}
+	var digests []int64
+	for _, m := range data.Mails {
+		if m.MessageID != nil {
+			digests = append(digests, *m.MessageID)
+		}
+	}
+	letters, err := s.db.DigestLetters(r.Context(), digests...)
+	if err != nil {
+		return err
+	}
+	data.Of = make(map[int64]string)
+	for _, l := range letters {
+		data.Of[l.DigestID] = strings.TrimSpace(data.Of[l.DigestID] + " " + l.Number)
+	}
 	return s.render(w, r, v, status, "unmatched", data)
 }
 
-// fileInbound gives an unmatched mail to a case.
+// maxFiled is to how many cases a mail is filed at once.
+const maxFiled = 100
+
+// fileInbound gives an unmatched mail to the cases whose numbers were typed.
 func (s *Server) fileInbound(w http.ResponseWriter, r *http.Request, v *visit) error {
 	ctx := r.Context()
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
@@ -44,16 +70,24 @@ func (s *Server) fileInbound(w http.ResponseWriter, r *http.Request, v *visit) e
 		return casedb.ErrNotFound
 	}
 	f := form{Name: r.PathValue("id"), Values: r.PostForm}
-	number := strings.ToUpper(strings.Trim(casedb.CleanLine(r.PostForm.Get("case"), 64), "[] "))
-	c, err := s.db.CaseByNumber(ctx, number)
-	if errors.Is(err, casedb.ErrNotFound) {
+	numbers := strings.FieldsFunc(strings.ToUpper(casedb.CleanLine(r.PostForm.Get("case"), 32*maxFiled)), func(r rune) bool { return strings.ContainsRune("[] ,;、", r) })
+	var cases []int64
+	for _, number := range numbers[:min(len(numbers), maxFiled)] {
+		c, err := s.db.CaseByNumber(ctx, number)
+		if errors.Is(err, casedb.ErrNotFound) {
+			cases = nil
+			break
+		}
+		if err != nil {
+			return err
+		}
+		cases = append(cases, c.ID)
+	}
+	if len(cases) == 0 {
 		f.Error = "invalid.case"
 		return s.renderUnmatched(w, r, v, http.StatusUnprocessableEntity, f)
 	}
-	if err != nil {
-		return err
-	}
-	err = s.db.InTx(ctx, func(tx *casedb.Tx) error { return tx.FileInbound(ctx, id, c.ID, v.user.Name, v.now) })
+	err = s.db.InTx(ctx, func(tx *casedb.Tx) error { return tx.FileInbound(ctx, id, cases, v.user.Name, v.now) })
 	if key, status, ok := refused(err); ok {
 		f.Error = key
 		return s.renderUnmatched(w, r, v, status, f)
@@ -61,5 +95,5 @@ func (s *Server) fileInbound(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, "/cases/"+url.PathEscape(c.Number), v.p.T("done.filed"))
+	return s.redirect(w, r, "/cases/"+url.PathEscape(numbers[0]), v.p.T("done.filed"))
 }

@@ -272,7 +272,7 @@ func (a *app) startMail(ctx context.Context) error {
 	}
 	sender := &notify.Sender{DB: a.db, Composer: composer, Transport: transport, DKIM: signer, Logger: a.log, Metrics: metrics,
 		FirstRetry: a.cfg.Mail.FirstRetry, Parallel: a.cfg.Mail.Connections,
-		Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours(), Control: a.control}
+		Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours(), DigestAt: a.cfg.digestAt(), Control: a.control}
 	a.loop("send", 3*time.Second, a.mailers, sender.Do)
 	inbound := &notify.InboundWorker{DB: a.db, Tokens: composer.Tokens(), Logger: a.log, Metrics: metrics}
 	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))

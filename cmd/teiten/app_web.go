@@ -40,7 +40,7 @@ func (a *app) startWeb(composer *notify.Composer) error {
 		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},
 		Countries:    a.cfg.Constituency.Countries, Prefixes: prefixes(a.cfg.Constituency.Prefixes), Location: location,
 		Notify: func() { wake(a.mailers) }, Composer: composer,
-		Planner: &notify.Planner{DB: a.db, Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours(), Control: a.control},
+		Planner: &notify.Planner{DB: a.db, Limits: a.cfg.sendLimits(), Quiet: a.cfg.quietHours(), DigestAt: a.cfg.digestAt(), Control: a.control},
 	})
 	if err != nil {
 		l.Close()

@@ -75,6 +75,7 @@ type config struct {
 		FirstContact string        `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
 		Escalate     time.Duration `toml:"escalate_after" help:"How long after the last letter, when all reminders were sent and nobody answered, the next contact is written to: of the owner, of the network around, of the country; 0: never. A lead switches the rule escalation on, too."`
 		QuietHours   string        `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
+		DigestAt     string        `toml:"digest_at" help:"Time of the recipient's day (UTC where a country keeps several) at which contacts that the directory says want one mail a day get it."`
 	} `toml:"notify"`
 	RDAP struct {
 		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
@@ -146,6 +147,7 @@ func defaultConfig() *config {
 	c.Notify.Kinds = []string{string(casedb.KindInfected)}
 	c.Notify.StillActive = []string{"14d", "30d"}
 	c.Notify.FirstContact = "approve"
+	c.Notify.DigestAt = "09:00"
 	c.Notify.Escalate = 14 * 24 * time.Hour
 	c.RDAP.Mode = "recorded"
 	c.Owners.BuiltinPlaceholders = true
@@ -380,6 +382,12 @@ func (c *config) quietHours() notify.QuietHours {
 	return q
 }
 
+// digestAt is when contacts that want one mail a day get it.
+func (c *config) digestAt() notify.DigestTime {
+	t, _ := notify.ParseDigestTime(c.Notify.DigestAt) // check has found it good
+	return t
+}
+
 // prefixes parses prefixes that check has found good.
 func prefixes(list []string) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(list))
@@ -451,6 +459,9 @@ func (c *config) check() error {
 	oneOf("notify.first_contact", c.Notify.FirstContact, "approve", "gate")
 	if _, err := notify.ParseQuietHours(c.Notify.QuietHours); err != nil {
 		bad("notify.quiet_hours: %w", err)
+	}
+	if _, err := notify.ParseDigestTime(c.Notify.DigestAt); err != nil {
+		bad("notify.digest_at: %w", err)
 	}
 	oneOf("rdap.mode", c.RDAP.Mode, "recorded", "live", "url")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

@@ -33,11 +33,11 @@ func (*contactImportCmd) Help() string {
 
 The first line names the columns; scope, target and email must be there:
 
-  scope,target,email,name,language,format,country,valid_from,valid_until,note
-  prefix,192.0.2.0/24,abuse@example.net,Example Net,en,,JP,,2027-04-01,agreed by phone
-  organisation,Example University,cert@example.ac.jp,,ja,xarf,,,,
-  as,64500,noc@example.net,,en,,,,,
-  country,KR,cert@example.kr,National CSIRT,en,,,,,the last resort
+  scope,target,email,name,language,format,digest,country,valid_from,valid_until,note
+  prefix,192.0.2.0/24,abuse@example.net,Example Net,en,,,JP,,2027-04-01,agreed by phone
+  organisation,Example University,cert@example.ac.jp,,ja,xarf,,,,,
+  as,64500,noc@example.net,,en,,yes,,,,one mail a day
+  country,KR,cert@example.kr,National CSIRT,en,,yes,,,,the last resort
 
 The column pgp_key may hold a public key in ASCII armour; letters to the contact
 are encrypted to it.
@@ -158,9 +158,9 @@ func (c *contactListCmd) Run(ctx context.Context, p *program) error {
 	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
-		fmt.Fprintln(w, "SCOPE\tTARGET\tEMAIL\tNAME\tLANGUAGE\tFORMAT\tFROM\tUNTIL\tBY")
+		fmt.Fprintln(w, "SCOPE\tTARGET\tEMAIL\tNAME\tLANGUAGE\tFORMAT\tDIGEST\tFROM\tUNTIL\tBY")
 		if err := db.EachDirectoryEntry(ctx, f, c.Limit, func(e *casedb.DirectoryEntry) error {
-			_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Scope, e.Target, e.Email, e.Name, e.Language, e.Format,
+			_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%t\t%s\t%s\t%s\n", e.Scope, e.Target, e.Email, e.Name, e.Language, e.Format, e.Digest,
 				stamp(e.ValidFrom), stamp(e.ValidUntil), e.CreatedBy)
 			return err
 		}); err != nil {

@@ -69,7 +69,7 @@ func (c *mailPlanCmd) Run(ctx context.Context, p *program) error {
 		if err != nil {
 			return err
 		}
-		planner := notify.Planner{DB: db, Limits: cfg.sendLimits(), Quiet: cfg.quietHours(), Control: control}
+		planner := notify.Planner{DB: db, Limits: cfg.sendLimits(), Quiet: cfg.quietHours(), DigestAt: cfg.digestAt(), Control: control}
 		stop, err := db.SendStop(ctx)
 		if err != nil {
 			return err

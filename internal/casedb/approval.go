@@ -29,8 +29,11 @@ func (t *Tx) lockMessage(ctx context.Context, id int64, version int) (Message, *
 	if err != nil {
 		return m, c, fail("lock message", err)
 	}
-	if version > 0 && m.Version != version {
+	switch {
+	case version > 0 && m.Version != version:
 		return m, c, fmt.Errorf("message %d: %w", id, ErrStale)
+	case version > 0 && m.Purpose == PurposeDigest: // people decide about its letters
+		return m, c, wrongState(m, "change digest")
 	}
 	return m, c, nil
 }

@@ -202,7 +202,7 @@ func TestListsEqualConstraints(t *testing.T) {
 		{"message", "state", texts([]casedb.MessageState{casedb.MessageHeld, casedb.MessageQueued, casedb.MessageSent,
 			casedb.MessageBounced, casedb.MessageCanceled, casedb.MessageFailed})},
 		{"message", "purpose", texts([]casedb.Purpose{casedb.PurposeNotification, casedb.PurposeAnswer,
-			casedb.PurposeConfirmation, casedb.PurposeDecision})},
+			casedb.PurposeConfirmation, casedb.PurposeDecision, casedb.PurposeDigest})},
 		{"message_attempt", "outcome", texts([]casedb.AttemptOutcome{casedb.AttemptDelivering, casedb.AttemptSent,
 			casedb.AttemptTemporary, casedb.AttemptPermanent, casedb.AttemptUnknown})},
 		{"inbound", "class", append([]string{""}, texts([]casedb.InboundClass{casedb.InboundBounce, casedb.InboundDelay,

@@ -103,14 +103,14 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 	}
 	err = q.q.SelectContext(ctx, &p.Messages, `select id, case_id, registration_id, contact_id, purpose, state, reason, hold_reason,
 			recipient, language, subject, body, edited, template, in_reply_to, message_id, token, attempts, next_attempt_at,
-			last_error, approved_by, approved_at, created_at, sent_at, version, evidence
+			last_error, approved_by, approved_at, created_at, sent_at, version, evidence, digest_id
 		from message where case_id = $1 order by id desc limit $2`, id, pageMessages)
 	if err != nil {
 		return p, fail("list messages of case", err)
 	}
-	err = q.q.SelectContext(ctx, &p.Attempts, `select a.message_id, a.n, a.started_at, a.finished_at, a.outcome, a.code, a.enhanced,
+	err = q.q.SelectContext(ctx, &p.Attempts, `select m.id as message_id, a.n, a.started_at, a.finished_at, a.outcome, a.code, a.enhanced,
 			a.response
-		from message_attempt a join message m on m.id = a.message_id
+		from message m join message_attempt a on a.message_id in (m.id, m.digest_id)
 		where m.case_id = $1 order by a.started_at desc limit $2`, id, pageAttempts)
 	if err != nil {
 		return p, fail("list attempts of case", err)

@@ -50,7 +50,7 @@ func (q *Queries) ContactsHealth(ctx context.Context, addresses []string, now ti
 				count(*) filter (where i.class = 'human') as answered, max(i.received_at) filter (where i.class = 'human') as last_answer,
 				count(*) filter (where i.class = 'autoreply') as auto_replies, count(*) filter (where i.class = 'feedback') as complaints
 			from message m join inbound i on i.message_id = m.id
-			where lower(m.recipient) = a.address and m.case_id is not null and i.state = 'processed' and (i.trusted or i.class in ('human','autoreply'))) i
+			where lower(m.recipient) = a.address and (m.case_id is not null or m.purpose = 'digest') and i.state = 'processed' and (i.trusted or i.class in ('human','autoreply'))) i
 		left join suppression s on s.address = a.address and s.lifted_at is null and (s.until is null or s.until > $2)`,
 		pq.Array(base), now)
 	for _, h := range list {

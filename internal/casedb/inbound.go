@@ -3,6 +3,7 @@ package casedb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lib/pq"
@@ -131,13 +132,18 @@ func (q *Queries) CaseInbound(ctx context.Context, caseID int64, limit int) ([]I
 	return in, fail("list inbound mail of case", err)
 }
 
+// unfiled is the condition that an inbound mail belongs to no case and no
+// message, or is what a person wrote about a digest.
+const unfiled = `case_id is null and (message_id is null or class in ('human','feedback')
+	and exists (select 1 from message d where d.id = inbound.message_id and d.purpose = 'digest'))`
+
 // UnmatchedInbound returns at most limit mails that belong to no case and no
-// message, or could not be read, with ids below before (0: from the newest),
+// message, could not be read, or answer a digest and do not say which case, with ids below before (0: from the newest),
 // newest first, without their raw contents.
 func (q *Queries) UnmatchedInbound(ctx context.Context, before int64, limit int) ([]Inbound, error) {
 	var in []Inbound
 	err := q.q.SelectContext(ctx, &in, `select `+inboundListColumns+` from inbound
-		where state in ('processed','failed') and case_id is null and message_id is null and ($1::bigint = 0 or id < $1)
+		where state in ('processed','failed') and `+unfiled+` and ($1::bigint = 0 or id < $1)
 		order by id desc limit $2`, before, limit)
 	return in, fail("list unmatched mail", err)
 }
@@ -190,7 +196,10 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, no
 			return err
 		}
 	}
-	if c == nil {
+	switch {
+	case m != nil && m.Purpose == PurposeDigest:
+		return t.inboundOfDigest(ctx, in, m, suppress, now)
+	case c == nil:
 		return nil
 	}
 	return t.inboundEvent(ctx, in, c, m, suppress, now)
@@ -280,26 +289,41 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 	return nil
 }
 
-// FileInbound gives an unmatched mail to a case; its event follows as if it had
-// been matched. ErrState if it belongs to a case already or was not processed.
-func (t *Tx) FileInbound(ctx context.Context, id, caseID int64, by string, now time.Time) error {
-	c, err := t.LockCase(ctx, caseID)
-	if err != nil {
-		return err
+// FileInbound gives an unmatched mail to cases, the first of which it belongs to
+// from now on; its event follows in each as if it had been matched. ErrState if
+// it belongs to a case already or was not processed.
+func (t *Tx) FileInbound(ctx context.Context, id int64, caseIDs []int64, by string, now time.Time) error {
+	caseIDs = slices.Compact(slices.Sorted(slices.Values(caseIDs)))
+	if len(caseIDs) == 0 {
+		return fmt.Errorf("file inbound mail %d: %w", id, ErrNotFound)
+	}
+	cases := make([]Case, len(caseIDs))
+	for i, caseID := range caseIDs {
+		var err error
+		if cases[i], err = t.LockCase(ctx, caseID); err != nil {
+			return err
+		}
 	}
 	var in Inbound
-	err = t.q.GetContext(ctx, &in, `update inbound set case_id = $2, matched_by = $3
-		where id = $1 and case_id is null and message_id is null and state = 'processed' returning `+inboundColumns, id, caseID, MatchedByHand)
+	err := t.q.GetContext(ctx, &in, `update inbound set case_id = $2, matched_by = $3
+		where id = $1 and `+unfiled+` and state = 'processed' returning `+inboundColumns, id, caseIDs[0], MatchedByHand)
 	if err = fail("file inbound mail", err); err != nil {
 		if isNotFound(err) {
 			return fmt.Errorf("file inbound mail %d: %w", id, ErrState)
 		}
 		return err
 	}
-	if err := t.inboundEvent(ctx, in, &c, nil, "", now); err != nil {
-		return err
+	in.MessageID = nil // that of a digest is none of the case's
+	for i := range cases {
+		in.CaseID = &cases[i].ID
+		if err := t.inboundEvent(ctx, in, &cases[i], nil, "", now); err != nil {
+			return err
+		}
+		if err := t.AddEvent(ctx, CaseEvent{CaseID: cases[i].ID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Text: "mail filed by hand"}); err != nil {
+			return err
+		}
 	}
-	return t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Text: "mail filed by hand"})
+	return nil
 }
 
 // InboundFile is a file that came with a mail. Nobody has looked into it.

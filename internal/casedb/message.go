@@ -60,7 +60,8 @@ type Message struct {
 	CreatedAt      time.Time    `db:"created_at"`
 	SentAt         *time.Time   `db:"sent_at"`
 	Version        int          `db:"version"`
-	Evidence       bool         `db:"evidence"` // an answer with the evidence of its case
+	Evidence       bool         `db:"evidence"`  // an answer with the evidence of its case
+	DigestID       *int64       `db:"digest_id"` // the message that carries it, or carried it
 }
 
 // AttemptOutcome is how an attempt to send ended.
@@ -91,7 +92,7 @@ type Attempt struct {
 
 const messageColumns = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_reason, recipient, language,
 	subject, body, edited, template, in_reply_to, message_id, token, raw, attempts, next_attempt_at, last_error,
-	approved_by, approved_at, created_at, sent_at, version, evidence`
+	approved_by, approved_at, created_at, sent_at, version, evidence, digest_id`
 
 // InsertMessage writes a new message (State held or queued; a queued one needs
 // NextAttemptAt) and the event that tells of it. HeaderID and Token must be
@@ -152,7 +153,7 @@ const AttemptLease = 7 * time.Minute
 // underWay is the condition that somebody is sending message m right now. The
 // time since which such an attempt can still be alive and a closing
 // parenthesis follow it.
-const underWay = `exists (select 1 from message_attempt a where a.message_id = m.id and a.n = m.attempts
+const underWay = `exists (select 1 from message_attempt a where a.message_id in (m.id, m.digest_id)
 	and a.outcome = 'delivering' and a.started_at > `
 
 // Message returns the message with the id.

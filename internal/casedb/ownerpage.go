@@ -74,7 +74,7 @@ func (q *Queries) OwnerPage(ctx context.Context, messageID int64) (OwnerPage, er
 	var p OwnerPage
 	err := q.q.GetContext(ctx, &p, `select m.id as message_id, c.id as case_id, c.number, c.kind,
 			c.state not in ('closed','ignored') as live, m.language, o.name as owner, o.country, c.paused_until, c.tell_recovered, e.ended_at,
-			coalesce(m.sent_at, (select max(a.started_at) from message_attempt a where a.message_id = m.id)) as sent_at
+			coalesce(m.sent_at, (select max(a.started_at) from message_attempt a where a.message_id in (m.id, m.digest_id))) as sent_at
 		from message m join cases c on c.id = m.case_id join owner o on o.id = c.owner_id
 		left join owner_link_end e on e.message_id = m.id
 		where m.id = $1 and m.purpose = 'notification' and m.attempts > 0`, messageID)

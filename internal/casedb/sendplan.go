@@ -23,6 +23,10 @@ type QueuedMail struct {
 	Destination
 	Due   time.Time `db:"next_attempt_at"`
 	Alone bool      `db:"alone"` // nobody approved it, and it is a notification
+	// Ready is when it was written or approved; it goes with the first digest
+	// after that, if it waits for one.
+	Ready  time.Time `db:"ready"`
+	Digest bool      `db:"digest"`
 	// Backoff is until when it waits because of another mail's failure; nil: it
 	// does not.
 	Backoff *time.Time `db:"backoff"`
@@ -34,8 +38,9 @@ func (q *Queries) QueuedMails(ctx context.Context, limit int, now time.Time) ([]
 	var m []QueuedMail
 	err := q.q.SelectContext(ctx, &m, `select `+destinationColumns+`, m.next_attempt_at,
 		m.purpose = 'notification' and m.approved_by = '' as alone,
+		greatest(m.created_at, m.approved_at) as ready, `+wantsDigest+` as digest,
 		(select max(b.until) from mail_backoff b where b.until > $2 and b.domain in ('`+smarthostDomain+`', `+domainOf+`)) as backoff
-		from message m where m.state = 'queued' order by m.next_attempt_at, m.id limit $1`, limit, now)
+		from message m where m.state = 'queued' and m.digest_id is null order by m.next_attempt_at, m.id limit $1`, limit, now)
 	return m, fail("list the queue", err)
 }
 

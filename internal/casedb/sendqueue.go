@@ -13,6 +13,7 @@ type Due struct {
 	ID      int64 // 0: nothing may be sent now
 	Limited bool  // something is due, but the hourly limit is reached
 	PutOff  bool  // a message was put off instead: ask again, in a new transaction
+	Digest  bool  // its contact asks for digests
 }
 
 // LockSending makes the caller the only one to choose messages until the
@@ -44,26 +45,29 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 	if _, err := t.q.ExecContext(ctx, expireAttempts, alive, interval(lease)); err != nil {
 		return Due{}, fail("expire attempts", err)
 	}
-	var d Destination
+	var d struct {
+		Destination
+		Digest bool `db:"digest"`
+	}
 	// Where it goes is asked of the chosen one only.
 	err := t.q.GetContext(ctx, &d, `with busy as (
 			select a.domain from message_attempt a where a.outcome = 'delivering' and a.started_at > $2),
-		chosen as materialized (select m.id from message m where m.state = 'queued' and m.next_attempt_at <= $1
+		chosen as materialized (select m.id from message m where m.state = 'queued' and m.digest_id is null and m.next_attempt_at <= $1
 			and `+domainOf+` not in (select domain from busy) and `+notBackedOff+`
 			order by m.next_attempt_at, m.id limit 1)
-		select `+destinationColumns+` from chosen join message m on m.id = chosen.id`, now, alive)
+		select `+destinationColumns+`, `+wantsDigest+` as digest from chosen join message m on m.id = chosen.id`, now, alive)
 	if err = fail("find a due message", err); err != nil {
 		if isNotFound(err) {
 			return Due{}, nil
 		}
 		return Due{}, err
 	}
-	free, name, err := t.sendFree(ctx, limits, d, lease, now)
+	free, name, err := t.sendFree(ctx, limits, d.Destination, lease, now)
 	switch {
 	case err != nil:
 		return Due{}, err
 	case name == "":
-		return Due{ID: d.MessageID}, nil
+		return Due{ID: d.MessageID, Digest: d.Digest}, nil
 	case name == LimitHour:
 		return Due{Limited: true}, nil // nobody gets anything before that
 	}
@@ -124,17 +128,24 @@ func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) 
 		}
 		return err
 	}
-	if err := t.contaminate(ctx, *m, now); err != nil {
+	if err := t.settle(ctx, *m, now); err != nil {
 		return err
-	}
-	if m.Purpose == PurposeNotification && m.CaseID != nil && m.Attempts == 1 && !m.Edited && !m.choosesSources() {
-		if err := t.coverSources(ctx, m.ID, *m.CaseID, now); err != nil {
-			return err
-		}
 	}
 	_, err = t.q.ExecContext(ctx, `insert into message_attempt (message_id, n, started_at, outcome, domain, asn)
 		select m.id, $2, $3, 'delivering', `+domainOf+`, `+asnOf+` from message m where m.id = $1`, m.ID, m.Attempts, now)
 	return fail("record attempt", err)
+}
+
+// settle does what the beginning of an attempt means for others: the sources
+// that the message tells about are noted, and the owner's controls end.
+func (t *Tx) settle(ctx context.Context, m Message, now time.Time) error {
+	if err := t.contaminate(ctx, m, now); err != nil {
+		return err
+	}
+	if m.Purpose != PurposeNotification || m.CaseID == nil || m.Attempts > 1 || m.Edited || m.choosesSources() {
+		return nil
+	}
+	return t.coverSources(ctx, m.ID, *m.CaseID, now)
 }
 
 // KeepSigned replaces the bytes of a message whose attempt n is on record and
@@ -180,8 +191,29 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 	if m.Attempts != n || m.State != MessageQueued {
 		return fmt.Errorf("finish attempt %d of message %d: %w", n, id, ErrStale)
 	}
+	if err := t.finishMessage(ctx, m, c, n, end, now); err != nil || m.Purpose != PurposeDigest {
+		return err
+	}
+	letters, err := t.LockLetters(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, l := range letters {
+		if l.Message.State != MessageQueued {
+			continue // it left the digest before this attempt
+		}
+		if err := t.finishMessage(ctx, l.Message, &l.Case, n, end, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishMessage does what follows from the end of attempt n for a locked
+// message and its case.
+func (t *Tx) finishMessage(ctx context.Context, m Message, c *Case, n int, end AttemptEnd, now time.Time) error {
 	data := EventData{Contact: m.Recipient, Code: end.Code, Status: CleanLine(end.Enhanced, 20), Count: n}
-	ev := CaseEvent{Actor: ActorSystem, MessageID: &id, Text: end.Response, Data: JSON[EventData]{data}}
+	ev := CaseEvent{Actor: ActorSystem, MessageID: &m.ID, Text: end.Response, Data: JSON[EventData]{data}}
 	switch {
 	case end.Outcome == AttemptSent:
 		return t.messageSent(ctx, m, c, ev, now)
@@ -191,7 +223,7 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 		ev.Data.V.Reason = "gave up"
 		return t.messageFailed(ctx, m, c, ev, "", now)
 	}
-	if _, err := t.q.ExecContext(ctx, `update message set last_error = $2, version = version + 1 where id = $1`, id, end.Response); err != nil {
+	if _, err := t.q.ExecContext(ctx, `update message set last_error = $2, version = version + 1 where id = $1`, m.ID, end.Response); err != nil {
 		return fail("note error", err)
 	}
 	if c == nil {
@@ -324,7 +356,7 @@ func (q *Queries) SendBacklog(ctx context.Context, now time.Time) (Backlog, erro
 	err := q.q.GetContext(ctx, &b, `select count(*) filter (where state = 'queued' and next_attempt_at <= $1) as due,
 		count(*) filter (where state = 'held') as held,
 		min(next_attempt_at) filter (where state = 'queued' and next_attempt_at <= $1) as oldest
-		from message where state in ('held','queued')`, now)
+		from message where state in ('held','queued') and (digest_id is null or state = 'held')`, now)
 	return b, fail("measure the outgoing queue", err)
 }
 

@@ -25,7 +25,7 @@ const (
 
 // columns are the columns of the CSV, the first three of which every
 // file must have. Others are ignored, so that a list may say more than we read.
-var columns = []string{"scope", "target", "email", "name", "language", "format", "country", "valid_from", "valid_until", "note", "pgp_key"}
+var columns = []string{"scope", "target", "email", "name", "language", "format", "digest", "country", "valid_from", "valid_until", "note", "pgp_key"}
 
 // Problem is what is wrong with a line.
 type Problem struct {
@@ -144,10 +144,25 @@ func entry(field func(string) string) (e casedb.DirectoryEntry, err error) {
 	if e.ValidUntil, err = day(field("valid_until")); err != nil {
 		return e, err
 	}
+	if e.Digest, err = yes(field("digest")); err != nil {
+		return e, err
+	}
 	if e.Language == "" {
 		e.Language = "en"
 	}
 	return e, e.Check()
+}
+
+// yes reads a yes or no as people and spreadsheet programs write it; nothing is
+// no.
+func yes(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "yes", "y", "true", "1":
+		return true, nil
+	case "", "no", "n", "false", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("digest %q is neither yes nor no", casedb.CleanLine(s, 20))
 }
 
 // day reads a day (UTC) or a time.
@@ -188,7 +203,11 @@ func (d *Writer) Write(e *casedb.DirectoryEntry) error {
 		}
 		return t.UTC().Format(time.RFC3339)
 	}
-	record := []string{string(e.Scope), e.Target, e.Email, e.Name, e.Language, e.Format, e.Country, written(e.ValidFrom), written(e.ValidUntil), e.Note, e.PGPKey}
+	digest := ""
+	if e.Digest {
+		digest = "yes"
+	}
+	record := []string{string(e.Scope), e.Target, e.Email, e.Name, e.Language, e.Format, digest, e.Country, written(e.ValidFrom), written(e.ValidUntil), e.Note, e.PGPKey}
 	for i := range record {
 		record[i] = cell.Neutralise(record[i])
 	}
