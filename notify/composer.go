@@ -72,6 +72,7 @@ type Draft struct {
 	CSV          []byte
 	XARF         []byte // instead of the CSV, which is in it
 	Key          string // the recipient's public key, to which all is encrypted; empty: none
+	Tags         string // what sorts the mail on both sides, all that stands outside of an encrypted one's subject
 	Files        []casedb.MessageFile
 	Letters      [][]byte // of a digest: the mails in it, whole
 	Raw          []byte   // the whole mail, lines ended by CRLF
@@ -122,7 +123,7 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now time.Time) (Draft, error) {
 	number := ""
 	if letter != nil {
-		number, d.Key = letter.Number, letter.wishes.PGPKey
+		number, d.Key, d.Tags = letter.Number, letter.wishes.PGPKey, withTicket("["+letter.Number+"]", letter.ticket)
 		letter.attachTo(&d)
 	}
 	raw, err := c.encode(d, m, number, now)

@@ -46,7 +46,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if len(m.Raw) > 0 {
 		return l, nil
 	}
-	if l.wishes, err = q.ContactWishes(ctx, m); err != nil {
+	if l.wishes, err = q.ContactWishes(ctx, m, now); err != nil {
 		return nil, err
 	}
 	if m.Purpose != casedb.PurposeNotification {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"regexp"
 	"strings"
 	"time"
 
@@ -85,7 +84,7 @@ func (c *Composer) encodeEncrypted(d Draft, m casedb.Message, number, boundary s
 	}
 	var h mail.Header
 	outside := d
-	outside.Subject = tagsOnly(d.Subject)
+	outside.Subject = strings.TrimSpace(d.Tags + " ...")
 	if err := c.headers(&h, outside, m, number, now); err != nil {
 		return nil, err
 	}
@@ -93,13 +92,6 @@ func (c *Composer) encodeEncrypted(d Draft, m casedb.Message, number, boundary s
 		return nil, err
 	}
 	return b.Bytes(), nil
-}
-
-var subjectTag = regexp.MustCompile(`\[[^\[\]]{1,80}\]`)
-
-// tagsOnly leaves of a subject what sorts the mail on both sides.
-func tagsOnly(subject string) string {
-	return strings.TrimSpace(strings.Join(subjectTag.FindAllString(subject, 4), " ") + " ...")
 }
 
 // contentHeaders says what the mail's content is.

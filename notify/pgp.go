@@ -91,18 +91,31 @@ func (p *PGP) writeSigned(out io.Writer, h *message.Header, content []byte, boun
 	return nil
 }
 
-// encryptionKey reads a public key that can be encrypted to at the time.
+// encryptionKey reads a public key that can be encrypted to at the time: one
+// key and nothing beside it, since the text is kept and shown as it is.
 func encryptionKey(armoured string, now time.Time) (*crypto.Key, error) {
 	key, err := crypto.NewKeyFromArmored(armoured)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read PGP key: %w", err)
-	case key.IsPrivate():
+	case key.IsPrivate() || hasSecrets(key) || strings.Contains(armoured, "PRIVATE KEY"):
 		return nil, errors.New("the PGP key is a private one: it belongs to the recipient alone")
+	case strings.Count(armoured, "-----BEGIN ") != 1:
+		return nil, errors.New("there is more than one PGP key")
 	case !key.CanEncrypt(now.Unix()):
-		return nil, errors.New("nothing can be encrypted to the PGP key: it has expired, was revoked, or only signs")
+		return nil, errors.New("nothing can be encrypted to the PGP key: it has expired, was revoked, only signs, or is of a kind that is weak by now")
 	}
 	return key, nil
+}
+
+// hasSecrets reports whether a key has secret subkeys, below whatever primary.
+func hasSecrets(key *crypto.Key) bool {
+	for _, s := range key.GetEntity().Subkeys {
+		if s.PrivateKey != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckPGPKey reports why nothing can be encrypted to a public key in ASCII

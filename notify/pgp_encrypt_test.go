@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/gopenpgp/v3/crypto"
 	"github.com/jhillyerd/enmime/v2"
 
@@ -46,7 +48,7 @@ func TestEncryptedLetters(t *testing.T) {
 		s.language, s.sources = language, []string{"192.0.2.10"}
 		m := w.message(w.openCase(s), s, casedb.MessageHeld)
 		w.exec(`with e as (insert into directory_entry (scope, target, email, language, pgp_key, created_at, created_by, ended_at)
-			values ('as', '64500', 'noc@example.net', 'en', $2, now(), 'taro', now()) returning id)
+			values ('as', '64500', 'abuse@isp.example', 'en', $2, now(), 'taro', now()) returning id)
 			update contact set directory_id = e.id from e where contact.id = $1`, *m.ContactID, public)
 		for _, c := range []*notify.Composer{w.composer, signed} {
 			d, err := c.Preview(t.Context(), w.db, m, epoch)
@@ -160,6 +162,28 @@ func gnuPGReads(t *testing.T, key, ours *crypto.Key, sealed, want []byte) {
 	}
 }
 
+// publicPrimary is the public half of a key with its secret subkeys.
+func publicPrimary(t *testing.T, key *crypto.Key) string {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := armor.Encode(&b, "PGP PUBLIC KEY BLOCK", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := key.GetEntity()
+	errs := []error{e.PrimaryKey.Serialize(w)}
+	for _, id := range e.Identities {
+		errs = append(errs, id.Serialize(w))
+	}
+	for _, s := range e.Subkeys {
+		errs = append(errs, s.PrivateKey.Serialize(w), s.Bindings[0].Packet.Serialize(w))
+	}
+	if err := errors.Join(append(errs, w.Close())...); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func TestCheckPGPKey(t *testing.T) {
 	t.Parallel()
 	key, public := theirKey(t)
@@ -178,7 +202,9 @@ func TestCheckPGPKey(t *testing.T) {
 	for name, tt := range map[string]struct {
 		key string
 		ok  bool
-	}{"none": {"", true}, "public": {public, true}, "private": {private, false}, "expired": {expired, false}, "half": {public[:len(public)/2], false}, "text": {"hello", false}} {
+	}{"none": {"", true}, "public": {public, true}, "private": {private, false}, "expired": {expired, false}, "half": {public[:len(public)/2], false}, "text": {"hello", false},
+		"around": {"Our key:\n\n" + public + "\nRegards\n", true}, "both": {public + "\n" + private, false}, "two": {public + "\n" + public, false},
+		"private subkey": {publicPrimary(t, key), false}} {
 		if err := notify.CheckPGPKey(tt.key, epoch.Add(time.Hour)); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}

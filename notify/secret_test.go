@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ProtonMail/gopenpgp/v3/crypto"
+
 	"teiten/internal/casedb"
 	"teiten/notify"
 )
@@ -49,6 +51,7 @@ func secrets() []string {
 // case know of a sensor.
 func TestNothingOfASensorLeaves(t *testing.T) {
 	t.Parallel()
+	key, public := theirKey(t)
 	var composers []*notify.Composer
 	for _, format := range []notify.Format{notify.FormatCSV, notify.FormatXARF} {
 		signed, _ := (&world{t: t}).signedComposer(format)
@@ -65,6 +68,7 @@ func TestNothingOfASensorLeaves(t *testing.T) {
 				w.told(c, s)
 			}
 			m := w.letter(c, s, name.Reason)
+			noSecretsInMail(t, w.unsealed(m, s.email, key, public), 5)
 			for version := range 2 {
 				for _, composer := range composers {
 					d, err := composer.Preview(t.Context(), w.db, m, epoch)
@@ -82,6 +86,28 @@ func TestNothingOfASensorLeaves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unsealed returns what the recipient of an encrypted letter reads, and ends
+// its encryption.
+func (w *world) unsealed(m casedb.Message, address string, key *crypto.Key, public string) []byte {
+	w.t.Helper()
+	id := w.entry("64500", address, public, nil, false)
+	d, err := w.composer.Preview(w.t.Context(), w.db, m, epoch)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	noSecretsInMail(w.t, d.Raw, 2)
+	handle, err := crypto.PGP().Decryption().DecryptionKey(key).New()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	result, err := handle.Decrypt(sealedPart(w.t, d.Raw), crypto.Armor)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.exec(`update directory_entry set ended_at = $2 where id = $1`, id, epoch)
+	return result.Bytes()
 }
 
 // TestNothingOfASensorLeavesInAnswers scans answers with the evidence and a

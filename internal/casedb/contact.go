@@ -66,18 +66,21 @@ type ContactWishes struct {
 	PGPKey string `db:"pgp_key"` // to encrypt to; empty: none
 }
 
-// ContactWishes returns what the directory says of mail about a case to a
-// recipient: by the message's contact, else by its owner's contact in force with
-// that address. Nothing if the directory says nothing.
-func (q *Queries) ContactWishes(ctx context.Context, m Message) (ContactWishes, error) {
+// ContactWishes returns what the directory says of mail to a recipient about a
+// case at the time. The format is that of the message's contact, else of its
+// owner's contact in force with that address. The key is the address's own,
+// whatever led to it: of an entry in force that has one, else, if there is none
+// in force, of the contact's entry that has ended.
+func (q *Queries) ContactWishes(ctx context.Context, m Message, now time.Time) (ContactWishes, error) {
 	var w ContactWishes
-	err := q.q.GetContext(ctx, &w, `select d.format, d.pgp_key from contact c join directory_entry d on d.id = c.directory_id
-		where c.id = $1 or ($1::bigint is null and c.owner_id = (select owner_id from cases where id = $2) and lower(c.email) = lower($3)
-			and c.retired_at is null) order by c.id desc limit 1`, m.ContactID, m.CaseID, m.Recipient)
-	if err = fail("get wishes of contact", err); isNotFound(err) {
-		return ContactWishes{}, nil
-	}
-	return w, err
+	err := q.q.GetContext(ctx, &w, `select coalesce((select d.format from contact c join directory_entry d on d.id = c.directory_id
+			where c.id = $2 or ($2::bigint is null and c.owner_id = (select owner_id from cases where id = $3) and lower(c.email) = lower($4)
+				and c.retired_at is null) order by c.id desc limit 1), '') as format,
+		coalesce((select d.pgp_key from directory_entry d, lateral (select `+entryInForce+` as holds,
+				d.id = (select directory_id from contact where id = $2) is true as own) x
+			where lower(d.email) = lower($4) and (x.holds or x.own)
+			order by x.holds desc, d.pgp_key <> '' desc, x.own desc, d.id desc limit 1), '') as pgp_key`, now, m.ContactID, m.CaseID, m.Recipient)
+	return w, fail("get wishes of contact", err)
 }
 
 // KnownContact reports whether a coordinator approved the contact, or a mail
