@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -211,12 +212,13 @@ type digestLetter struct {
 // evidence of all in one file, and each as a mail of its own
 // (RFC 2046, 5.1.5).
 func (c *Composer) digest(m casedb.Message, parts []digestPart, now time.Time) (Draft, error) {
-	d := Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, "", m.ID), Key: parts[0].letter.wishes.PGPKey}
+	d := Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, "", m.ID)}
 	f := digestFields{us: c.us(m.Language), Owner: parts[0].letter.Owner}
 	var csv bytes.Buffer
 	csv.WriteString("case," + strings.Join(csvColumns, ",") + "\r\n")
 	for _, p := range parts {
 		d.Letters = append(d.Letters, p.raw)
+		d.Key = cmp.Or(d.Key, p.letter.wishes.PGPKey)
 		if f.Owner != p.letter.Owner {
 			f.Owner = ""
 		}

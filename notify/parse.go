@@ -398,12 +398,18 @@ func bodyOf(raw []byte) []byte {
 	return nil
 }
 
-// textOfHTML returns the words of an HTML page. The page itself is never shown
-// to anybody.
+// textOfHTML returns the words of an HTML page, those that it quotes behind
+// ">" as in plain text. The page itself is never shown to anybody.
 func textOfHTML(s string) string {
 	var b strings.Builder
 	z := html.NewTokenizer(strings.NewReader(s))
-	skip := 0
+	skip, quoted := 0, 0
+	write := func(s string) {
+		if quoted > 0 {
+			s = strings.ReplaceAll(s, "\n", "\n> ")
+		}
+		b.WriteString(s)
+	}
 	for b.Len() < maxText {
 		switch z.Next() {
 		case html.ErrorToken:
@@ -413,22 +419,28 @@ func textOfHTML(s string) string {
 			switch string(name) {
 			case "style", "script", "head", "title":
 				skip++
-			case "br", "p", "div", "tr", "li", "table", "h1", "h2", "h3", "blockquote", "pre":
-				b.WriteByte('\n')
+			case "blockquote":
+				quoted++
+				write("\n")
+			case "br", "p", "div", "tr", "li", "table", "h1", "h2", "h3", "pre":
+				write("\n")
 			case "td", "th":
-				b.WriteByte(' ')
+				write(" ")
 			}
 		case html.EndTagToken:
 			name, _ := z.TagName()
 			switch string(name) {
 			case "style", "script", "head", "title":
 				skip = max(0, skip-1)
+			case "blockquote":
+				quoted = max(0, quoted-1)
+				write("\n")
 			case "p", "div", "tr", "table", "h1", "h2", "h3":
-				b.WriteByte('\n')
+				write("\n")
 			}
 		case html.TextToken:
 			if skip == 0 {
-				b.Write(z.Text())
+				write(string(z.Text()))
 			}
 		}
 	}
@@ -441,10 +453,11 @@ func tidyLines(s string) string {
 	empty := true
 	for line := range strings.SplitSeq(html.UnescapeString(s), "\n") {
 		line = strings.Join(strings.Fields(line), " ")
-		if line == "" && empty {
+		blank := line == "" || line == ">"
+		if blank && empty {
 			continue
 		}
-		empty = line == ""
+		empty = blank
 		out = append(out, line)
 	}
 	return strings.TrimSpace(strings.Join(out, "\n"))

@@ -20,15 +20,20 @@ import (
 	"teiten/internal/finding"
 )
 
-// caseFindings bounds the findings of a case that are shown.
-const caseFindings = 100
+// What a page of a case shows of findings: those recorded, and proposals from
+// the newest answers alone, since reading each takes its time.
+const (
+	caseFindings = 100
+	suggestions  = 10
+)
 
 // findingForm is the form of a finding: an empty one, one that a mail suggests,
 // or one that corrects another.
 type findingForm struct {
 	casedb.Finding
-	Name  string   // of the form: that which failed is shown open
+	Name  string   // of the form
 	Words []string // why it is filled in
+	Open  bool     // it failed, and is shown as it was typed
 }
 
 // Has reports whether an action is chosen.
@@ -46,17 +51,17 @@ func typedFinding(caseID int64, values url.Values) (casedb.Finding, error) {
 	f := casedb.Finding{CaseID: caseID, Result: values.Get("result"), Device: values.Get("device"), Product: values.Get("product"),
 		Version: values.Get("product-version"), Support: values.Get("support"), Malware: values.Get("malware"), Entry: values.Get("entry"),
 		Actions: values["action"], Note: values.Get("note"), Withdrawn: values.Get("withdraw") != ""}
+	for field, into := range map[string]**int64{"inbound": &f.InboundID, "replaces": &f.Replaces} {
+		if id, err := strconv.ParseInt(values.Get(field), 10, 64); err == nil && id > 0 {
+			*into = &id
+		}
+	}
 	if text := values.Get("source"); text != "" {
 		a, err := netip.ParseAddr(text)
 		if err != nil {
 			return f, invalidError("invalid.address")
 		}
 		f.Source = casedb.Addr{Addr: a.Unmap().WithZone("")}
-	}
-	for field, into := range map[string]**int64{"inbound": &f.InboundID, "replaces": &f.Replaces} {
-		if id, err := strconv.ParseInt(values.Get(field), 10, 64); err == nil && id > 0 {
-			*into = &id
-		}
 	}
 	if !f.Withdrawn && !slices.Contains(casedb.FindingResults, f.Result) {
 		return f, invalidError("finding.choose")
@@ -80,7 +85,11 @@ func (s *Server) loadFindings(ctx context.Context, data *casePage) error {
 	if data.Findings, err = s.db.CaseFindings(ctx, data.Case.ID, caseFindings); err != nil {
 		return err
 	}
-	for i := range data.Timeline {
+	var ours []string
+	for _, m := range data.Messages {
+		ours = append(ours, m.Body)
+	}
+	for i, n := 0, 0; i < len(data.Timeline); i++ {
 		e := &data.Timeline[i]
 		text := e.InboundText
 		if e.InboundID == nil {
@@ -89,22 +98,39 @@ func (s *Server) loadFindings(ctx context.Context, data *casePage) error {
 		if e.Kind != casedb.EventReply && e.Kind != casedb.OwnerFixing.Event() && e.Kind != casedb.OwnerFixed.Event() {
 			continue
 		}
-		suggested := finding.Suggest(text)
+		var suggested finding.Suggestion
+		if n++; n <= suggestions {
+			suggested = finding.Suggest(text, ours...)
+		}
 		suggested.InboundID = e.InboundID
-		e.Finding = &findingForm{Finding: suggested.Finding, Words: suggested.Words, Name: "event-" + strconv.FormatInt(e.ID, 10)}
+		form := data.typed(findingForm{Finding: suggested.Finding, Words: suggested.Words, Name: "event-" + strconv.FormatInt(e.ID, 10)})
+		e.Finding = &form
 	}
 	return nil
 }
 
+// typed returns a form, as it was typed if it is the one that failed: what
+// somebody wrote is not lost to what another did meanwhile.
+func (p casePage) typed(f findingForm) findingForm {
+	if !p.Form.Is("finding") || p.Form.Values.Get("form") != f.Name {
+		return f
+	}
+	f.Open = true
+	if again, _ := typedFinding(p.Case.ID, p.Form.Values); !again.Withdrawn {
+		f.Finding = again
+	}
+	return f
+}
+
 // Correction is the form that corrects a finding.
-func (casePage) Correction(f casedb.Finding) findingForm {
+func (p casePage) Correction(f casedb.Finding) findingForm {
 	id := f.ID
 	f.Replaces = &id
-	return findingForm{Finding: f, Name: "finding-" + strconv.FormatInt(id, 10)}
+	return p.typed(findingForm{Finding: f, Name: "finding-" + strconv.FormatInt(id, 10)})
 }
 
 // NewFinding is the form of a finding that no mail led to.
-func (casePage) NewFinding() findingForm { return findingForm{Name: "new"} }
+func (p casePage) NewFinding() findingForm { return p.typed(findingForm{Name: "new"}) }
 
 // findingsPage is the data of view findings.
 type findingsPage struct {

@@ -27,6 +27,8 @@ func TestFindingsAreRecorded(t *testing.T) {
 		"当該の Windows 7 が WannaCry に感染しておりましたので、初期化しました。\n\n> Mirai\n> Windows Server 2008\n<script>x</script>")
 	inbound := one[string](t, b.db, `select max(id)::text from inbound`)
 	exec(`insert into case_event (case_id, at, kind, actor, inbound_id, text, data) values ($1, $2, 'reply', 'noc@isp.example', $3, '', '{}')`, c.ID, b.now, inbound)
+	exec(`update message set body = 'Our letter says that Mirai comes from a camera that was infected.' where id = $1`, c.Message.ID)
+	exec(`update inbound set text = text || E'\nOur letter says that Mirai comes from a camera\nthat was infected.\n' where id = $1`, inbound)
 	body := b.page("/cases/" + c.Number)
 	for _, want := range []string{`value="WannaCry"`, `<option value="infected" selected>`, `value="reinstalled" checked`, `<option value="ended" selected>`, `value="Windows"`} {
 		if !strings.Contains(body, want) {
@@ -42,6 +44,13 @@ func TestFindingsAreRecorded(t *testing.T) {
 		t.Helper()
 		if status, _, _ := b.post(path, append([]string{"version", version()}, values...)...); status != want {
 			t.Errorf("%v: got %d, want %d", values, status, want)
+		}
+	}
+	event := one[string](t, b.db, `select max(id)::text from case_event where kind = 'reply'`)
+	for _, name := range []string{"event-" + event, "new"} {
+		if status, body, _ := b.post(path, "version", "999", "form", name, "result", "infected", "note", "a <note> typed", "action", "replaced"); status != http.StatusConflict ||
+			strings.Count(body, `value="a &lt;note&gt; typed"`) != 1 || strings.Count(body, `value="replaced" checked`) != 1 || !strings.Contains(body, "<details open>") {
+			t.Errorf("%s: what was typed is lost: got %d", name, status)
 		}
 	}
 	post(http.StatusUnprocessableEntity, "result", "")

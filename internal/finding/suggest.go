@@ -6,16 +6,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
-	"golang.org/x/text/width"
 
 	"teiten/internal/casedb"
 )
-
-// maxText bounds what is read of a mail: the beginning says what matters.
-const maxText = 6 << 10
 
 // Suggestion is a finding as the words of a mail suggest it.
 type Suggestion struct {
@@ -26,30 +19,30 @@ type Suggestion struct {
 // Empty reports whether nothing was suggested.
 func (s Suggestion) Empty() bool { return len(s.Words) == 0 }
 
-// Suggest proposes a finding for a mail's text. Quoted lines, and everything
-// below a line that begins a quoted mail, are ours or somebody else's words: our
-// own letter names malware and advice.
-func Suggest(text string) Suggestion {
-	text = fold(own(text))
+// Suggest proposes a finding for a mail's text, by what its author says alone:
+// quoted lines, the mails below, and what stands in our own letters, quoted or
+// not, name malware and advice themselves.
+func Suggest(text string, ours ...string) Suggestion {
+	text = own(text, ours)
 	s := Suggestion{Finding: casedb.Finding{Result: "unknown"}}
 	note := func(words string) {
 		if words = strings.Join(strings.Fields(words), " "); words != "" && !slices.Contains(s.Words, words) {
 			s.Words = append(s.Words, words)
 		}
 	}
-	clean := nothing.FindString(text)
-	if clean != "" {
+	result, named, clean := first(results, text), first(malware, text), foundNothing(text)
+	if result == nil && clean != "" && (named == nil || actions[0].find(text) == nil) {
+		// What was looked for has a name, too; what was removed was there.
 		s.Result = "nothing"
 		note(clean)
-	}
-	if m := first(malware, text); m != nil {
-		s.Malware = m.value
-		note(m.words)
-	}
-	if clean == "" {
-		if m := first(results, text); m != nil {
-			s.Result = m.value
-			note(m.words)
+	} else {
+		if named != nil {
+			s.Malware = named.value
+			note(named.words)
+		}
+		if result != nil {
+			s.Result = result.value
+			note(result.words)
 		} else if s.Malware != "" {
 			s.Result = "infected"
 		}
@@ -79,33 +72,6 @@ func Suggest(text string) Suggestion {
 	return s
 }
 
-// quoteBegins are lines below which another mail stands.
-var quoteBegins = regexp.MustCompile(`(?im)^[ \t>]*(-{2,}[ \t]*(original message|forwarded message|元のメッセージ|転送メッセージ)|_{20,}|from:[ \t].*|差出人[:：].*|on .{5,200} wrote:|.{1,120}(さんは|様は|が)書きました[:：]|\d{4}[年/-]\d{1,2}[月/-]\d{1,2}日?.{0,80}[:：])[ \t]*\r?$`)
-
-// own leaves of a mail what its author wrote.
-func own(text string) string {
-	if len(text) > maxText {
-		text = text[:maxText]
-		for len(text) > 0 && !utf8.ValidString(text[max(0, len(text)-utf8.UTFMax):]) {
-			text = text[:len(text)-1]
-		}
-	}
-	if at := quoteBegins.FindStringIndex(text); at != nil {
-		text = text[:at[0]]
-	}
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if t := strings.TrimLeft(line, " \t　"); strings.HasPrefix(t, ">") || strings.HasPrefix(t, "＞") || strings.HasPrefix(t, "|") {
-			continue
-		}
-		b.WriteString(line)
-	}
-	return b.String()
-}
-
-// fold makes full-width letters narrow and half-width katakana wide.
-func fold(text string) string { return norm.NFKC.String(width.Fold.String(text)) }
-
 // rule is one value of a field and the words for it.
 type rule struct {
 	value string
@@ -116,7 +82,7 @@ type match struct{ value, words string }
 
 func (r rule) find(text string) *match {
 	for _, at := range r.words.FindAllStringIndex(text, 8) {
-		if !denied(text, at) {
+		if !denied(text, at) && (r.value != "infected" || !innerNo.MatchString(text[at[0]:at[1]])) {
 			return &match{r.value, text[at[0]:at[1]]}
 		}
 	}
@@ -132,11 +98,17 @@ func first(rules []rule, text string) *match {
 	return nil
 }
 
-// Words that turn what stands near them into its contrary, or into a plan or a
-// question.
+// Words that turn what stands near them into its contrary, or into a plan, a
+// wish, a question or what others say.
 var (
-	deniedBefore = regexp.MustCompile(`(?i)\b(no|not|never|without|neither|nor|isn't|wasn't|don't|doesn't|didn't|cannot|can't|couldn't|unable to|if|should we|whether|instead of)\b[^.!?\n]{0,30}$`)
-	deniedAfter  = regexp.MustCompile(`(?i)^[^。.!?\n]{0,14}?(は|が|も|を|に|の)?(確認|検出|検知|発見|認め|見つか|見当た|実施|該当|行)?(されて|られて|できて|して|って|け)?(いません|おりません|ません|していない|ない|なかった|ございません|無し|なし|無い|予定|検討|すべき|でしょうか|か[?？])|^[^.!?\n]{0,20}\b(was|were|is|are|has|have)(n't| not)\b`)
+	deniedBefore = regexp.MustCompile(`(?i)\b(no|not|never|nobody|none|without|neither|nor|isn't|wasn't|aren't|weren't|don't|doesn't|didn't|hasn't|haven't|cannot|can't|couldn't|won't|unable to|ruled? out|if|should|must|please|whether|instead of|before|` +
+		`will|shall|would|could|might|may (be|have)|unlikely|going to|plan(s|ned|ning)? (to|on)|in order to|need(s|ed)? to|recommend\w*|advis\w+|ask(ed|ing)? (the|our|your|them|him|her)|` +
+		`(look|scan|check|search|test)(ed|ing|s)? for|scan for|you (say|said|claim|claimed|suspect|wrote|report|reported)|(mail|report|notice|letter|message) (says|said|claims|states|reports))\b[^.!?\n]{0,30}$`)
+	deniedAfter = regexp.MustCompile(`(?i)^[^。.!?\n]{0,14}?(は|が|も|を|に|の)?(確認|検出|検知|発見|認め|見つか|見当た|見受け|実施|該当|行)?(されて|られて|られ|できて|でき|して|って|け)?(いません|おりません|ありません|ません|していない|ない|なかった|ございません|無し|なし|無い|予定|検討|すべき|でしょうか|か[?？])|` +
+		`^[^。\n]{0,16}?(ではな[いくか]|かどうか|かを?(確認|調査|調べ|不明|判断)|(の|な)?有無|の(疑い|可能性|恐れ|おそれ)|とのこと(です|でした)が|との(ご)?(指摘|連絡)|未実施|未対応|未了|不要|よう(に)?、?[^。\n]{0,12}(依頼|お願い|要請|指示|伝え|案内))|` +
+		`^[:\s]{0,3}(無|なし|0 ?件|該当なし|not\b|none\b|negative\b)|^[^.!?\n]{0,20}\b(was|were|is|are|has|have|came back)(n't| not| negative| ruled out| clean| unlikely)\b|^[^.!?\n]{0,40}\?`)
+	newClause = regexp.MustCompile(`(?i)[;、]|\b(but|however|although|therefore)\b|, (we|i|it|the|our|and|so)\b`)
+	innerNo   = regexp.MustCompile(`(?i)\b(no|not|never|nothing|none|without|zero)\b`)
 )
 
 // denied reports whether the words at a place are denied.
@@ -144,6 +116,9 @@ func denied(text string, at []int) bool {
 	before := text[max(0, at[0]-60):at[0]]
 	if i := strings.LastIndexAny(before, "\n.。!?！？"); i >= 0 {
 		before = before[i+1:]
+	}
+	if all := newClause.FindAllStringIndex(before, -1); len(all) > 0 {
+		before = before[all[len(all)-1][1]:]
 	}
 	return deniedBefore.MatchString(before) || deniedAfter.MatchString(text[at[1]:min(len(text), at[1]+90)])
 }
@@ -157,9 +132,24 @@ func compile(list ...[2]string) []rule {
 }
 
 // nothing says that a search found nothing.
-var nothing = regexp.MustCompile(`(?i)(感染|マルウェア|ウイルス|ウィルス|異常|不審な(通信|プロセス|挙動|ファイル)|問題)[^。\n]{0,12}(確認|検出|検知|発見|認め|見つか|見当た)[^。\n]{0,8}(ません|なかった|ない)|` +
-	`\b(no|not any|without)\b[^.\n]{0,25}\b(infection|malware|virus(es)?|anomal(y|ies)|compromise|sign of|suspicious)\b[^.\n]{0,40}|` +
-	`\b(scan|scans|machine|host|server|system)\b[^.\n]{0,20}\b(is|was|came back|came up|found) clean\b|\bdid not find (any|anything)\b[^.\n]{0,30}|\bfound nothing\b`)
+var (
+	nothing = regexp.MustCompile(`(?i)(感染|マルウェア|ウイルス|ウィルス|異常|不審な(通信|プロセス|挙動|ファイル|点)|問題)[^。\n]{0,12}(確認|検出|検知|発見|認め|見つか|見当た|見受け)[^。\n]{0,8}(ません|なかった|ない)|` +
+		`(感染|マルウェア|ウイルス|ウィルス|異常|不審な点|問題)(の(疑い|事実|形跡|痕跡|兆候))?は?(ありません|ございません|なし)|` +
+		`\b(no|not any|without)\b[^.\n]{0,25}\b(infections?|malware|virus(es)?|anomal(y|ies)|compromise|sign of|suspicious)\b[^.\n]{0,40}|` +
+		`\b(scan|scans|machine|host|server|system)\b[^.\n]{0,20}\b(is|was|came back|came up|found) clean\b|\bdid not find (any|anything)\b[^.\n]{0,30}|\bfound nothing\b`)
+	notNothing = regexp.MustCompile(`(?i)anti[- ]?virus|(virus|malware)[- ](scan|protect|soft)|(ウイルス|ウィルス|マルウェア)(対策|ソフト|スキャ|定義)`)
+	condition  = regexp.MustCompile(`^(場合|とき|時|か|ようで|のであれば)`)
+)
+
+// foundNothing returns the words that say so.
+func foundNothing(text string) string {
+	for _, at := range nothing.FindAllStringIndex(text, 8) {
+		if words := text[at[0]:at[1]]; !notNothing.MatchString(words) && !condition.MatchString(text[at[1]:]) {
+			return words
+		}
+	}
+	return ""
+}
 
 var malware = compile(
 	[2]string{"WannaCry", `wanna ?cry(pt)?\w*|ワナクライ`},
