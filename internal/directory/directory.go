@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,6 +51,8 @@ func (l *List) problem(line int, text string, why error) {
 		l.Problems = append(l.Problems, Problem{Line: line, Text: casedb.CleanLine(text, 200), Why: casedb.CleanLine(why.Error(), 300)})
 	}
 }
+
+var secrets = regexp.MustCompile(`(?s)-----BEGIN PGP.*?(-----END PGP [A-Z ]*-----|$)`)
 
 // Read reads a directory of contacts from CSV (RFC 4180) in UTF-8,
 // with or without a byte order mark, as Writer and spreadsheet programs
@@ -94,13 +97,15 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 		if errors.Is(err, io.EOF) {
 			return list, nil
 		}
+		// Somebody's private key, pasted for the public one, is repeated nowhere.
+		text := secrets.ReplaceAllString(strings.Join(record, ","), "[key]")
 		line, _ := r.FieldPos(0)
 		if err != nil {
 			var parse *csv.ParseError
 			if errors.As(err, &parse) {
 				line = parse.Line
 			}
-			list.problem(line, strings.Join(record, ","), err)
+			list.problem(line, text, err)
 			continue
 		}
 		field := func(name string) string {
@@ -120,12 +125,12 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 			err = check(&e)
 		}
 		if err != nil {
-			list.problem(line, strings.Join(record, ","), err)
+			list.problem(line, text, err)
 			continue
 		}
 		key := [2]string{string(e.Scope), e.Target}
 		if first, twice := seen[key]; twice {
-			list.problem(line, strings.Join(record, ","), fmt.Errorf("%s %s is in line %d already", e.Scope, e.Target, first))
+			list.problem(line, text, fmt.Errorf("%s %s is in line %d already", e.Scope, e.Target, first))
 			continue
 		}
 		seen[key] = line

@@ -67,6 +67,40 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestKeysInProblemsAreNotRepeated: what is not taken may be a private key.
+func TestKeysInProblemsAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	const key = "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nc2VjcmV0\n-----END PGP PRIVATE KEY BLOCK-----"
+	file := "scope,target,email,pgp_key,note\nas,64500,a@example.net,\"" + key + "\",x\nas,none,a@example.net,\"" + key[:50] + "\",x\n"
+	list, err := directory.Read(strings.NewReader(file), func(*casedb.DirectoryEntry) error { return errors.New("a private one") })
+	if err != nil || len(list.Problems) != 2 {
+		t.Fatal(list, err)
+	}
+	for _, p := range list.Problems {
+		if !strings.Contains(p.Text, "a@example.net,[key]") || strings.Contains(p.String()+p.Text, "c2VjcmV0") {
+			t.Errorf("%q", p.Text)
+		}
+	}
+}
+
+// TestKeysComeBack: what was written is read as it was.
+func TestKeysComeBack(t *testing.T) {
+	t.Parallel()
+	e := casedb.DirectoryEntry{Scope: casedb.ScopeAS, Target: "64500", Email: "a@example.net", Language: "en",
+		PGPKey: "-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: \"x\", =y\n\nmQ==\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----"}
+	var b strings.Builder
+	w, err := directory.NewWriter(&b)
+	if err := errors.Join(err, w.Write(&e), w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{b.String(), strings.ReplaceAll(b.String(), "\n", "\r\n")} {
+		list, err := directory.Read(strings.NewReader(file), anybody)
+		if err != nil || len(list.Entries) != 1 || list.Entries[0].PGPKey != e.PGPKey {
+			t.Errorf("%+v, %v", list, err)
+		}
+	}
+}
+
 func TestReadRefusesFiles(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{

@@ -94,11 +94,11 @@ func TestDenialsSuggestNoInfection(t *testing.T) {
 		onlyTheirs(t, text, finding.Suggest(text), "nothing||||")
 	}
 	for text, want := range map[string]string{
-		"We removed WannaCry. A second scan found no malware.":                    "infected||WannaCry||cleaned",
-		"Mirai に感染しておりましたので駆除しました。駆除後、感染は確認されませんでした。":                           "infected||Mirai||cleaned",
-		"It was not ours, but we reinstalled the router.":                         "unknown|router|||reinstalled",
-		"As you asked, we changed the password.":                                  "unknown||||password",
-		"お客様に確認したところ、WannaCry に感染していたとのことです。":                                     "infected||WannaCry||",
+		"We removed WannaCry. A second scan found no malware.": "infected||WannaCry||cleaned",
+		"Mirai に感染しておりましたので駆除しました。駆除後、感染は確認されませんでした。":          "infected||Mirai||cleaned",
+		"It was not ours, but we reinstalled the router.":      "unknown|router|||reinstalled",
+		"As you asked, we changed the password.":               "unknown||||password",
+		"お客様に確認したところ、WannaCry に感染していたとのことです。":                  "infected||WannaCry||",
 		"お客様の端末は長らく更新されておりませんでしたが、このたび調査した結果、WannaCry に感染し\nていたことが判明しました。": "infected||WannaCry||",
 	} {
 		onlyTheirs(t, text, finding.Suggest(text), want)
