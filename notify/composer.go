@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"fmt"
@@ -76,6 +77,12 @@ type Draft struct {
 	Files        []casedb.MessageFile
 	Letters      [][]byte // of a digest: the mails in it, whole
 	Raw          []byte   // the whole mail, lines ended by CRLF
+}
+
+// Encrypted reports whether nobody but the recipient can read the mail.
+func (d Draft) Encrypted() bool {
+	head, _, _ := bytes.Cut(d.Raw, []byte("\r\n\r\n"))
+	return bytes.Contains(head, []byte("\nContent-Type: multipart/encrypted")) || bytes.HasPrefix(head, []byte("Content-Type: multipart/encrypted"))
 }
 
 // Preview returns the mail that a message will be, or was: once an attempt was

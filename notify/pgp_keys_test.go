@@ -106,8 +106,8 @@ func TestKeyIsTheRecipients(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := opens(t, d.Raw, keys); got != tt.want {
-				t.Errorf("encrypted to %q, want %q", got, tt.want)
+			if got := opens(t, d.Raw, keys); got != tt.want || d.Encrypted() != (got != "") {
+				t.Errorf("encrypted to %q, want %q; said so: %v", got, tt.want, d.Encrypted())
 			}
 		})
 	}

@@ -29,6 +29,7 @@ type Mail struct {
 	To          string
 	Subject     string
 	Body        string
+	Encrypted   bool // on its way: the page shows it as its reader will
 	Attachments []Attachment
 }
 
@@ -42,7 +43,7 @@ type Attachment struct {
 
 // draftMail is a composed mail as a page shows it.
 func draftMail(d notify.Draft) Mail {
-	m := Mail{From: d.From, To: d.To, Subject: d.Subject, Body: d.Body}
+	m := Mail{From: d.From, To: d.To, Subject: d.Subject, Body: d.Body, Encrypted: d.Encrypted()}
 	if d.XARF != nil {
 		m.Attachments = []Attachment{{Name: "xarf.json", Type: "application/json", SizeBytes: len(d.XARF),
 			Text: casedb.Clean(string(d.XARF[:min(len(d.XARF), maxAttachmentText)]), maxAttachmentText)}}
