@@ -160,6 +160,12 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 	if until.After(now) {
 		return nil, tx.PutOffMessage(ctx, m.ID, "put off: "+reasonQuiet, until)
 	}
+	switch clear, err := inClear(ctx, &tx.Queries, m, now); {
+	case err != nil:
+		return nil, err
+	case clear:
+		return nil, tx.DissolveDigest(ctx, m, letters, reasonInClear, now)
+	}
 	from := s.Composer.tokens.Make(TokenBounce, "", m.ID)
 	if err := tx.BeginDigest(ctx, &m, letters, now.Add(s.retryAfter(m.Attempts+1)), now); err != nil {
 		return nil, err

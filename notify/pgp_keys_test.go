@@ -207,6 +207,47 @@ func TestEncryptedRetriesAndBounces(t *testing.T) {
 	}
 }
 
+// TestRetryInClearIsHeld: a key that came after the first attempt counts, too.
+func TestRetryInClearIsHeld(t *testing.T) {
+	t.Parallel()
+	_, public := theirKey(t)
+	w := newWorld(t)
+	_, m := w.queued(ispCase)
+	server := startServer(t, &testServer{})
+	server.rcpt = func(string) error {
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "later"}
+	}
+	s := w.sender(server.transport())
+	w.do(s.Do)
+	server.rcpt = nil
+	w.entry("64500", "abuse@isp.example", public, nil, false)
+	for range 2 {
+		w.clock.advance(24 * time.Hour)
+		w.do(s.Do)
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.Attempts != 1 || !strings.Contains(m.HoldReason, "PGP key by now") || len(server.received()) != 0 {
+			t.Fatalf("%s %q after %d attempts", m.State, m.HoldReason, m.Attempts)
+		}
+		w.approve(m) // overrules nothing
+	}
+}
+
+// TestDigestRetryInClear: a digest is made anew for a key that came meanwhile.
+func TestDigestRetryInClear(t *testing.T) {
+	t.Parallel()
+	key, public := theirKey(t)
+	d := newDesk(t, "en")
+	d.server.answers = []error{later, nil}
+	d.atNine()
+	d.exec(`update directory_entry set pgp_key = $1`, public)
+	d.atNine()
+	if len(d.server.mails) != 2 || d.states() != "sent sent sent" {
+		t.Fatalf("%d mails, %s", len(d.server.mails), d.states())
+	}
+	if got := opens(t, d.server.mails[1].raw, map[string]*crypto.Key{"one": key}); got != "one" {
+		t.Errorf("opened by %q", got)
+	}
+}
+
 // TestEncryptedLetterComesBack: a bounce of it finds its case.
 func TestEncryptedLetterComesBack(t *testing.T) {
 	t.Parallel()

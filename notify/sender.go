@@ -293,6 +293,12 @@ func (s *Sender) attempt(ctx context.Context, tx *casedb.Tx, m casedb.Message, n
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCompose, err)
 	}
+	switch clear, err := inClear(ctx, &tx.Queries, m, now); {
+	case err != nil:
+		return nil, err
+	case clear:
+		return nil, fmt.Errorf("%w: %s", errCompose, reasonInClear)
+	}
 	if len(m.Raw) == 0 {
 		m.Raw, m.Template = draft.Raw, draft.Template
 		if m.Purpose != casedb.PurposeAnswer { // an answer keeps the coordinator's words alone
@@ -303,6 +309,19 @@ func (s *Sender) attempt(ctx context.Context, tx *casedb.Tx, m casedb.Message, n
 		return nil, err
 	}
 	return &job{message: m, envelope: Envelope{From: draft.EnvelopeFrom, To: m.Recipient, ID: m.Token}}, nil
+}
+
+// reasonInClear holds what no retry may repeat as it is.
+const reasonInClear = "it was first tried without encryption, and its recipient has a PGP key by now: cancel it and write again"
+
+// inClear reports whether the bytes kept of a message are not encrypted although
+// its recipient has a key by now.
+func inClear(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.Time) (bool, error) {
+	if len(m.Raw) == 0 || (Draft{Raw: m.Raw}).Encrypted() || m.RegistrationID != nil {
+		return false, nil
+	}
+	wishes, err := q.ContactWishes(ctx, m, now)
+	return wishes.PGPKey != "", err
 }
 
 // gather asks what Decide needs.
