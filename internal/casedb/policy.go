@@ -66,8 +66,8 @@ func (d *DB) SetSendStopped(ctx context.Context, stopped bool, by, reason string
 // SendStopped reports whether the global stop switch is on.
 func (q *Queries) SendStopped(ctx context.Context) (bool, error) {
 	var stopped bool
-	_, err := q.Setting(ctx, settingSendStopped, &stopped)
-	return stopped, err
+	err := q.q.GetContext(ctx, &stopped, `select exists (select 1 from setting where name = '`+settingSendStopped+`' and value = 'true')`)
+	return stopped, fail("look at the stop switch", err)
 }
 
 // SendStop returns who stopped all mail, when and why; nil: it is not stopped.

@@ -120,7 +120,7 @@ func (q *Queries) ContactInForce(ctx context.Context, id int64, now time.Time) (
 func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) error {
 	err := t.q.GetContext(ctx, m, `update message set attempts = attempts + 1, next_attempt_at = $2, subject = $3, body = $4,
 		template = $5, raw = $6, version = version + 1 where id = $1 and state = 'queued' and attempts = $7
-		and not (purpose = 'notification' and `+heldAsControl+`$8)) returning `+messageColumns,
+		and not (purpose = 'notification' and `+heldAsControl+`$8)) returning attempts, next_attempt_at, version`,
 		m.ID, next, m.Subject, m.Body, m.Template, m.Raw, m.Attempts, now)
 	if err = fail("begin attempt", err); err != nil {
 		if isNotFound(err) {
