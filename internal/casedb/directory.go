@@ -151,7 +151,7 @@ func isCountry(s string) bool {
 func mailAddress(s string) (string, error) {
 	s = CleanLine(s, 254)
 	local, domain, ok := strings.Cut(s, "@")
-	if !ok || local == "" || domain == "" || strings.ContainsAny(s, " <>,;\"\\") || strings.Contains(domain, "@") {
+	if !ok || local == "" || domain == "" || strings.ContainsAny(s, " <>,;\"\\\uFFFD") || strings.Contains(domain, "@") {
 		return "", badEntry("email", "%q is not a mail address", s)
 	}
 	return s, nil

@@ -72,7 +72,6 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 	raw = bytes.TrimPrefix(raw, []byte("\uFEFF"))
 	r := csv.NewReader(bufio.NewReader(bytes.NewReader(raw)))
 	r.FieldsPerRecord = -1
-	r.LazyQuotes = true
 	header, err := r.Read()
 	if err != nil {
 		return nil, errors.New("the directory has no header line; it begins with scope,target,email")
@@ -103,7 +102,10 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 		if err != nil {
 			var parse *csv.ParseError
 			if errors.As(err, &parse) {
-				line = parse.Line
+				line = parse.StartLine
+				if parse.Line > line { // who knows what lies between
+					return nil, fmt.Errorf("a quotation mark in line %d is not closed where its cell ends", line)
+				}
 			}
 			list.problem(line, text, err)
 			continue
@@ -121,6 +123,9 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 			return nil, fmt.Errorf("the directory has more than %d entries", MaxEntries)
 		}
 		e, err := entry(field)
+		if beyond := record[min(len(header), len(record)):]; err == nil && strings.TrimSpace(strings.Join(beyond, "")) != "" {
+			err = errors.New("it has more cells than the first line; one with a comma stands in quotation marks")
+		}
 		if err == nil {
 			err = check(&e)
 		}
@@ -206,7 +211,7 @@ func (d *Writer) Write(e *casedb.DirectoryEntry) error {
 		if u := t.UTC(); u.Equal(u.Truncate(24 * time.Hour)) {
 			return u.Format(time.DateOnly)
 		}
-		return t.UTC().Format(time.RFC3339)
+		return t.UTC().Format(time.RFC3339Nano)
 	}
 	digest := ""
 	if e.Digest {

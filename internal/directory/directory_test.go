@@ -31,7 +31,12 @@ func TestRead(t *testing.T) {
 		"as,64502,hostmaster@registry.example,,,,,,,\r\n" +
 		"as,64503,a@example.net,,fr,,,,,\r\n" +
 		"as,64504,a@example.net,,,,2026-05-01,2026-04-01,,\r\n" +
-		"as,64505\r\n"
+		"as,64505\r\n" +
+		"as,64506,a@example.net,Example \"Net\",,,,,,\r\n" +
+		"as,64507,a@example.net,Example, Inc.,en,,,,,,x,y\r\n" +
+		"as,64508,a\x00@example.net,,,,,,,\r\n" +
+		"as,64509,a@example.net,,,,,,,,x,,comma\r\n" +
+		"prefix,::ffff:192.0.2.0/120,a@example.net,,,,,,,\r\n"
 	list, err := directory.Read(strings.NewReader(file), func(e *casedb.DirectoryEntry) error {
 		if strings.HasSuffix(e.Email, "@registry.example") {
 			return errors.New("a registry's own address")
@@ -56,7 +61,8 @@ func TestRead(t *testing.T) {
 	}
 	whys := []string{"7: 192.0.2.1/24 has host bits set; did you mean 192.0.2.0/24", "8: 2001:db8::/8 has host bits", "9: prefix 192.0.2.0/24 is in line 2", "10: \"zero\" is not an AS",
 		"11: country \"KOREA\"", "12: \"isp\" is neither", "13: \"nobody\" is not a mail address", "14: a registry's own", "15: language \"fr\"",
-		"16: it ends before", "17: \"\" is not a mail address"}
+		"16: it ends before", "17: \"\" is not a mail address", "18: parse error on line 18", "19: language \"inc.\"", "20: \"a\uFFFD@example.net\" is not a mail", "21: it has more cells",
+		"22: \"::ffff:192.0.2.0/120\" is neither"}
 	if list.Bad != len(whys) || len(list.Problems) != len(whys) {
 		t.Fatalf("got %d problems: %v", list.Bad, list.Problems)
 	}
@@ -104,12 +110,14 @@ func TestKeysComeBack(t *testing.T) {
 func TestReadRefusesFiles(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{
-		"not in UTF-8":   "scope,target,email,name\nas,64500,a@example.net,\x83\x65\x83\x58\x83\x67\n",
-		"no header":      "",
-		"no column":      "prefix,email\n192.0.2.0/24,a@example.net\n",
-		"is there twice": "scope,target,email,target\n",
-		"larger than":    "scope,target,email\n" + strings.Repeat("#", directory.MaxBytes),
-		"more than":      "scope,target,email\n" + strings.Repeat("country,JP,a@example.jp\nas,1,a@example.jp\n", 1) + manyLines(directory.MaxEntries),
+		"not in UTF-8":     "scope,target,email,name\nas,64500,a@example.net,\x83\x65\x83\x58\x83\x67\n",
+		"no header":        "",
+		"no column":        "prefix,email\n192.0.2.0/24,a@example.net\n",
+		"is there twice":   "scope,target,email,target\n",
+		"in line 3 is not": "scope,target,email,name\nas,1,a@example.net,x\nas,2,a@example.net,\"Example\nas,3,a@example.net,x\n",
+		"in line 2 is not": "scope,target,email,name\nas,2,a@example.net,\"Example\nas,3,a@example.net,\"Net\"\n",
+		"larger than":      "scope,target,email\n" + strings.Repeat("#", directory.MaxBytes),
+		"more than":        "scope,target,email\n" + strings.Repeat("country,JP,a@example.jp\nas,1,a@example.jp\n", 1) + manyLines(directory.MaxEntries),
 	} {
 		if _, err := directory.Read(strings.NewReader(file), anybody); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
@@ -131,6 +139,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("scope,target,email,name,note\nprefix,192.0.2.0/24,a@example.net,=1+1,\"x\ny\"\n"))
 	f.Add([]byte("scope,target,email\nas,AS1,'+a@example.net\n\"organisation\",\"'=x\",a@b\n"))
 	f.Add([]byte("scope,target,email,valid_from\ncountry,JP,a@b,2026-04-01T12:30:00+09:00\n"))
+	f.Add([]byte("scope,target,email,valid_from\ncountry,JP,a@b,2026-04-01T12:30:00.5Z\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		list, err := directory.Read(bytes.NewReader(file), anybody)
 		if err != nil {
