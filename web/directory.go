@@ -106,11 +106,27 @@ func (s *Server) renderEntry(w http.ResponseWriter, r *http.Request, v *visit, s
 // putDirectoryEntry writes an entry: a new one, or one that replaces the one
 // for the same target.
 func (s *Server) putDirectoryEntry(w http.ResponseWriter, r *http.Request, v *visit) error {
+	var old casedb.DirectoryEntry // its page's
+	if text := r.PathValue("id"); text != "" {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return casedb.ErrNotFound
+		}
+		if old, err = s.db.DirectoryEntry(r.Context(), id); err != nil {
+			return err
+		}
+	}
 	entry, err := s.typedEntry(r.PostForm, v.now)
 	var id int64
 	if err == nil {
+		entry.ValidFrom, entry.ValidUntil = sameDay(entry.ValidFrom, old.ValidFrom), sameDay(entry.ValidUntil, old.ValidUntil)
 		err = s.db.InTx(r.Context(), func(tx *casedb.Tx) error {
-			_, err := tx.PutDirectoryEntries(r.Context(), []casedb.DirectoryEntry{entry}, v.user.Name, v.now)
+			var err error
+			if old.ID != 0 {
+				err = tx.ReplaceDirectoryEntry(r.Context(), old.ID, entry, v.user.Name, v.now)
+			} else {
+				_, err = tx.PutDirectoryEntries(r.Context(), []casedb.DirectoryEntry{entry}, v.user.Name, v.now)
+			}
 			if err != nil {
 				return err
 			}
@@ -122,8 +138,11 @@ func (s *Server) putDirectoryEntry(w http.ResponseWriter, r *http.Request, v *vi
 		})
 	}
 	if key, status, ok := refused(err); ok {
+		if errors.Is(err, casedb.ErrStale) {
+			key = "directory.stale"
+		}
 		f := form{Name: "entry", Values: r.PostForm, Error: key}
-		if r.PathValue("id") != "" {
+		if old.ID != 0 {
 			return s.renderEntry(w, r, v, status, f)
 		}
 		return s.renderDirectory(w, r, v, status, f)
@@ -132,6 +151,15 @@ func (s *Server) putDirectoryEntry(w http.ResponseWriter, r *http.Request, v *vi
 		return err
 	}
 	return s.redirect(w, r, "/contacts/"+strconv.FormatInt(id, 10), v.p.T("directory.done.saved"))
+}
+
+// sameDay is the old time if it is on the typed day: the form knows days only,
+// and who changes something else leaves it as it is.
+func sameDay(typed, old *time.Time) *time.Time {
+	if typed != nil && old != nil && typed.Equal(old.UTC().Truncate(24*time.Hour)) {
+		return old
+	}
+	return typed
 }
 
 // typedEntry reads the form of an entry.

@@ -50,6 +50,17 @@ func TestDirectoryIsEdited(t *testing.T) {
 	if body := b.page("/contacts/2"); !strings.Contains(body, "new@dept.example") || !strings.Contains(body, "noc@dept.example") {
 		t.Error("the history is missing")
 	}
+	// Who still looks at the first does not undo the second.
+	status, body, _ := b.post("/contacts/1", "scope", "prefix", "target", "192.0.2.0/28", "email", "late@dept.example", "language", "ja", "note", "late")
+	if status != http.StatusConflict || !strings.Contains(body, "in the meantime") {
+		t.Errorf("change of what was changed: got %d", status)
+	}
+	if status, _, _ = b.post("/contacts/2", "scope", "prefix", "target", "192.0.2.0/29", "email", "late@dept.example", "language", "ja"); status != http.StatusConflict {
+		t.Errorf("change into another target: got %d", status)
+	}
+	if status, _, _ = b.post("/contacts/99", "scope", "prefix", "target", "192.0.2.0/28", "email", "late@dept.example", "language", "ja"); status != http.StatusNotFound {
+		t.Errorf("change of what is not there: got %d", status)
+	}
 	if body := b.page("/contacts/contacts.csv"); !strings.Contains(body, "prefix,192.0.2.0/28,new@dept.example,,ja,,yes,,,,moved,") {
 		t.Errorf("export: %s", body)
 	}

@@ -202,6 +202,25 @@ func (t *Tx) PutDirectoryEntries(ctx context.Context, list []DirectoryEntry, by 
 	return done, t.ApplyDirectory(ctx, 0, now)
 }
 
+// ReplaceDirectoryEntry writes an entry that Check has passed in place of the one
+// with the id, which its author looked at. ErrStale if that is no more the one
+// for the target.
+func (t *Tx) ReplaceDirectoryEntry(ctx context.Context, id int64, e DirectoryEntry, by string, now time.Time) error {
+	if err := t.lockDirectory(ctx); err != nil {
+		return err
+	}
+	var there bool
+	if err := t.q.GetContext(ctx, &there, `select exists (select 1 from directory_entry where id = $1 and scope = $2 and target = $3 and ended_at is null)`,
+		id, string(e.Scope), e.Target); err != nil {
+		return fail("find directory entry", err)
+	}
+	if !there {
+		return fmt.Errorf("directory entry %d: %w", id, ErrStale)
+	}
+	_, err := t.PutDirectoryEntries(ctx, []DirectoryEntry{e}, by, now)
+	return err
+}
+
 // copyDirectory fills a table of this transaction with the entries, the last
 // one for each target.
 func (t *Tx) copyDirectory(ctx context.Context, list []DirectoryEntry) (err error) {
