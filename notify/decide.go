@@ -25,7 +25,7 @@ type Facts struct {
 	Message        casedb.Message
 	Case           *casedb.Case        // nil: a message about a registration
 	Suppression    *casedb.Suppression // nil: we may write to the recipient
-	ContactRetired bool                // a later answer of the registry names somebody else
+	ContactRetired bool                // a later answer of the registry, or the directory, names somebody else
 	Acknowledged   []string            // organisations that acknowledge sources of the case by now
 	// Accused is what the letter says at present; of a notification without any
 	// nothing is left to tell.

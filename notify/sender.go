@@ -335,7 +335,7 @@ func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.
 		return f, err
 	}
 	if m.ContactID != nil {
-		there, err := q.ContactInForce(ctx, *m.ContactID, now)
+		there, err := q.ContactInForce(ctx, m, now)
 		if err != nil {
 			return f, err
 		}

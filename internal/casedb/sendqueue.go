@@ -107,10 +107,21 @@ func (q *Queries) AcknowledgedSources(ctx context.Context, caseID int64, now tim
 	return o, fail("look for acknowledged sources", err)
 }
 
-// ContactInForce reports whether a contact still exists at the time.
-func (q *Queries) ContactInForce(ctx context.Context, id int64, now time.Time) (bool, error) {
+// ContactInForce reports whether a message's contact is still the right one at
+// the time: it exists, and the directory has not come to know a better one of
+// its owner since the message was written or approved.
+func (q *Queries) ContactInForce(ctx context.Context, m Message, now time.Time) (bool, error) {
+	since := m.CreatedAt
+	if m.ApprovedAt != nil {
+		since = *m.ApprovedAt
+	}
 	var n int
-	err := q.q.GetContext(ctx, &n, `select count(*) from contact c where c.id = $1 and c.retired_at is null and `+inForceOrRegistry, id, now)
+	err := q.q.GetContext(ctx, &n, `select count(*) from contact c where c.id = $1 and c.retired_at is null and `+inForceOrRegistry+`
+		and not exists (select 1 from contact k join directory_entry d on d.id = k.directory_id
+			where k.owner_id = c.owner_id and k.retired_at is null and k.created_at > $3 and k.rank < 0 and (c.directory_id is null or k.rank < c.rank)
+			and lower(k.email) <> lower(c.email) and d.ended_at is null and (d.valid_from is null or d.valid_from <= $2)
+			and (d.valid_until is null or d.valid_until > $2) and not exists (select 1 from suppression s
+				where s.address = lower(k.email) and s.lifted_at is null and (s.until is null or s.until > $2)))`, m.ContactID, now, since)
 	return n > 0, fail("look for the contact", err)
 }
 
