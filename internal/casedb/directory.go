@@ -107,7 +107,7 @@ func directoryTarget(scope DirectoryScope, s string) (string, error) {
 	case ScopePrefix:
 		return directoryPrefix(s)
 	case ScopeOrganisation:
-		return strings.ToLower(s), nil
+		return lowerASCII(s), nil
 	case ScopeAS:
 		digits := s
 		if len(s) > 2 && strings.EqualFold(s[:2], "AS") {
@@ -125,6 +125,17 @@ func directoryTarget(scope DirectoryScope, s string) (string, error) {
 		return s, nil
 	}
 	return "", badEntry("target", "%q is neither prefix, organisation, as nor country", CleanLine(string(scope), 40))
+}
+
+// lowerASCII makes small letters of A to Z only, as PostgreSQL does in the locale
+// C: whatever the database's locale, the two agree.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 func directoryPrefix(s string) (string, error) {
@@ -199,6 +210,9 @@ func (t *Tx) PutDirectoryEntries(ctx context.Context, list []DirectoryEntry, by 
 	if written == 0 {
 		return done, nil
 	}
+	if err := t.analyseDirectory(ctx, int(written), "directory_entry, contact"); err != nil {
+		return done, err
+	}
 	return done, t.ApplyDirectory(ctx, 0, now)
 }
 
@@ -253,8 +267,10 @@ func (t *Tx) copyDirectory(ctx context.Context, list []DirectoryEntry) (err erro
 			return fail("copy directory entries", err)
 		}
 	}
-	_, err = in.ExecContext(ctx)
-	return fail("copy directory entries", err)
+	if _, err = in.ExecContext(ctx); err != nil {
+		return fail("copy directory entries", err)
+	}
+	return t.analyseDirectory(ctx, len(list), "incoming")
 }
 
 // EndDirectoryEntry ends an entry. ErrNotFound if it has ended.
@@ -277,6 +293,14 @@ func (t *Tx) endEntry(ctx context.Context, id int64, by string, now time.Time) e
 func (t *Tx) lockDirectory(ctx context.Context) error {
 	_, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock($1, 0)`, lockDirectory)
 	return fail("lock directory", err)
+}
+
+// keepDirectory keeps the directory as it is until the transaction ends, so that
+// who gives a source its network sees every network that the directory has. It
+// comes before the locks of rows.
+func (t *Tx) keepDirectory(ctx context.Context) error {
+	_, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock_shared($1, 0)`, lockDirectory)
+	return fail("keep directory", err)
 }
 
 // DirectoryEntry returns the entry with the id.
@@ -365,9 +389,9 @@ func (q *Queries) DirectoryFor(ctx context.Context, a DirectoryQuestion, now tim
 	var list []DirectoryEntry
 	err := q.q.SelectContext(ctx, &list, `select `+directoryColumns+` from directory_entry d
 		where `+entryInForce+` and (d.scope = 'prefix' and d.prefix >>= $2::inet
-			or d.scope = 'organisation' and d.target in (lower($3), lower($4)) or d.scope = 'as' and d.target = $5::bigint::text
+			or d.scope = 'organisation' and d.target in ($3, $4) or d.scope = 'as' and d.target = $5::bigint::text
 			or d.scope = 'country' and d.target = $6)
 		order by array_position(array['prefix','organisation','as','country'], d.scope), masklen(d.prefix) desc limit 20`,
-		now, Addr{a.Address}, a.OwnerKey, a.OwnerName, a.ASN, a.Country)
+		now, Addr{a.Address}, lowerASCII(a.OwnerKey), lowerASCII(a.OwnerName), a.ASN, a.Country)
 	return list, fail("look into the directory", err)
 }

@@ -38,12 +38,21 @@ const lookupColumns = `l.address, l.state, l.attempts, l.next_attempt_at, l.last
 // is known and current belongs to that at once. One that is due stays as it is,
 // one that failed stays failed until its time, and one that was done is due
 // again: its answer has expired. It uses network_prefix_gist.
-func (q *Queries) RequestLookups(ctx context.Context, addrs []netip.Addr, now time.Time) error {
+func (d *DB) RequestLookups(ctx context.Context, addrs []netip.Addr, now time.Time) error {
+	return d.InTx(ctx, func(tx *Tx) error {
+		if err := tx.keepDirectory(ctx); err != nil {
+			return err
+		}
+		return tx.requestLookups(ctx, addrs, now)
+	})
+}
+
+func (t *Tx) requestLookups(ctx context.Context, addrs []netip.Addr, now time.Time) error {
 	texts := make([]string, len(addrs))
 	for i, a := range addrs {
 		texts[i] = a.Unmap().WithZone("").String()
 	}
-	_, err := q.q.ExecContext(ctx, `with asked as materialized (
+	_, err := t.q.ExecContext(ctx, `with asked as materialized (
 			select a.address, k.id as network_id from (select distinct a as address from unnest($1::inet[]) as a) a
 			left join lateral (select n.id from network_prefix p join network n on n.id = p.network_id
 				where p.prefix >>= a.address and n.superseded_at is null and n.expires_at > $2`+networkOrder+` limit 1) k on true
@@ -83,12 +92,18 @@ func (q *Queries) ClaimLookups(ctx context.Context, limit int, lease time.Durati
 // ErrStale if the claim was lost, or the row was settled by an answer for its
 // range.
 func (t *Tx) HoldLookup(ctx context.Context, l OwnerLookup) error {
+	if err := t.keepDirectory(ctx); err != nil {
+		return err
+	}
 	return t.settleLookup(ctx, l, `select 1 from owner_lookup where address = $1 and attempts = $2 and state = 'due' for update`)
 }
 
 // FinishLookup records that the address belongs to the network. ErrStale if
 // the claim was lost to another worker.
 func (t *Tx) FinishLookup(ctx context.Context, l OwnerLookup, networkID int64) error {
+	if err := t.keepDirectory(ctx); err != nil {
+		return err
+	}
 	if err := t.settleLookup(ctx, l, `update owner_lookup set state = 'done', network_id = $3, last_error = ''
 		where address = $1 and attempts = $2 and state = 'due'`, networkID); err != nil {
 		return err

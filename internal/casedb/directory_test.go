@@ -1,0 +1,176 @@
+package casedb_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"teiten/internal/casedb"
+)
+
+// enter writes entries into the directory.
+func enter(ctx context.Context, db *casedb.DB, entries ...casedb.DirectoryEntry) error {
+	for i := range entries {
+		if err := entries[i].Check(); err != nil {
+			return err
+		}
+	}
+	return db.InTx(ctx, func(tx *casedb.Tx) error {
+		_, err := tx.PutDirectoryEntries(ctx, entries, "taro", noon)
+		return err
+	})
+}
+
+func prefixEntry(prefix, email string) casedb.DirectoryEntry {
+	return casedb.DirectoryEntry{Scope: casedb.ScopePrefix, Target: prefix, Email: email, Language: "en", Country: "JP"}
+}
+
+// registered makes a registry's network of owner 1.
+func registered(t *testing.T, db *casedb.DB, prefix string) {
+	t.Helper()
+	exec(t, db, `with n as (insert into network (owner_id, first_address, last_address, country, registry, raw, fetched_at, expires_at)
+			values (1, host(network($1::cidr))::inet, host(broadcast($1::cidr))::inet, 'JP', 'apnic', '', $2, 'infinity') returning id)
+		insert into network_prefix (network_id, prefix) select id, $1::cidr from n`, prefix, noon)
+}
+
+// Who is looking for the owner of an address while the directory is changed gets
+// the directory's.
+func TestDirectoryChangesDuringLookups(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	seed(t, db, 1)
+	registered(t, db, "192.0.2.0/24")
+	asked := make(chan error, 1)
+	if err := db.InTx(t.Context(), func(tx *casedb.Tx) error {
+		if _, err := tx.PutDirectoryEntries(t.Context(), []casedb.DirectoryEntry{prefixEntry("192.0.2.0/28", "dept@example.net")}, "taro", noon); err != nil {
+			return err
+		}
+		// Seen after the import has looked for what is in its prefixes.
+		exec(t, db, `insert into source (address, first_at, last_at) values ('192.0.2.5', $1, $1)`, noon)
+		go func() {
+			asked <- db.RequestLookups(t.Context(), []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.5")}, noon)
+		}()
+		select {
+		case <-asked:
+			t.Error("the owner was found while the directory was being changed")
+			asked <- nil
+		case <-time.After(300 * time.Millisecond):
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	var registries string
+	if err := db.SQL().QueryRowContext(t.Context(), `select string_agg(n.registry, ' ') from source s join network n on n.id = s.network_id`).Scan(&registries); err != nil || registries != "directory directory" {
+		t.Errorf("the sources are of %q, %v", registries, err)
+	}
+}
+
+// Judges and coordinators do not wait for each other's rows in a circle.
+func TestDirectoryChangesDuringJudgements(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	seed(t, db, 1)
+	registered(t, db, "192.0.0.0/16")
+	var list []casedb.Judgement
+	for i := range 1000 {
+		list = append(list, casedb.Judgement{Verdict: casedb.Verdict{Source: casedb.Addr{Addr: netip.AddrFrom4([4]byte{192, 0, byte(i / 250), byte(i % 250)})},
+			Kind: casedb.KindInfected, Rule: "worm445", Ruleset: "test", Confidence: 0.9, First: noon, Last: noon}, Country: "JP"})
+	}
+	judge := func(last time.Time) error {
+		for i := range list {
+			list[i].Verdict.Last = last
+		}
+		return db.InTx(t.Context(), func(tx *casedb.Tx) error {
+			_, err := tx.SaveVerdicts(t.Context(), list, 0, last)
+			return err
+		})
+	}
+	if err := judge(noon); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, `create table shuffled as select * from source order by md5(host(address))`)
+	exec(t, db, `delete from verdict`)
+	exec(t, db, `delete from source`)
+	exec(t, db, `insert into source select * from shuffled`)
+	done := make(chan error, 1)
+	go func() {
+		for i := range 15 {
+			if err := judge(noon.Add(time.Duration(i) * time.Second)); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for i := range 15 {
+		if err := enter(t.Context(), db, prefixEntry("192.0.0.0/22", fmt.Sprintf("desk%d@example.net", i))); err != nil {
+			t.Errorf("enter: %v", err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Errorf("judge: %v", err)
+	}
+}
+
+// TestDirectoryCosts measures what large directories cost. TEITEN_SCALE is the
+// number of entries.
+func TestDirectoryCosts(t *testing.T) {
+	t.Parallel()
+	n := 500
+	if _, err := fmt.Sscan(os.Getenv("TEITEN_SCALE"), &n); err != nil && os.Getenv("TEITEN_SCALE") != "" {
+		t.Fatal(err)
+	}
+	db := openTest(t)
+	seed(t, db, 1)
+	exec(t, db, `insert into source (address, first_at, last_at, country) select '10.0.0.0'::inet + i * 64, $1, $1, 'JP' from generate_series(0, $2::integer) i`, noon, 2*n)
+	exec(t, db, `insert into owner (key, name, country, language, created_at) select 'test:' || i, 'Example ' || i, 'JP', 'ja', $1 from generate_series(1, $2::integer) i`, noon, n)
+	exec(t, db, `insert into network (owner_id, first_address, last_address, country, registry, raw, asn, fetched_at, expires_at)
+		select id, '198.18.0.0'::inet + id * 4, '198.18.0.3'::inet + id * 4, 'JP', 'apnic', '', id, $1, 'infinity' from owner where id > 1`, noon)
+	list := make([]casedb.DirectoryEntry, 0, n)
+	for i := range n {
+		e := prefixEntry(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32).String(), fmt.Sprintf("desk%d@example.net", i))
+		switch i % 4 {
+		case 1:
+			e.Scope, e.Target, e.Country = casedb.ScopeOrganisation, fmt.Sprintf("example %d", i), ""
+		case 2:
+			e.Scope, e.Target, e.Country = casedb.ScopeAS, fmt.Sprint(i), ""
+		}
+		list = append(list, e)
+	}
+	step := func(name string, f func() error) {
+		begin := time.Now()
+		if err := f(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Logf("%-40s %s", name, time.Since(begin).Round(time.Millisecond))
+	}
+	step("import", func() error { return enter(t.Context(), db, list...) })
+	step("import again", func() error { return enter(t.Context(), db, list...) })
+	for i := range list {
+		list[i].Note = "changed"
+	}
+	step("change all", func() error { return enter(t.Context(), db, list...) })
+	step("the hourly task", func() error {
+		return db.InTx(t.Context(), func(tx *casedb.Tx) error { return tx.ApplyDirectory(t.Context(), 0, noon) })
+	})
+	step("100 looked-up owners", func() error {
+		for i := range 100 {
+			if err := db.InTx(t.Context(), func(tx *casedb.Tx) error { return tx.ApplyDirectory(t.Context(), int64(i+2), noon) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for i := range list {
+		list[i].ValidUntil = new(time.Time)
+		*list[i].ValidUntil = noon
+	}
+	step("end all", func() error { return enter(t.Context(), db, list...) })
+}
