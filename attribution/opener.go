@@ -182,7 +182,10 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 		if g.rejudged && state.UnderWay {
 			return tx.HoldQueued(ctx, c.ID, n.Actor, HoldRejudged, now)
 		}
-		contact, ok := contactOf(c, contacts)
+		contact, ok, err := contactOf(ctx, tx, c, contacts)
+		if err != nil {
+			return err
+		}
 		hold, err := o.holds(ctx, tx, ownerID, contact, g)
 		if err != nil {
 			return err
@@ -236,17 +239,26 @@ func most(counts map[string]int) string {
 }
 
 // contactOf is the contact that the case writes to: its own as long as that
-// can be used, else the owner's first.
-func contactOf(c casedb.Case, usable []casedb.Contact) (casedb.Contact, bool) {
+// can be used, else the owner's first. One that we came to know after the case
+// had its own comes before that, too, if it is the directory's, or the own one
+// the last resort.
+func contactOf(ctx context.Context, tx *casedb.Tx, c casedb.Case, usable []casedb.Contact) (casedb.Contact, bool, error) {
 	if len(usable) == 0 {
-		return casedb.Contact{}, false
+		return casedb.Contact{}, false, nil
 	}
-	if c.ContactID != nil {
-		if i := slices.IndexFunc(usable, func(u casedb.Contact) bool { return u.ID == *c.ContactID }); i >= 0 {
-			return usable[i], true
+	first := usable[0]
+	i := slices.IndexFunc(usable, func(u casedb.Contact) bool { return c.ContactID != nil && u.ID == *c.ContactID })
+	if i < 1 {
+		return first, true, nil
+	}
+	own := usable[i]
+	if own.ForCountry() || first.DirectoryID != nil && !first.ForCountry() {
+		since, err := tx.ContactSince(ctx, c.ID)
+		if err != nil || first.CreatedAt.After(since) {
+			return first, true, err
 		}
 	}
-	return usable[0], true
+	return own, true, nil
 }
 
 // holds returns why a message about candidates must not go to the contact on

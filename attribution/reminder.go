@@ -117,7 +117,10 @@ func (o *Opener) tellAgain(ctx context.Context, tx *casedb.Tx, c casedb.Case, wh
 	if err != nil {
 		return false, err
 	}
-	contact, ok := contactOf(c, contacts)
+	contact, ok, err := contactOf(ctx, tx, c, contacts)
+	if err != nil {
+		return false, err
+	}
 	if what.reason == casedb.ReasonRecovered && (!ok || c.ContactID == nil || contact.ID != *c.ContactID) {
 		return false, nil // good news for those who had the bad, and nobody else
 	}

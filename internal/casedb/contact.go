@@ -60,6 +60,14 @@ func (q *Queries) UsableContacts(ctx context.Context, ownerID int64, now time.Ti
 	return c, fail("list usable contacts", err)
 }
 
+// ContactSince returns when a case got the contact that it has.
+func (q *Queries) ContactSince(ctx context.Context, caseID int64) (time.Time, error) {
+	var at time.Time
+	err := q.q.GetContext(ctx, &at, `select coalesce((select max(e.at) from case_event e where e.case_id = c.id and e.kind = 'contact-changed'),
+		c.created_at) from cases c where c.id = $1`, caseID)
+	return at, fail("find since when a case has its contact", err)
+}
+
 // ContactWishes are what the directory says of letters to a contact.
 type ContactWishes struct {
 	Format string `db:"format"`  // of the evidence; empty: as configured

@@ -34,6 +34,16 @@ type Candidate struct {
 	Untold bool `db:"untold"`
 }
 
+// inConstituency says that source s of verdict v, in network n, is ours to look
+// after. Where the directory does not say in which country a prefix is, the
+// source's own counts, and one that nobody knows is taken for ours: a coordinator
+// entered whom to write to.
+const inConstituency = `(n.country = any($4::text[]) or v.source <<= any($5::inet[])
+	or n.country = '' and n.directory_id is not null and $4::text[] <> '{}' and (s.country = any($4::text[]) or ` + countryUnknown + `))`
+
+// countryUnknown says that nobody knows in which country source s is.
+const countryUnknown = `s.country !~ '^[A-Z]{2}$' or s.country = 'ZZ'`
+
 // candidateFrom finds the sources through the index verdict_kind: judged to be
 // of the kind, without a contradiction and on more than a weak sign, seen lately, in a known and current
 // network of the constituency, and in no case that speaks for them. A closed
@@ -42,7 +52,7 @@ type Candidate struct {
 const candidateFrom = ` from verdict v join source s on s.address = v.source join network n on n.id = s.network_id
 	where v.kind = $1 and v.last_at >= $2 and ` + accused + `
 	and n.superseded_at is null and n.expires_at > $3
-	and (n.country = any($4::text[]) or v.source <<= any($5::inet[]))
+	and ` + inConstituency + `
 	and not exists (select 1 from case_source cs join cases c on c.id = cs.case_id where cs.source = v.source
 		and c.kind = v.kind and (c.state not in ('closed','ignored') and (c.owner_id = n.owner_id or v.last_at < n.fetched_at)
 			or c.closed_at >= v.last_at or (c.state = 'ignored' and c.closed_at >= $6)))`
@@ -55,7 +65,7 @@ const untoldFrom = ` from cases c join case_source cs on cs.case_id = c.id
 	join source s on s.address = v.source join network n on n.id = s.network_id and n.owner_id = c.owner_id
 	where c.kind = $1 and c.state not in ('closed','ignored') and v.last_at >= $2
 	and n.superseded_at is null and n.expires_at > $3
-	and (n.country = any($4::text[]) or v.source <<= any($5::inet[]))
+	and ` + inConstituency + `
 	and c.waiting <> 'contact' and (c.waiting = '' or exists (select 1 from message m where m.case_id = c.id
 		and m.purpose = 'notification' and m.sent_at is not null))
 	and exists (select 1 from message m where m.case_id = c.id and m.purpose = 'notification')
@@ -99,7 +109,7 @@ func (q *Queries) SourcesWithoutNetwork(ctx context.Context, f CandidateFilter, 
 	var rows []Addr
 	err := q.q.SelectContext(ctx, &rows, `select v.source from verdict v join source s on s.address = v.source
 		where v.kind = $1 and v.last_at >= $2 and `+accused+`
-		and (s.country !~ '^[A-Z]{2}$' or s.country = 'ZZ' or s.country = any($4::text[]) or v.source <<= any($5::inet[]))
+		and (`+countryUnknown+` or s.country = any($4::text[]) or v.source <<= any($5::inet[]))
 		and not exists (select 1 from network n where n.id = s.network_id and n.superseded_at is null and n.expires_at > $3)
 		and not exists (select 1 from owner_lookup l where l.address = v.source and (l.state = 'due'
 			or (l.state = 'failed' and l.next_attempt_at > $3)))
