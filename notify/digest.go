@@ -136,7 +136,7 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 		}
 		return nil, tx.FailDue(ctx, m, nil, d.Waiting, d.Reason, now)
 	}
-	until := now
+	until, reason := now, ""
 	for _, l := range letters {
 		facts, err := s.facts(ctx, tx, l.Message, &l.Case, true, now)
 		if err != nil {
@@ -150,7 +150,7 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 		case ActionSend:
 		case ActionDelay:
 			if d.Until.After(until) {
-				until, d.Reason = d.Until, "put off: "+d.Reason
+				until, reason = d.Until, d.Reason
 			}
 		default:
 			s.Metrics.result("canceled")
@@ -158,7 +158,7 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 		}
 	}
 	if until.After(now) {
-		return nil, tx.PutOffMessage(ctx, m.ID, "put off: "+reasonQuiet, until)
+		return nil, tx.PutOffMessage(ctx, m.ID, "put off: "+reason, until)
 	}
 	switch clear, err := inClear(ctx, &tx.Queries, m, now); {
 	case err != nil:

@@ -636,6 +636,10 @@ func TestDigestsInThePlan(t *testing.T) {
 			t.Errorf("%s at %s, waits for %q", l.Decision.Action, l.At, l.Delay)
 		}
 	}
+	d.do(d.sender.Do) // which puts them off
+	if again, err := planner.Queue(t.Context(), 0, 10, d.clock.now()); err != nil || again.Lines[0].Delay != "digest" {
+		t.Errorf("put off, it waits for %q, %v", again.Lines[0].Delay, err)
+	}
 	d.atNine()
 	if len(d.server.mails) != 1 || d.states() != "sent sent sent" {
 		t.Errorf("%d mails, %s", len(d.server.mails), d.states())

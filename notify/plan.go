@@ -121,9 +121,19 @@ func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now t
 	}
 	facts.Quiet, facts.Digest, facts.DigestAt, facts.Now = p.Quiet, t.digest, p.DigestAt, t.at
 	if t.delay == "" && t.at.After(now) {
-		t.delay = m.LastError // of its last attempt, or why it was put off
+		t.delay, _ = PutOff(m.LastError)
 	}
 	return Planned{Message: m, Case: c, Decision: Decide(facts), At: t.at, Delay: t.delay}, nil
+}
+
+// PutOff returns why a message was put off, as a plan says it, by its last
+// error; false: that is what its last attempt met.
+func PutOff(lastError string) (reason string, ok bool) {
+	reason, ok = strings.CutPrefix(lastError, "put off: ")
+	if name, limit := strings.CutPrefix(reason, "the daily limit per "); ok && limit {
+		reason = strings.TrimSuffix(name, " is reached")
+	}
+	return reason, ok
 }
 
 func caseOf(ctx context.Context, q *casedb.Queries, m casedb.Message) (*casedb.Case, error) {

@@ -174,3 +174,16 @@ func TestThePlanSaysWhyAndChangesNothing(t *testing.T) {
 		t.Errorf("after the last: %v, %v", lines, err)
 	}
 }
+
+func TestPutOff(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{"put off: quiet hours": "quiet hours", "put off: the daily limit per domain is reached": "domain",
+		"put off: digest": "digest"} {
+		if reason, ok := notify.PutOff(said); reason != want || !ok {
+			t.Errorf("%q: %q, %v", said, reason, ok)
+		}
+	}
+	if reason, ok := notify.PutOff("DATA: later"); reason != "DATA: later" || ok {
+		t.Errorf("an attempt's end: %q, %v", reason, ok)
+	}
+}

@@ -64,7 +64,8 @@ type letter struct {
 	Nothing  bool // ... because there is nothing to tell this owner any more
 	Attempts []casedb.Attempt
 	MayEdit  bool
-	Sending  bool // it is on its way out, or will be in a moment
+	Sending  bool   // it is on its way out, or will be in a moment
+	Delay    string // why it was put off; empty: it was not
 }
 
 // answerable is a mail that can be answered.
@@ -286,6 +287,9 @@ func (s *Server) loadLetter(ctx context.Context, data *casePage, now time.Time) 
 		if a.MessageID == chosen.ID {
 			l.Attempts = append(l.Attempts, a)
 		}
+	}
+	if reason, ok := notify.PutOff(l.LastError); ok {
+		l.Delay, l.LastError = reason, ""
 	}
 	l.Sending = sending(l, now)
 	data.Letter = l
