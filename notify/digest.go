@@ -65,8 +65,8 @@ func (s *Sender) claimDigest(ctx context.Context, tx *casedb.Tx, id int64, now t
 		return nil, err
 	}
 	var letters []casedb.Letter
-	var drafts []digestPart
-	size := 0
+	var parts []digestPart
+	size, key := 0, ""
 	for _, l := range due {
 		if size > maxDigestBytes && l.Message.ID != id {
 			continue
@@ -86,9 +86,12 @@ func (s *Sender) claimDigest(ctx context.Context, tx *casedb.Tx, id int64, now t
 		default:
 			continue // its own claim will say what is wrong with it
 		}
-		size += len(part.raw) + len(part.letter.csv)
-		letters, drafts = append(letters, l), append(drafts, part)
+		if size += len(part.raw) + len(part.letter.csv); l.Message.ID == id || len(letters) == 0 {
+			key = part.letter.wishes.PGPKey
+		}
+		letters, parts = append(letters, l), append(parts, part)
 	}
+	letters, parts = sameKey(letters, parts, key)
 	switch len(letters) {
 	case 0:
 		return nil, nil
@@ -99,7 +102,7 @@ func (s *Sender) claimDigest(ctx context.Context, tx *casedb.Tx, id int64, now t
 	if m, err = tx.InsertMessage(ctx, m, casedb.ActorSystem); err != nil {
 		return nil, err
 	}
-	draft, err := s.Composer.digest(m, drafts, now)
+	draft, err := s.Composer.digest(m, parts, now)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCompose, err)
 	}
@@ -108,6 +111,16 @@ func (s *Sender) claimDigest(ctx context.Context, tx *casedb.Tx, id int64, now t
 		return nil, err
 	}
 	return &job{message: m, envelope: Envelope{From: draft.EnvelopeFrom, To: m.Recipient, ID: m.Token}}, nil
+}
+
+// sameKey leaves out the letters that would be encrypted to another key.
+func sameKey(letters []casedb.Letter, parts []digestPart, key string) (l []casedb.Letter, p []digestPart) {
+	for i := range parts {
+		if parts[i].letter.wishes.PGPKey == key {
+			l, p = append(l, letters[i]), append(p, parts[i])
+		}
+	}
+	return l, p
 }
 
 // newDigest is a digest to whom its first letter goes.

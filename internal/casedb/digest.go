@@ -33,14 +33,11 @@ const wantsDigest = `(m.purpose = 'notification' and m.raw is null and exists (s
 
 // LockDigestLetters locks the letters that may go in one mail with a due
 // message whose contact asks for digests: itself, and what else is due to the
-// same address, in the same language and for the same key. At most limit, in
-// order of their cases.
+// same address in the same language. At most limit, in order of their cases.
 func (t *Tx) LockDigestLetters(ctx context.Context, id int64, limit int, now time.Time) ([]Letter, error) {
 	var ids []int64
 	err := t.q.SelectContext(ctx, &ids, `select id from (
-			select m.id, m.case_id from message f join contact fk on fk.id = f.contact_id join directory_entry fd on fd.id = fk.directory_id
-			join message m on lower(m.recipient) = lower(f.recipient) and m.language = f.language
-			join contact mk on mk.id = m.contact_id join directory_entry md on md.id = mk.directory_id and md.pgp_key = fd.pgp_key
+			select m.id, m.case_id from message f join message m on lower(m.recipient) = lower(f.recipient) and m.language = f.language
 			where f.id = $1 and m.state = 'queued' and m.digest_id is null and m.next_attempt_at <= $2 and `+wantsDigest+`
 			order by m.id <> $1, m.next_attempt_at, m.id limit $3) due order by case_id`, id, now, limit)
 	if err != nil {
