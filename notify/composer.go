@@ -75,8 +75,8 @@ type Draft struct {
 	Key          string // the recipient's public key, to which all is encrypted; empty: none
 	Tags         string // what sorts the mail on both sides, all that stands outside of an encrypted one's subject
 	Files        []casedb.MessageFile
-	Letters      [][]byte // of a digest: the mails in it, whole
-	Raw          []byte   // the whole mail, lines ended by CRLF
+	Letters      []casedb.MessageFile // of a digest: the mails in it, whole
+	Raw          []byte               // the whole mail, lines ended by CRLF
 }
 
 // Encrypted reports whether nobody but the recipient can read the mail.

@@ -236,7 +236,7 @@ func (c *Composer) digest(m casedb.Message, parts []digestPart, now time.Time) (
 	var csv bytes.Buffer
 	csv.WriteString("case," + strings.Join(csvColumns, ",") + "\r\n")
 	for _, p := range parts {
-		d.Letters = append(d.Letters, p.raw)
+		d.Letters = append(d.Letters, casedb.MessageFile{Name: p.letter.Number + ".eml", Content: p.raw})
 		d.Key = cmp.Or(d.Key, p.letter.wishes.PGPKey)
 		if f.Owner != p.letter.Owner {
 			f.Owner = ""

@@ -150,20 +150,22 @@ func writeContent(out io.Writer, h message.Header, d Draft, language string) err
 
 // writeLetters writes whole mails as a digest (RFC 2046, 5.1.5). around is the
 // header of the mail that they are in.
-func writeLetters(w *message.Writer, letters [][]byte, around message.Header) error {
+func writeLetters(w *message.Writer, letters []casedb.MessageFile, around message.Header) error {
 	_, params, err := around.ContentType()
 	if err != nil {
 		return err
 	}
-	var h, letter message.Header
+	var h message.Header
 	h.SetContentType("multipart/digest", map[string]string{"boundary": params["boundary"] + ".d"})
-	letter.SetContentType("message/rfc822", nil)
 	digest, err := w.CreatePart(h)
 	if err != nil {
 		return err
 	}
-	for _, raw := range letters {
-		if err := writePart(digest, letter, raw); err != nil {
+	for _, l := range letters {
+		var part message.Header
+		part.SetContentType("message/rfc822", nil)
+		part.SetContentDisposition("attachment", map[string]string{"filename": l.Name})
+		if err := writePart(digest, part, l.Content); err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,7 @@ import (
 const (
 	maxMailText       = 200_000
 	maxAttachmentText = 20_000
-	maxParts          = 50
+	maxParts          = 60 // a digest has 50 mails in it
 )
 
 // Mail is a message as its reader will see it.
@@ -57,7 +57,10 @@ func draftMail(d notify.Draft) Mail {
 // readMail gives the parts of a raw mail that a page shows: some headers, the
 // plain text and the beginning of text attachments. HTML is never shown. The
 // header comes along for those who answer.
-func readMail(raw []byte) (Mail, gomail.Header, error) {
+func readMail(raw []byte) (Mail, gomail.Header, error) { return readParts(raw, true) }
+
+// readParts reads mails inside the mail, too, if deep.
+func readParts(raw []byte, deep bool) (Mail, gomail.Header, error) {
 	r, err := gomail.CreateReader(bytes.NewReader(raw))
 	if err != nil && !message.IsUnknownCharset(err) {
 		return Mail{}, gomail.Header{}, fmt.Errorf("read mail: %w", err)
@@ -71,7 +74,7 @@ func readMail(raw []byte) (Mail, gomail.Header, error) {
 		if err != nil && !message.IsUnknownCharset(err) {
 			return m, r.Header, fmt.Errorf("read mail: %w", err)
 		}
-		if err := m.add(part); err != nil {
+		if err := m.add(part, deep); err != nil {
 			return m, r.Header, err
 		}
 	}
@@ -79,7 +82,7 @@ func readMail(raw []byte) (Mail, gomail.Header, error) {
 }
 
 // add adds a part: the first plain text is the body, all else an attachment.
-func (m *Mail) add(part *gomail.Part) error {
+func (m *Mail) add(part *gomail.Part, deep bool) error {
 	content, err := io.ReadAll(io.LimitReader(part.Body, maxMailText))
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("read part: %w", err)
@@ -106,6 +109,11 @@ func (m *Mail) add(part *gomail.Part) error {
 		name, _ = h.Filename() // without a name it is shown by its type
 	}
 	a := Attachment{Name: casedb.CleanLine(name, 200), Type: casedb.CleanLine(kind, 100), SizeBytes: len(content) + int(size)}
+	if kind == "message/rfc822" && deep {
+		if inner, _, err := readParts(content, false); err == nil {
+			a.Text = casedb.Clean(inner.Subject+"\n\n"+inner.Body, maxAttachmentText)
+		}
+	}
 	if strings.HasPrefix(kind, "text/") && kind != "text/html" {
 		a.Text = casedb.Clean(string(content[:min(len(content), maxAttachmentText)]), maxAttachmentText)
 	}

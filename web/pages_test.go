@@ -112,6 +112,9 @@ func TestEveryPageWithFullData(t *testing.T) {
 			checkPage(t, path, lang, b.page(path+sep+"lang="+lang))
 		}
 	}
+	if body := b.page("/digests/" + digestOf(t, b)); !strings.Contains(body, "in one &lt;b&gt;mail") || !strings.Contains(body, "one\n\nof them") {
+		t.Error("the digest, or a letter in it, cannot be read")
+	}
 	body := b.page("/cases/" + c.Number + "?lang=en")
 	for _, want := range []string{c.Number, "Example Internet Service 1", "abuse1@isp.example", "&lt;script&gt;alert(1)&lt;/script&gt;", "MS17-010",
 		"<svg class=\"chart\"", "mark-sent", "mark-reply", "550 5.1.1", "A note &amp; more", "noc1@isp.example", "192.0.2.9"} {
@@ -189,7 +192,7 @@ func fill(t *testing.T, b *bundle) sampleCase {
 	if err := b.db.SQL().QueryRowContext(ctx, `insert into message (purpose, state, recipient, language, subject, body, raw, message_id, token, attempts, created_at, sent_at)
 		values ('digest', 'sent', 'abuse1@isp.example', 'ja', 'two cases', 'in one mail', $1, 'tt.digest@teiten.example', 'digest', 1, $2, $2) returning id`,
 		"Subject: two cases\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nin one <b>mail</b>\r\n--x\r\nContent-Type: multipart/digest; boundary=y\r\n\r\n"+
-			"--y\r\n\r\nSubject: one\r\n\r\nof them\r\n--y--\r\n--x--\r\n", b.now).Scan(&digest); err != nil {
+			"--y\r\nContent-Type: message/rfc822\r\n\r\nSubject: one\r\n\r\nof them\r\n--y--\r\n--x--\r\n", b.now).Scan(&digest); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, b.db, `update message set digest_id = $2 where id = $1`, c.Message.ID, digest)
