@@ -209,8 +209,13 @@ func (t *Tx) notify(ctx context.Context, c *Case, reason, domain string, release
 		return Message{}, fmt.Errorf("notify for case %s: %w", c.Number, ErrState)
 	}
 	var email string
-	if err := t.q.GetContext(ctx, &email, `select email from contact where id = $1 and retired_at is null`, *c.ContactID); err != nil {
-		return Message{}, fail("find the case's contact", err)
+	err := fail("find the case's contact", t.q.GetContext(ctx, &email, `select c.email from contact c where c.id = $1 and c.retired_at is null
+		and `+inForceOrRegistry, *c.ContactID, now))
+	if isNotFound(err) { // the coordinator looks at a page that shows it, and has to choose another
+		return Message{}, fmt.Errorf("notify for case %s, whose contact is gone: %w", c.Number, ErrState)
+	}
+	if err != nil {
+		return Message{}, err
 	}
 	m := Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: PurposeNotification, State: MessageHeld, Reason: reason,
 		HoldReason: "by hand", Recipient: email, Language: c.Language, CreatedAt: now}
@@ -221,8 +226,7 @@ func (t *Tx) notify(ctx context.Context, c *Case, reason, domain string, release
 		m.ApprovedBy, m.ApprovedAt = by, &now
 		waiting = WaitingNone
 	}
-	m, err := t.InsertMessage(ctx, m, by)
-	if err != nil {
+	if m, err = t.InsertMessage(ctx, m, by); err != nil {
 		return m, err
 	}
 	if release {

@@ -2,6 +2,7 @@ package casedb_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -69,6 +70,34 @@ func TestDirectoryChangesDuringLookups(t *testing.T) {
 	var registries string
 	if err := db.SQL().QueryRowContext(t.Context(), `select string_agg(n.registry, ' ') from source s join network n on n.id = s.network_id`).Scan(&registries); err != nil || registries != "directory directory" {
 		t.Errorf("the sources are of %q, %v", registries, err)
+	}
+}
+
+// A case whose contact has gone with its entry is not written to again before
+// somebody chooses another.
+func TestNoLetterToAnEndedEntry(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	_, sources := seed(t, db, 1)
+	until := noon.Add(time.Hour)
+	if err := enter(t.Context(), db, casedb.DirectoryEntry{Scope: casedb.ScopeOrganisation, Target: "Example", Email: "csirt@example.net", Language: "en", ValidUntil: &until}); err != nil {
+		t.Fatal(err)
+	}
+	c, _, _ := openCase(t, db, sources)
+	exec(t, db, `update cases set contact_id = (select id from contact where email = 'csirt@example.net')`)
+	for _, tidy := range []bool{false, true} { // before and after the hourly task
+		err := db.InTx(t.Context(), func(tx *casedb.Tx) error {
+			if tidy {
+				if err := tx.ApplyDirectory(t.Context(), 0, until); err != nil {
+					return err
+				}
+			}
+			_, err := tx.SendAgain(t.Context(), c.ID, c.Version, "teiten.example", true, "taro", until)
+			return err
+		})
+		if !errors.Is(err, casedb.ErrState) {
+			t.Errorf("tidied up %v: got %v", tidy, err)
+		}
 	}
 }
 
