@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"teiten/internal/casedb"
+	"teiten/notify"
 )
 
 func (w *world) approve(m casedb.Message) {
@@ -69,6 +71,30 @@ func TestNobodyIsAccusedAnyMore(t *testing.T) {
 		}
 		if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
 			t.Errorf("case waits for %q", c.Waiting)
+		}
+		w.approve(m)
+	}
+	if n := len(server.received()); n != 0 {
+		t.Errorf("%d mails", n)
+	}
+}
+
+// TestNothingIsLeftToShow holds a letter whose observations are past their
+// retention, approved or not: its table would be empty.
+func TestNothingIsLeftToShow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, m := w.queued(ispCase)
+	w.exec(`delete from observation`)
+	w.clock.advance(48 * time.Hour)
+	server := startServer(t, &testServer{})
+	for range 2 {
+		w.do(w.sender(server.transport()).Do)
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "the observations are gone" {
+			t.Fatalf("message is %s: %q %q", m.State, m.HoldReason, m.LastError)
+		}
+		if _, err := w.composer.Preview(t.Context(), w.db, m, w.clock.now()); !errors.Is(err, notify.ErrGone) {
+			t.Errorf("the letter: %v", err)
 		}
 		w.approve(m)
 	}

@@ -33,6 +33,7 @@ type Facts struct {
 	// Lost are sources that a letter whose words are settled names, and that
 	// are not judged so any more.
 	Lost []string
+	Gone bool // the observations that the letter would show are past their retention
 	// Leave says which rules' letters may go to the contact on their own.
 	Leave   casedb.RuleLeave
 	Country string // of the case's owner
@@ -67,6 +68,7 @@ const (
 const (
 	reasonNobody = "no source is judged so any more"
 	reasonLost   = "a source that the letter names is not judged so any more"
+	reasonGone   = "the observations are gone"
 )
 
 // reasonQuiet delays what nobody approved while the recipient sleeps.
@@ -124,6 +126,8 @@ func decide(f Facts) Decision {
 		return hold(reasonNobody)
 	case len(f.Lost) > 0:
 		return hold(reasonLost + ": " + strings.Join(f.Lost, ", "))
+	case f.Gone:
+		return hold(reasonGone)
 	}
 	if m.ApprovedBy != "" {
 		return Decision{Action: ActionSend, Reason: m.Reason} // a person chose the hour, too

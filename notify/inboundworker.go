@@ -85,16 +85,22 @@ func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now tim
 	}
 	suppress := ""
 	if c.class == casedb.InboundBounce && c.dead && in.Trusted {
-		suppress = fmt.Sprintf("mail bounced (%s): %s", c.status, casedb.CleanLine(firstWords(c), 300))
+		suppress = fmt.Sprintf("mail bounced: %s (%s)", casedb.CleanLine(firstWords(c), 300), c.status)
 	}
 	return w.DB.InTx(ctx, func(tx *casedb.Tx) error { return tx.ProcessInbound(ctx, *in, suppress, now) })
 }
 
-// firstWords are what a bounce says, shortened for a sentence.
+// firstWords are what a bounce says, shortened for a sentence: what a server
+// answered, else what a program wrote around it.
 func firstWords(c classification) string {
-	for line := range strings.SplitSeq(c.text, "\n") {
-		if codePattern.MatchString(line) || statusPattern.MatchString(line) || bounceText.MatchString(line) {
-			return line
+	for _, says := range []func(string) bool{
+		func(line string) bool { return codePattern.MatchString(line) || statusPattern.MatchString(line) },
+		bounceText.MatchString,
+	} {
+		for line := range strings.SplitSeq(c.text, "\n") {
+			if says(line) {
+				return line
+			}
 		}
 	}
 	return "the address does not exist"

@@ -91,6 +91,9 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if err != nil {
 		return nil, err
 	}
+	if len(counted) == 0 && m.Reason != casedb.ReasonRecovered {
+		return nil, fmt.Errorf("case %s: %w", lc.Number, ErrGone)
+	}
 	l.count(counted)
 	for i := range l.Groups {
 		g := &l.Groups[i]

@@ -14,6 +14,8 @@ import (
 var (
 	ErrOtherKind    = errors.New("the case is of another kind")
 	ErrNothingToSay = errors.New(reasonNobody)
+	// ErrGone is a letter whose evidence is past its retention.
+	ErrGone = errors.New(reasonGone)
 )
 
 // letterText returns the template of a letter that is in force, and its

@@ -354,6 +354,9 @@ func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.
 	if f.Lost, err = q.LostSources(ctx, scope, 5); err != nil {
 		return f, err
 	}
+	if f.Gone, err = gone(ctx, q, m, scope, f.Accused); err != nil {
+		return f, err
+	}
 	if f.Leave, err = q.RuleLeave(ctx, c.OwnerID, m.Recipient); err != nil {
 		return f, err
 	}
@@ -363,6 +366,20 @@ func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.
 	}
 	f.Country = owner.Country
 	return f, control.gather(ctx, q, &f)
+}
+
+// gone reports whether nothing is left of what a letter would show. That the
+// packets stopped needs no evidence.
+func gone(ctx context.Context, q *casedb.Queries, m casedb.Message, scope casedb.LetterScope, accused []casedb.LetterGroup) (bool, error) {
+	if len(accused) == 0 || m.Reason == casedb.ReasonRecovered {
+		return false, nil
+	}
+	from, to := period(new(letterData).group(accused))
+	if scope.Now.Sub(to) < 24*time.Hour { // no retention is shorter: observations are dropped by the day
+		return false, nil
+	}
+	seen, err := q.LetterSeen(ctx, scope, from, to)
+	return !seen, err
 }
 
 // send makes the attempt that is on record, and records its end.

@@ -156,6 +156,14 @@ func (q *Queries) LetterPorts(ctx context.Context, s LetterScope, from, to time.
 	return p, fail("list the letter's ports", err)
 }
 
+// LetterSeen reports whether there is any of a letter's evidence between two
+// times: observations are not kept for ever.
+func (q *Queries) LetterSeen(ctx context.Context, s LetterScope, from, to time.Time) (bool, error) {
+	var seen bool
+	err := q.q.GetContext(ctx, &seen, `select exists (select 1`+letterEvidence+`)`, s.args(from, to)...)
+	return seen, fail("look for the letter's evidence", err)
+}
+
 // LetterTable returns a letter's evidence about one malware between two times,
 // one row per source, protocol and destination port, at most limit.
 func (q *Queries) LetterTable(ctx context.Context, s LetterScope, malware string, from, to time.Time, limit int) ([]LetterRow, error) {
