@@ -464,6 +464,48 @@ func TestSettings(t *testing.T) {
 	want(t, "lift twice", status, http.StatusNotFound)
 }
 
+// TestAnswersToTheSuppressed: who would write to an address that no mail goes
+// to is told before, and refused with what was written.
+func TestAnswersToTheSuppressed(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	d.actMessage("approve")
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "abuse1@isp.example", Subject: "Re: x", Text: "Which host?",
+		MatchedBy: casedb.MatchedByToken, HeaderID: "r1@isp.example"})
+	warning := "No mail goes to these addresses"
+	if body := d.page("/cases/" + d.c.Number); strings.Contains(body, warning) {
+		t.Error("the page warns of an address that gets mail")
+	}
+	inTx(t, d.db, func(tx *casedb.Tx) error {
+		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Reason: "mail bounced: 550 no such user (5.1.1)", CreatedAt: d.now})
+	})
+	body := d.page("/cases/" + d.c.Number)
+	if !strings.Contains(body, warning) || strings.Count(body, "abuse1@isp.example (no mail)") != 2 {
+		t.Error("the page does not warn")
+	}
+	last := d.message().ID
+	status, body := d.act("answer", "text", "words that took an hour")
+	want(t, "answer", status, http.StatusUnprocessableEntity)
+	if !strings.Contains(body, "would not be sent") || !strings.Contains(body, "words that took an hour") {
+		t.Error("the page does not say why not, or has lost the words")
+	}
+	want(t, "last message", d.message().ID, last)
+	if body = d.page("/cases/" + d.c.Number + "?lang=ja"); !strings.Contains(body, "不達: 550 no such user (5.1.1)") {
+		t.Error("the reason is not in Japanese")
+	}
+}
+
+// TestNobodyIsFollowedYet: the page and the picture say so.
+func TestNobodyIsFollowedYet(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	for _, path := range []string{"/effect", "/effect/survival.svg"} {
+		if _, body, _ := d.get(path); !strings.Contains(body, "<svg") && path != "/effect" || !strings.Contains(body, "No source has been followed yet") {
+			t.Errorf("%s does not say that nobody is followed: %q", path, body)
+		}
+	}
+}
+
 var link = regexp.MustCompile(`http://desk\.example(/register/confirm/[a-z2-7]+)`)
 
 func TestScannerIsRegistered(t *testing.T) {
@@ -627,7 +669,8 @@ func TestACoordinatorAsksForTheOwner(t *testing.T) {
 func TestControlsAreSeenAndEnded(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)
-	exec(t, d.db, `update message set state = 'queued', next_attempt_at = $2 where id = $1`, d.c.Message.ID, d.now.Add(14*24*time.Hour))
+	exec(t, d.db, `update message set state = 'queued', next_attempt_at = $2, last_error = $3 where id = $1`, d.c.Message.ID, d.now.Add(14*24*time.Hour),
+		"put off: control group")
 	exec(t, d.db, `update cases set waiting = '', waiting_since = null`)
 	seed := 0
 	for casedb.DrawNumber(fmt.Sprint(seed), d.c.Number) >= 0.5 {
@@ -647,7 +690,14 @@ func TestControlsAreSeenAndEnded(t *testing.T) {
 			}
 		}
 	}
-	if body := d.page("/cases"); !strings.Contains(body, "Control group") {
+	for _, path := range []string{"/cases/" + d.c.Number, "/outgoing"} {
+		for lang, text := range map[string]string{"en": "held as a control", "ja": "対照群として保留中"} {
+			if body := d.page(path + "?lang=" + lang); !strings.Contains(body, text) || strings.Contains(body, "put off") || strings.Contains(body, "notice bad") {
+				t.Errorf("%s in %s calls the wait an error, or names it in other words than %q", path, lang, text)
+			}
+		}
+	}
+	if body := d.page("/cases?lang=en"); !strings.Contains(body, "Control group") {
 		t.Error("the queue has no tab for controls")
 	}
 	line := fmt.Sprintf("%s,%s,%d,%v,0.5,control,", d.c.Number, d.now.UTC().Format(time.RFC3339), seed, draw.Drawn)

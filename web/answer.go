@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -69,7 +70,17 @@ func (s *Server) answerCase(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 	if answer.Files, err = readFiles(a.files); err != nil {
 		return err
 	}
-	_, err = tx.AnswerCase(ctx, a.c.ID, a.version, answer, s.cfg.MailDomain, a.v.user.Name, a.v.now)
+	m, err := tx.AnswerCase(ctx, a.c.ID, a.version, answer, s.cfg.MailDomain, a.v.user.Name, a.v.now)
+	if err != nil {
+		return err
+	}
+	// The sender would drop it, and its writer learn of that from the queue.
+	switch _, err = tx.Suppression(ctx, m.Recipient, a.v.now); {
+	case err == nil:
+		return invalidError("invalid.suppressed")
+	case errors.Is(err, casedb.ErrNotFound):
+		return nil
+	}
 	return err
 }
 

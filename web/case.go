@@ -45,6 +45,10 @@ type casePage struct {
 	// Suppressed says why the letter's recipient gets no mail.
 	Suppressed string
 	CanSend    bool // a new notification may be written
+	// NoMail tells that no mail goes to the contact, NoAnswer whom of those that an
+	// answer can go to it does not reach.
+	NoMail   bool
+	NoAnswer []string
 	// TicketRows are the addresses whose ticket can be told, with what it is: the
 	// contact's, and those that have one.
 	TicketRows []casedb.CaseTicket
@@ -62,6 +66,7 @@ type letter struct {
 	Composed bool // Mail is what would go out now, not what is stored
 	Failed   bool // it could not be composed
 	Nothing  bool // ... because there is nothing to tell this owner any more
+	Gone     bool // ... because the evidence is past its retention
 	Attempts []casedb.Attempt
 	MayEdit  bool
 	Sending  bool   // it is on its way out, or will be in a moment
@@ -72,6 +77,7 @@ type letter struct {
 type answerable struct {
 	casedb.Inbound
 	Unverified bool // anybody may have sent it
+	Suppressed bool // no mail goes to its author
 }
 
 // timelineRow is an event as the page shows it.
@@ -170,7 +176,7 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 	}
 	for _, in := range inbound {
 		if in.Class == casedb.InboundHuman && in.Sender != "" {
-			data.Answers = append(data.Answers, answerable{in, unverified(in.MatchedBy)})
+			data.Answers = append(data.Answers, answerable{Inbound: in, Unverified: unverified(in.MatchedBy)})
 		}
 	}
 	for i := range data.Timeline {
@@ -227,8 +233,22 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 	if data.Letter != nil {
 		addresses = append(addresses, data.Letter.Recipient)
 	}
+	for _, a := range data.Answers {
+		addresses = append(addresses, a.Sender)
+	}
 	if data.Health, err = s.health(ctx, addresses, v.now); err != nil {
 		return err
+	}
+	data.NoMail = data.Contact != nil && data.Health.For(data.Contact.Email).Suppressed != nil
+	for i := range data.Answers {
+		a := &data.Answers[i]
+		a.Suppressed = data.Health.For(a.Sender).Suppressed != nil
+		if a.Suppressed && !slices.Contains(data.NoAnswer, a.Sender) {
+			data.NoAnswer = append(data.NoAnswer, a.Sender)
+		}
+	}
+	if data.NoMail && !slices.Contains(data.NoAnswer, data.Contact.Email) {
+		data.NoAnswer = append(data.NoAnswer, data.Contact.Email)
 	}
 	return s.render(w, r, v, status, "case", data)
 }
@@ -277,7 +297,7 @@ func (s *Server) loadLetter(ctx context.Context, data *casePage, now time.Time) 
 	if s.cfg.Composer != nil {
 		mail, err := s.compose(ctx, chosen.ID, now)
 		if err != nil {
-			l.Failed, l.Nothing = true, errors.Is(err, notify.ErrNothingToSay)
+			l.Failed, l.Nothing, l.Gone = true, errors.Is(err, notify.ErrNothingToSay), errors.Is(err, notify.ErrGone)
 			s.log.ErrorContext(ctx, "mail cannot be composed", "case", data.Case.Number, "message", chosen.ID, "err", err)
 		} else {
 			l.Mail, l.Composed = mail, l.MayEdit

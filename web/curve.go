@@ -12,6 +12,7 @@ import (
 // curveSet is a picture of shares that are still active over time.
 type curveSet struct {
 	Title  string
+	Empty  string  // what stands instead of curves where there are none
 	Days   float64 // shown
 	Curves []curve
 }
@@ -30,10 +31,12 @@ var curveColours = []string{"#2f6f9f", "#b3541e", "#3f8f4f", "#7a4fa0", "#8a6d1d
 // SVG draws the curves with their confidence bands. Like Chart.SVG it is a
 // pure function and uses no style attributes.
 func (c curveSet) SVG(p *locale.Printer) template.HTML {
-	if len(c.Curves) == 0 || c.Days <= 0 {
-		return ""
-	}
 	const height = 300
+	if len(c.Curves) == 0 || c.Days <= 0 {
+		text := template.HTMLEscapeString(c.Empty)
+		return template.HTML(fmt.Sprintf(`<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s" font-family="sans-serif" font-size="12">`+
+			`<title>%s</title><text class="axis" fill="#777" text-anchor="middle" x="%d" y="%d">%s</text></svg>`, chartWidth, height, text, text, chartWidth/2, height/2, text))
+	}
 	wide, high := float64(chartWidth-chartLeft-chartRight), float64(height-chartTop-chartBottom)
 	x := func(days float64) float64 { return chartLeft + wide*min(days, c.Days)/c.Days }
 	y := func(share float64) float64 { return chartTop + high*(1-share) }

@@ -201,7 +201,10 @@ func (s *Server) effectData(ctx context.Context, q url.Values, p *locale.Printer
 		data.LeftOut = len(data.Groups) - effectTable
 		data.Groups = data.Groups[:effectTable]
 	}
-	set := curveSet{Title: p.T("effect.chart")}
+	set := curveSet{Title: p.T("effect.chart"), Empty: p.T("effect.none")}
+	if len(data.Counts) > 0 {
+		set.Empty = p.T("effect.notyet")
+	}
 	for i, g := range data.Groups {
 		if i == effectCurves {
 			break

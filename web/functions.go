@@ -53,9 +53,9 @@ func otherText(p *locale.Printer, key, value string) string {
 	if p.Has(key + "." + value) {
 		return p.T(key + "." + value)
 	}
-	// "reason: details" has a line for the reason.
+	// "reason: details" has a line for the reason, and may have one for the details.
 	if first, rest, ok := strings.Cut(value, ": "); ok && p.Has(key+"."+first) {
-		return p.T(key+"."+first) + ": " + rest
+		return p.T(key+"."+first) + ": " + otherText(p, key, rest)
 	}
 	return value
 }
@@ -76,6 +76,9 @@ func actorText(p *locale.Printer, actor string) string {
 	}
 	if actor == casedb.ActorOwner {
 		return p.T("actor.owner")
+	}
+	if name, ok := strings.CutPrefix(actor, casedb.ActorCommandLine); ok {
+		return p.T("actor.commandline") + name
 	}
 	return actor
 }

@@ -48,7 +48,7 @@ func families() map[string][]string {
 		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
 		"reason": {casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonContactChanged, casedb.ReasonAgain, casedb.ReasonStillActive, casedb.ReasonRecovered, casedb.ReasonSoftRetry, casedb.ReasonNextContact,
 			"answer", "hard", "soft", casedb.ReasonUnverified, casedb.ReasonEscalated, casedb.ReasonProvider, casedb.ReasonCSIRT, "notified", "control", "over", "hand", "contaminated", "severe", "digest"},
-		"hold": {"control group", "digest", casedb.ReasonInDoubt, "nothing was seen since it was held as a control", casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
+		"hold": {"the observations are gone", "mail bounced", "the server refused the address", "control group", "digest", casedb.ReasonInDoubt, "nothing was seen since it was held as a control", casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
 			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}
 }

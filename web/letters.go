@@ -181,7 +181,7 @@ func (s *Server) preview(ctx context.Context, v *visit, data *letterPage) (int, 
 		data.Problem = v.p.T("letters.nocase")
 	case errors.Is(err, notify.ErrOtherKind):
 		data.Problem = v.p.T("letters.otherkind")
-	case errors.Is(err, notify.ErrNothingToSay):
+	case errors.Is(err, notify.ErrNothingToSay), errors.Is(err, notify.ErrGone):
 		data.Problem = v.p.T("letters.nothing")
 	default:
 		return 0, err

@@ -62,6 +62,10 @@ var EventKinds = []EventKind{
 // ActorSystem is the actor of events that no person and no rule caused.
 const ActorSystem = "teiten"
 
+// ActorCommandLine is the actor of what was done at the command line; ", " and
+// the user of the machine may follow.
+const ActorCommandLine = "command line"
+
 // ActorOwner is the actor of what somebody with the link in a mail says.
 const ActorOwner = "owner"
 

@@ -36,6 +36,7 @@ const (
 	WhyRegistrysOwn
 	WhyPlaceholder
 	WhyDirectory
+	WhyBounced
 
 	WhyOfSeveralMarked
 	WhyOfSeveralPreferred
@@ -166,7 +167,7 @@ func (w Why) pattern() *regexp.Regexp {
 	p := inBraces.ReplaceAllStringFunc(regexp.QuoteMeta(whyTexts[w].en), func(s string) string {
 		name := inBraces.FindStringSubmatch(s)[1]
 		// A sentence must not begin or end in an answer's own words.
-		values := map[string]string{"day": `[0-9/.-]+`, "registry": `[A-Z]+`, "entry": `[0-9]+`, "scope": `[a-z]+`}[name]
+		values := map[string]string{"day": `[0-9/.-]+`, "registry": `[A-Z]+`, "entry": `[0-9]+`, "scope": `[a-z]+`, "address": `\S+@\S+`}[name]
 		if values == "" {
 			values = `.*`
 		}

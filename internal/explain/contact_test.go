@@ -28,7 +28,7 @@ func TestEveryWhyHasAJapaneseForm(t *testing.T) {
 		}
 		values := make([]string, len(en))
 		for i, name := range en {
-			values[i] = map[string]string{"day": "2026-02-09", "registry": "JPNIC", "roles": "made-up", "scope": "new", "user": "taro", "entry": "7"}[name]
+			values[i] = map[string]string{"day": "2026-02-09", "registry": "JPNIC", "roles": "made-up", "scope": "new", "user": "taro", "entry": "7", "address": "abuse@isp.example"}[name]
 			if values[i] == "" {
 				values[i] = hostile
 			}
@@ -61,6 +61,7 @@ func TestContactReasonInJapanese(t *testing.T) {
 		"JPNIC WHOIS names it under [Abuse].":             "JPNIC WHOIS の [Abuse] に記載されています。",
 		"The address cannot be written to: it is masked.": "このアドレスには送付できません: 伏せ字になっています。",
 		"entry 3 of the directory, for as 64500, by taro": "「連絡先」の項目 3 (対象: AS 64500、登録: taro)",
+		"abuse@isp.example bounced":                       "abuse@isp.example 宛てのメールが不達となったため",
 		"The owner told us by telephone.":                 "The owner told us by telephone.",
 		"電話で確認しました。":                                      "電話で確認しました。",
 		"":                                                "",

@@ -22,9 +22,10 @@ var whyTexts = [whyCount]text{
 	WhyRemark:            {"A remark on the network says: “{line}”.", "ネットワークの備考に「{line}」とあります。"},
 	WhyRemarkForbids:     {"A remark on the network says not to write there: “{line}”.", "ネットワークの備考に、このアドレスへ送らないよう記載されています:「{line}」"},
 	WhyNotMailable:       {"The address cannot be written to: {reason}.", "このアドレスには送付できません: {reason}。"},
-	WhyRegistrysOwn:      {"The address is a registry's own, not the owner's of the network.", "登録機関自身のアドレスであり、ネットワークの所有者のものではありません。"},
-	WhyPlaceholder:       {"{entity} stands for a registry, not for the owner of the network.", "{entity} は登録機関を表すもので、ネットワークの所有者ではありません。"},
+	WhyRegistrysOwn:      {"The address is a registry's own, not the owner's of the network.", "登録機関自身のアドレスであり、ネットワークの管理組織のものではありません。"},
+	WhyPlaceholder:       {"{entity} stands for a registry, not for the owner of the network.", "{entity} は登録機関を表すもので、ネットワークの管理組織ではありません。"},
 	WhyDirectory:         {"entry {entry} of the directory, for {scope} {target}, by {user}", "「連絡先」の項目 {entry} (対象: {scope} {target}、登録: {user})"},
+	WhyBounced:           {"{address} bounced", "{address} 宛てのメールが不達となったため"},
 
 	WhyOfSeveralMarked:      {"; of its addresses this one is marked for abuse.", "複数あるアドレスのうち、abuse 用と示されているものです。"},
 	WhyOfSeveralPreferred:   {"; of its addresses this one is marked as preferred.", "複数あるアドレスのうち、優先と示されているものです。"},
