@@ -102,6 +102,10 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config, as *attri
 	}
 	if answer == nil {
 		if answer, err = c.ask(ctx, p, cfg, addr); err != nil {
+			var failed *attribution.LookupError
+			if cfg.RDAP.Mode == "recorded" && errors.As(err, &failed) && failed.Kind == attribution.LookupNotFound {
+				return fmt.Errorf("%s is not among the recorded answers, which know the addresses of the sample; --set rdap.mode=live asks the registries", addr)
+			}
 			return err
 		}
 	}

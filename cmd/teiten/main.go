@@ -93,7 +93,7 @@ func (p *program) run(ctx context.Context, args []string) (code int) {
 	k, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintln(p.Stderr, "teiten:", err)
-		fmt.Fprintln(p.Stderr, "Try: teiten --help")
+		fmt.Fprintln(p.Stderr, "Try:", helpFor(err))
 		return exitUsage
 	}
 	err = k.Run()
@@ -116,3 +116,15 @@ type exitPanic struct{}
 
 // errReported is a failure whose lines stand on standard error already.
 var errReported = errors.New("failed")
+
+// helpFor is the command line whose help explains a wrong one: that of the
+// command it named, if it named one.
+func helpFor(err error) string {
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) && wrong.Context != nil {
+		if node := wrong.Context.Selected(); node != nil {
+			return node.FullPath() + " --help"
+		}
+	}
+	return "teiten --help"
+}

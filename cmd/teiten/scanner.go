@@ -80,9 +80,9 @@ func optionalDay(s string) (*time.Time, error) {
 // userName is who works at the command line.
 func userName() string {
 	if u := os.Getenv("USER"); u != "" {
-		return "command line, " + casedb.CleanLine(u, 64)
+		return casedb.ActorCommandLine + ", " + casedb.CleanLine(u, 64)
 	}
-	return "command line"
+	return casedb.ActorCommandLine
 }
 
 // parsePrefix reads a prefix without host bits, or an address.
