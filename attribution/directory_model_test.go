@@ -152,6 +152,7 @@ func (m *directoryModel) check() {
 
 // step does something to the directory, or lets time pass.
 func (m *directoryModel) step(rnd *rand.Rand, n int) {
+	m.now = m.now.Add(time.Second) // two things never happen at one time
 	e := modelTargets[rnd.IntN(len(modelTargets))]
 	e.Email, e.Name, e.Language = fmt.Sprintf("desk%d@x%d.example", n, rnd.IntN(3)), "", "en"
 	if rnd.IntN(2) == 0 {

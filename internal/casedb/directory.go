@@ -213,6 +213,9 @@ func (t *Tx) PutDirectoryEntries(ctx context.Context, list []DirectoryEntry, by 
 	if err := t.analyseDirectory(ctx, int(written), "directory_entry, contact"); err != nil {
 		return done, err
 	}
+	if err := t.succeedEntries(ctx, now); err != nil {
+		return done, err
+	}
 	return done, t.ApplyDirectory(ctx, 0, now)
 }
 

@@ -101,6 +101,50 @@ func TestNoLetterToAnEndedEntry(t *testing.T) {
 	}
 }
 
+// Who changes only a wish or a note of an entry has not changed the contact: its
+// approval, and what waits for it, stay. Another address is another contact.
+func TestDirectoryWishesKeepTheContact(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	seed(t, db, 1)
+	prefix := prefixEntry("192.0.2.0/28", "dept@example.net")
+	owner := casedb.DirectoryEntry{Scope: casedb.ScopeOrganisation, Target: "Example", Email: "csirt@example.net", Language: "en"}
+	made := func() (s string) {
+		t.Helper()
+		if err := db.SQL().QueryRowContext(t.Context(), `select coalesce((select string_agg(concat_ws(' ', c.id, c.email, c.language, nullif(c.approved_by, ''), n.id), ', ' order by c.id)
+			from contact c join directory_entry d on d.id = c.directory_id and d.ended_at is null left join network n on n.directory_id = d.id and n.superseded_at is null
+			where c.retired_at is null), '')`).Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	change := func(want string) {
+		t.Helper()
+		if err := enter(t.Context(), db, prefix, owner); err != nil {
+			t.Fatal(err)
+		}
+		if got := made(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	change("2 dept@example.net en 1, 3 csirt@example.net en")
+	exec(t, db, `update contact set approved_at = $1, approved_by = 'taro' where directory_id is not null`, noon)
+	prefix.Digest, owner.Note, owner.Language, owner.Email = true, "by phone", "ja", "CSIRT@example.net"
+	change("2 dept@example.net en taro 1, 3 CSIRT@example.net ja taro")
+	until := noon.Add(24 * time.Hour)
+	prefix.ValidUntil = &until
+	change("2 dept@example.net en taro 1, 3 CSIRT@example.net ja taro")
+	owner.Email = "other@example.net"
+	prefix.Name = "Somebody else"
+	change("4 dept@example.net en 2, 5 other@example.net ja")
+	if err := db.InTx(t.Context(), func(tx *casedb.Tx) error { return tx.ApplyDirectory(t.Context(), 0, until) }); err != nil {
+		t.Fatal(err)
+	}
+	if got := made(); got != "5 other@example.net ja" {
+		t.Errorf("after its end: %s", got)
+	}
+}
+
 // Judges and coordinators do not wait for each other's rows in a circle.
 func TestDirectoryChangesDuringJudgements(t *testing.T) {
 	t.Parallel()

@@ -82,6 +82,23 @@ func (t *Tx) applyOwners(ctx context.Context, ownerID int64, now time.Time) erro
 	return fail("make contacts of the directory", err)
 }
 
+// succeedEntries lets an entry that replaced one with the same address take over
+// what that had made: who only changes a wish, a note or a day has not changed
+// the contact, its approval, or what waits for it.
+func (t *Tx) succeedEntries(ctx context.Context, now time.Time) error {
+	const successor = ` from directory_entry d join directory_entry o on o.id = d.replaces
+		where d.created_at = $1 and ` + entryInForce + ` and lower(d.email) = lower(o.email) and d.name = o.name and d.country = o.country`
+	if _, err := t.q.ExecContext(ctx, `update network n set directory_id = x.id, expires_at = x.expires_at
+		from (select d.id, o.id as old, coalesce(d.valid_until, '9999-01-01T00:00:00Z') as expires_at`+successor+`) x
+		where n.directory_id = x.old and n.superseded_at is null`, now); err != nil {
+		return fail("keep networks of the directory", err)
+	}
+	_, err := t.q.ExecContext(ctx, `update contact c set directory_id = x.id, email = x.email, language = x.language, why = x.why
+		from (select d.id, o.id as old, d.email, d.language, `+directoryWhy+` as why`+successor+`) x
+		where c.directory_id = x.old and c.retired_at is null`, now)
+	return fail("keep contacts of the directory", err)
+}
+
 // directoryWhy names the entry in a contact's row.
 const directoryWhy = `'entry ' || d.id || ' of the directory, for ' || d.scope || ' ' || d.target || ', by ' || d.created_by`
 
