@@ -50,6 +50,9 @@ func (c *importCmd) Run(ctx context.Context, p *program) error {
 	if !casedb.ValidSensorName(c.Sensor) {
 		return usagef("%q is not a sensor's name: lower-case letters, digits, dot, dash, underscore, at most 63", c.Sensor)
 	}
+	if c.Window == 0 { // which the importer would take for its default
+		return usagef("--window must be a second or more")
+	}
 	opt := importOptions{Window: c.Window, KeyLimit: c.KeyLimit, Stdin: p.Stdin, Log: cfg.logger(p.Stderr)}
 	if err := opt.check(); err != nil {
 		return usageError{err}

@@ -28,6 +28,9 @@ func (f *captureFlags) options() capture.Options {
 // read reads every file into one tally. Warnings and errors go to standard
 // error, one line each; the error is errReported if no file could be read.
 func (f *captureFlags) read(ctx context.Context, p *program, sink func(*casedb.Batch) error) (capture.Summary, error) {
+	if f.Window == 0 { // which the reader would take for its default
+		return capture.Summary{}, usagef("--window must be a second or more")
+	}
 	r, err := capture.NewReader(f.options(), sink)
 	if err != nil {
 		return capture.Summary{}, usageError{err}
