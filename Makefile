@@ -17,7 +17,7 @@ export CGO_ENABLED := 0
 
 INSTALL     := internal/localpg/install-debian.sh
 PARALLEL    ?= 2
-TESTTIMEOUT ?= 12m
+TESTTIMEOUT ?= 25m
 TESTFLAGS   ?=
 FUZZTIME    ?= 20s
 PACKAGES    ?= ./...

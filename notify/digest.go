@@ -212,7 +212,7 @@ func (c *Composer) digestPart(ctx context.Context, q *casedb.Queries, m *casedb.
 	return p, nil
 }
 
-// DigestFields is what the text of a digest says.
+// digestFields is what the text of a digest says.
 type digestFields struct {
 	us
 	Owner   string // of all letters; empty: of several
