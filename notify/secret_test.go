@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -43,6 +44,26 @@ func secrets() []string {
 		fmt.Sprint(secretSeq), fmt.Sprintf("%08x", secretSeq), fmt.Sprint(secretAck), fmt.Sprintf("%08x", secretAck),
 		fmt.Sprint(secretID), fmt.Sprintf("%04x", secretID) + "\"", secretSensor,
 	}
+}
+
+// sought are the secrets as noSecrets looks for them: in small letters, but for
+// bytes that are no UTF-8, which all have one lower case.
+var sought = sync.OnceValue(func() (all []secret) {
+	for _, s := range secrets() {
+		bytewise := !utf8.ValidString(s)
+		find := []byte(s)
+		if !bytewise {
+			find = bytes.ToLower(find)
+		}
+		all = append(all, secret{s, find, bytewise})
+	}
+	return all
+})
+
+type secret struct {
+	text     string
+	find     []byte
+	bytewise bool
 }
 
 // TestNothingOfASensorLeaves scans all that leaves in every letter, kind,
@@ -249,13 +270,13 @@ func (w *world) betray() {
 func noSecrets(t *testing.T, what string, content []byte, depth int) {
 	t.Helper()
 	lower := bytes.ToLower(content)
-	for _, s := range secrets() {
-		in, want := lower, strings.ToLower(s)
-		if !utf8.ValidString(s) { // all bytes that are no UTF-8 have one lower case
-			in, want = content, s
+	for _, s := range sought() {
+		in := lower
+		if s.bytewise {
+			in = content
 		}
-		if bytes.Contains(in, []byte(want)) {
-			t.Errorf("%s holds %q", what, s)
+		if bytes.Contains(in, s.find) {
+			t.Errorf("%s holds %q", what, s.text)
 		}
 	}
 	if depth > 2 {

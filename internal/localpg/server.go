@@ -344,6 +344,9 @@ func (c *Cluster) serverArgs() []string {
 		for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
 			settings[name] = "off"
 		}
+		for _, name := range []string{"checkpoint_flush_after", "bgwriter_flush_after", "backend_flush_after"} {
+			settings[name] = "0" // nor is the kernel asked to begin with it
+		}
 	}
 	for name, value := range c.cfg.Settings {
 		settings[name] = value

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 
 	"teiten/internal/localpg"
@@ -51,7 +52,7 @@ func throwawayConfig(dir string) localpg.Config {
 // makeFolder creates a folder for a server. When root runs the tests the server has another user, who must be
 // able to pass: 0711 lets in who knows the name, and shows nothing.
 func makeFolder() (string, error) {
-	dir, err := os.MkdirTemp("", "teiten-pg-")
+	dir, err := os.MkdirTemp(folderParent(), "teiten-pg-")
 	if err != nil {
 		return "", fmt.Errorf("create the test server's folder: %w", err)
 	}
@@ -59,6 +60,30 @@ func makeFolder() (string, error) {
 		return "", fmt.Errorf("create the test server's folder: %w", err)
 	}
 	return dir, nil
+}
+
+// plenty is the memory that must be to spare before a server's files are kept in it. All tests together need a
+// part of it.
+const plenty = 8 << 30
+
+// folderParent returns where servers' folders are: in memory, if there is plenty, because to make and remove the
+// files of a database is most of the work of a short test elsewhere; else, or if TMPDIR is set, where temporary
+// files are.
+func folderParent() string {
+	const memory = "/dev/shm"
+	var fs syscall.Statfs_t
+	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &fs) != nil || fs.Bavail < plenty/uint64(max(fs.Bsize, 1)) {
+		return ""
+	}
+	var available uint64 // KiB
+	info, err := os.ReadFile("/proc/meminfo")
+	if _, rest, ok := strings.Cut(string(info), "MemAvailable:"); err == nil && ok {
+		_, _ = fmt.Sscan(rest, &available) // 0 where it is no number
+	}
+	if available < plenty>>10 {
+		return ""
+	}
+	return memory
 }
 
 // sweepLater starts the sweeper. The pipe's writing end stays open until this process ends.
