@@ -140,14 +140,7 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 		return nil, err
 	}
 	if d.Action != ActionSend {
-		for _, l := range letters {
-			if l.Message.State == casedb.MessageQueued {
-				if err := tx.FailDue(ctx, l.Message, &l.Case, d.Waiting, d.Reason, now); err != nil {
-					return nil, err
-				}
-			}
-		}
-		return nil, tx.FailDue(ctx, m, nil, d.Waiting, d.Reason, now)
+		return nil, tx.FailDigest(ctx, m, letters, d.Waiting, d.Reason, now)
 	}
 	until, reason := now, ""
 	for _, l := range letters {

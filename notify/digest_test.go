@@ -480,6 +480,37 @@ func TestDigestRefused(t *testing.T) {
 	}
 }
 
+// TestHeldLetterOutlivesItsDigest: a letter that was held while its digest waited
+// is not lost with the digest's end.
+func TestHeldLetterOutlivesItsDigest(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, "ja")
+	d.server.answers = []error{later, nil}
+	d.atNine()
+	m := d.letters()[0]
+	d.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		if err := tx.HoldMessage(ctx, m.ID, m.Version, "taro", "wait", d.clock.now()); err != nil {
+			return err
+		}
+		return tx.Suppress(ctx, casedb.Suppression{Address: m.Recipient, Reason: "another mail bounced", CreatedAt: d.clock.now()})
+	})
+	d.atNine()
+	if d.states() != "held failed failed" || d.digests()[0].State != casedb.MessageFailed {
+		t.Fatalf("%s in a digest that is %s", d.states(), d.digests()[0].State)
+	}
+	m = d.getMessage(m.ID)
+	d.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		if err := tx.LiftSuppression(ctx, m.Recipient, "taro", d.clock.now()); err != nil {
+			return err
+		}
+		return tx.ApproveMessage(ctx, m.ID, m.Version, "taro", d.clock.now())
+	})
+	d.atNine()
+	if d.states() != "sent failed failed" || len(d.server.mails) != 2 {
+		t.Errorf("%s in %d mails", d.states(), len(d.server.mails))
+	}
+}
+
 // TestDigestAnswered: a bounce is about every letter, a person's answer about
 // the case it names, or waits to be filed.
 func TestDigestAnswered(t *testing.T) {

@@ -137,6 +137,31 @@ func (t *Tx) DissolveDigest(ctx context.Context, digest Message, letters []Lette
 	return nil
 }
 
+// FailDigest fails a locked due digest that must not be sent, with the letters
+// that wait in it.
+func (t *Tx) FailDigest(ctx context.Context, digest Message, letters []Letter, waiting Waiting, reason string, now time.Time) error {
+	for _, l := range letters {
+		if l.Message.State != MessageQueued {
+			continue
+		}
+		if err := t.FailDue(ctx, l.Message, &l.Case, waiting, reason, now); err != nil {
+			return err
+		}
+	}
+	if err := t.FailDue(ctx, digest, nil, waiting, reason, now); err != nil {
+		return err
+	}
+	return t.freeHeld(ctx, digest.ID)
+}
+
+// freeHeld takes the letters that were held meanwhile out of a digest that has
+// ended: approved, they go by themselves.
+func (t *Tx) freeHeld(ctx context.Context, digestID int64) error {
+	_, err := t.q.ExecContext(ctx, `update message set digest_id = null, version = version + 1 where digest_id = $1 and state = 'held'
+		and exists (select 1 from message d where d.id = $1 and d.state <> 'queued')`, digestID)
+	return fail("take held letters out of a digest", err)
+}
+
 // inboundOfDigest lets a mail about a digest take effect on its letters: a
 // bounce, a delay or an automatic reply is about all of them. What a person
 // wrote waits to be filed.
@@ -162,7 +187,7 @@ func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, s
 			return err
 		}
 	}
-	return nil
+	return t.freeHeld(ctx, digest.ID)
 }
 
 // DigestLetter is a letter of a digest, as those who read the digest name it.

@@ -217,7 +217,7 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 			return err
 		}
 	}
-	return nil
+	return t.freeHeld(ctx, id)
 }
 
 // finishMessage does what follows from the end of attempt n for a locked
