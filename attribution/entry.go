@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // The IP protocol numbers that the rules know.
@@ -46,51 +46,51 @@ const (
 	classFragment
 )
 
-func classOf(c casedb.Class) class {
+func classOf(c observation.Class) class {
 	switch c {
-	case casedb.ClassSYN:
+	case observation.ClassSYN:
 		return classSYN
-	case casedb.ClassSYNACK:
+	case observation.ClassSYNACK:
 		return classSYNACK
-	case casedb.ClassRST:
+	case observation.ClassRST:
 		return classRST
-	case casedb.ClassACK:
+	case observation.ClassACK:
 		return classACK
-	case casedb.ClassFIN:
+	case observation.ClassFIN:
 		return classFIN
-	case casedb.ClassNull:
+	case observation.ClassNull:
 		return classNull
-	case casedb.ClassXmas:
+	case observation.ClassXmas:
 		return classXmas
-	case casedb.ClassTCPOther:
+	case observation.ClassTCPOther:
 		return classTCPOther
-	case casedb.ClassTCPShort:
+	case observation.ClassTCPShort:
 		return classTCPShort
-	case casedb.ClassUDP:
+	case observation.ClassUDP:
 		return classUDP
-	case casedb.ClassUDPShort:
+	case observation.ClassUDPShort:
 		return classUDPShort
-	case casedb.ClassICMPEcho:
+	case observation.ClassICMPEcho:
 		return classICMPEcho
-	case casedb.ClassICMPReply:
+	case observation.ClassICMPReply:
 		return classICMPReply
-	case casedb.ClassICMPUnreach:
+	case observation.ClassICMPUnreach:
 		return classICMPUnreach
-	case casedb.ClassICMPQuench:
+	case observation.ClassICMPQuench:
 		return classICMPQuench
-	case casedb.ClassICMPRedirect:
+	case observation.ClassICMPRedirect:
 		return classICMPRedirect
-	case casedb.ClassICMPExceeded:
+	case observation.ClassICMPExceeded:
 		return classICMPExceeded
-	case casedb.ClassICMPParam:
+	case observation.ClassICMPParam:
 		return classICMPParam
-	case casedb.ClassICMPTooBig:
+	case observation.ClassICMPTooBig:
 		return classICMPTooBig
-	case casedb.ClassICMPOther:
+	case observation.ClassICMPOther:
 		return classICMPOther
-	case casedb.ClassICMPShort:
+	case observation.ClassICMPShort:
 		return classICMPShort
-	case casedb.ClassFragment:
+	case observation.ClassFragment:
 		return classFragment
 	}
 	return classOther
@@ -126,43 +126,43 @@ const (
 )
 
 // markOf returns markNone for what no rule counts per port.
-func markOf(m casedb.Mark) mark {
+func markOf(m observation.Mark) mark {
 	switch m {
-	case casedb.MarkZMap:
+	case observation.MarkZMap:
 		return markZMap
-	case casedb.MarkZMapOptions:
+	case observation.MarkZMapOptions:
 		return markZMapOptions
-	case casedb.MarkZMapTime:
+	case observation.MarkZMapTime:
 		return markZMapTime
-	case casedb.MarkMasscan:
+	case observation.MarkMasscan:
 		return markMasscan
-	case casedb.MarkMasscanK:
+	case observation.MarkMasscanK:
 		return markMasscanK
-	case casedb.MarkMirai:
+	case observation.MarkMirai:
 		return markMirai
-	case casedb.MarkMiraiK:
+	case observation.MarkMiraiK:
 		return markMiraiK
-	case casedb.MarkNmap:
+	case observation.MarkNmap:
 		return markNmap
-	case casedb.MarkUnicornscan:
+	case observation.MarkUnicornscan:
 		return markUnicornscan
-	case casedb.MarkHping:
+	case observation.MarkHping:
 		return markHping
-	case casedb.MarkAngryIP:
+	case observation.MarkAngryIP:
 		return markAngryIP
-	case casedb.MarkWorm445:
+	case observation.MarkWorm445:
 		return markWorm445
-	case casedb.MarkSlammer:
+	case observation.MarkSlammer:
 		return markSlammer
-	case casedb.MarkSYNPayload:
+	case observation.MarkSYNPayload:
 		return markSYNPayload
-	case casedb.MarkReflectQuery:
+	case observation.MarkReflectQuery:
 		return markReflectQuery
-	case casedb.MarkSamePayload:
+	case observation.MarkSamePayload:
 		return markSamePayload
-	case casedb.MarkSameAck:
+	case observation.MarkSameAck:
 		return markSameAck
-	case casedb.MarkSameWindow:
+	case observation.MarkSameWindow:
 		return markSameWindow
 	}
 	return markNone

@@ -12,7 +12,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"teiten/attribution/owner"
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/internal/work"
 )
 
@@ -320,7 +322,7 @@ func (j *Judge) profiles(allowlist *Allowlist, known map[floodKey]AggregateKind)
 }
 
 // collect is Add with the signature of the case database's streams.
-func (s *Profiles) collect(sensor string, o *casedb.Observation) error {
+func (s *Profiles) collect(sensor string, o *observation.Observation) error {
 	s.Add(sensor, o)
 	return nil
 }
@@ -330,7 +332,7 @@ func (s *Profiles) collect(sensor string, o *casedb.Observation) error {
 func (s *Profiles) judgements() iter.Seq[casedb.Judgement] {
 	return func(yield func(casedb.Judgement) bool) {
 		s.Verdicts(func(v casedb.Verdict) bool {
-			return yield(casedb.Judgement{Verdict: v, Country: Country(v.Source.Addr)})
+			return yield(casedb.Judgement{Verdict: v, Country: owner.Country(v.Source.Addr)})
 		})
 	}
 }

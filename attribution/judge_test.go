@@ -7,6 +7,7 @@ import (
 
 	"teiten/attribution"
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/internal/pgtest"
 )
 
@@ -30,7 +31,7 @@ func put(t *testing.T, db *casedb.DB, sensor string, after time.Duration, source
 	if _, err := db.EnsureSensor(t.Context(), sensor, monday); err != nil {
 		t.Fatal(err)
 	}
-	var list []*casedb.Observation
+	var list []*observation.Observation
 	for source, s := range sources {
 		s.after = after
 		list = append(list, s.observation(source))
@@ -39,8 +40,8 @@ func put(t *testing.T, db *casedb.DB, sensor string, after time.Duration, source
 	for _, o := range list {
 		packets += o.Packets
 	}
-	b := &casedb.Batch{Sensor: sensor, Window: monday.Add(after).Truncate(time.Hour), Length: time.Hour, Packets: packets, Keys: len(list),
-		Observations: func(yield func(*casedb.Observation) bool) {
+	b := &observation.Batch{Sensor: sensor, Window: monday.Add(after).Truncate(time.Hour), Length: time.Hour, Packets: packets, Keys: len(list),
+		Observations: func(yield func(*observation.Observation) bool) {
 			for _, o := range list {
 				if !yield(o) {
 					return
@@ -90,8 +91,8 @@ func TestJudgeFollowsBatchesAndTheAllowlist(t *testing.T) {
 	db := openDB(t)
 	now := monday.Add(30 * day)
 	j := &attribution.Judge{DB: db, Now: func() time.Time { return now }}
-	worm := seen{packets: 2, marks: marks(casedb.MarkWorm445, 2), sample: casedb.Sample{Window: 8192, TTL: 113}}
-	zmap := seen{port: 443, packets: 5, dests: 5, marks: marks(casedb.MarkZMap, 5)}
+	worm := seen{packets: 2, marks: marks(observation.MarkWorm445, 2), sample: observation.Sample{Window: 8192, TTL: 113}}
+	zmap := seen{port: 443, packets: 5, dests: 5, marks: marks(observation.MarkZMap, 5)}
 	put(t, db, "north", 0, map[string]seen{"192.0.2.10": worm, "203.0.113.10": zmap})
 	judgeAll(t, j)
 	if v := current(t, db, "192.0.2.10"); v.Kind != casedb.KindUnknown {
@@ -156,7 +157,7 @@ func TestJudgeOfTwoSharesTheBatches(t *testing.T) {
 	t.Parallel()
 	db := openDB(t)
 	for h := range 40 {
-		put(t, db, "north", time.Duration(h)*time.Hour, map[string]seen{"192.0.2.1": {port: 23, packets: 2, dests: 2, marks: marks(casedb.MarkMirai, 2)},
+		put(t, db, "north", time.Duration(h)*time.Hour, map[string]seen{"192.0.2.1": {port: 23, packets: 2, dests: 2, marks: marks(observation.MarkMirai, 2)},
 			"192.0.2.2": {port: uint16(100 + h)}})
 	}
 	errs := make(chan error, 2)
@@ -183,4 +184,14 @@ func TestJudgeOfTwoSharesTheBatches(t *testing.T) {
 	if v := current(t, db, "192.0.2.2"); v.Rule != attribution.RuleTSUBAME {
 		t.Errorf("got %+v", v)
 	}
+}
+
+// rejudge judges all that is stored again.
+func rejudge(t *testing.T, j *attribution.Judge) *attribution.Rejudgement {
+	t.Helper()
+	r, err := j.Rejudge(t.Context(), time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 const (
@@ -144,7 +144,7 @@ func plain(s string) string {
 }
 
 // addPayloads keeps the first few summaries of what a source sent.
-func (p *Profile) addPayloads(o *casedb.Observation) {
+func (p *Profile) addPayloads(o *observation.Observation) {
 	for i := range o.Samples {
 		if p.payloads != nil && len(*p.payloads) >= maxPayloads {
 			return

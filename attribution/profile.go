@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // Bounds of one profile. What is beyond them is folded together, never lost
@@ -52,7 +52,7 @@ func (b *book) sensor(name string) uint16 {
 }
 
 // day numbers the day of a time by the book's clock.
-func (b *book) day(o *casedb.Observation) int32 {
+func (b *book) day(o *observation.Observation) int32 {
 	if w := o.Window.Unix(); w != b.window {
 		_, offset := o.Window.In(b.location).Zone()
 		b.window, b.offset = w, int64(offset)
@@ -174,11 +174,11 @@ func (p *Profile) entry(i int) *entry {
 }
 
 // Add adds an observation that the named sensor made of the source.
-func (p *Profile) Add(sensor string, o *casedb.Observation) {
+func (p *Profile) Add(sensor string, o *observation.Observation) {
 	p.add(p.book.sensor(sensor), p.book.day(o), o)
 }
 
-func (p *Profile) add(sensor uint16, day int32, o *casedb.Observation) {
+func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 	if o.Packets == 0 {
 		return
 	}
@@ -237,14 +237,14 @@ func (p *Profile) add(sensor uint16, day int32, o *casedb.Observation) {
 // ratePerMinute is the packets of an observation's busiest minute; where they
 // were not counted, because it has one packet or an old version wrote it, the
 // mean.
-func ratePerMinute(o *casedb.Observation) float32 {
-	if n := o.Mark(casedb.MarkPeakMinute); n > 0 {
+func ratePerMinute(o *observation.Observation) float32 {
+	if n := o.Mark(observation.MarkPeakMinute); n > 0 {
 		return float32(n)
 	}
 	return float32(float64(o.Packets) / max(o.Last.Sub(o.First).Minutes(), 1))
 }
 
-func newEntry(o *casedb.Observation, c class, dest uint64) entry {
+func newEntry(o *observation.Observation, c class, dest uint64) entry {
 	e := entry{proto: o.Proto, class: c, port: o.Port, dest: dest}
 	if len(o.Fingerprints) > 0 {
 		f := &o.Fingerprints[0]
@@ -254,7 +254,7 @@ func newEntry(o *casedb.Observation, c class, dest uint64) entry {
 }
 
 // addSample takes the other port and the quote from an observation's sample.
-func (e *entry) addSample(s *casedb.Sample) {
+func (e *entry) addSample(s *observation.Sample) {
 	peer := s.SourcePort
 	if e.class == classSYNACK || e.class == classRST {
 		peer = s.DestPort
@@ -328,7 +328,7 @@ func (p *Profile) addDest(dest uint64) {
 }
 
 // find returns the entry for an observation, which it makes if need be.
-func (p *Profile) find(o *casedb.Observation, c class, dest uint64) *entry {
+func (p *Profile) find(o *observation.Observation, c class, dest uint64) *entry {
 	key := entryKey(o.Proto, c, o.Port)
 	if p.one.key() == key {
 		return &p.one

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // Options say how sources are judged. The zero value means the defaults.
@@ -96,15 +97,15 @@ func NewProfiles(opt Options) *Profiles {
 func (s *Profiles) Len() int { return s.count }
 
 // AddBatch adds all observations of a batch.
-func (s *Profiles) AddBatch(b *casedb.Batch) {
-	b.Observations(func(o *casedb.Observation) bool {
+func (s *Profiles) AddBatch(b *observation.Batch) {
+	b.Observations(func(o *observation.Observation) bool {
 		s.Add(b.Sensor, o)
 		return true
 	})
 }
 
 // Add adds an observation of the named sensor. It keeps nothing of o.
-func (s *Profiles) Add(sensor string, o *casedb.Observation) {
+func (s *Profiles) Add(sensor string, o *observation.Observation) {
 	s.done = false
 	if p := s.last; p != nil && p.source == o.Source {
 		p.add(s.book.sensor(sensor), s.book.day(o), o)

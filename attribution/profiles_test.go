@@ -14,6 +14,7 @@ import (
 
 	"teiten/attribution"
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 func verdicts(s *attribution.Profiles) map[string]casedb.Verdict {
@@ -35,10 +36,10 @@ func TestForgedSourcesOfAFloodAreNoScanners(t *testing.T) {
 	all := attribution.NewProfiles(attribution.Options{FloodSources: 1000})
 	for i := range 3000 {
 		// A flood with one sequence number looks like hidden Mirai, on its port too.
-		s := seen{port: 23, dest: "198.51.100.9", after: time.Duration(i) * time.Second, marks: marks(casedb.MarkMiraiK, 1)}
+		s := seen{port: 23, dest: "198.51.100.9", after: time.Duration(i) * time.Second, marks: marks(observation.MarkMiraiK, 1)}
 		all.Add("north", s.observation(source(i)))
 	}
-	all.Add("north", seen{port: 23, dest: "198.51.100.9", packets: 2, marks: marks(casedb.MarkMirai, 2)}.observation("192.0.2.1"))
+	all.Add("north", seen{port: 23, dest: "198.51.100.9", packets: 2, marks: marks(observation.MarkMirai, 2)}.observation("192.0.2.1"))
 	got := map[casedb.Kind]int{}
 	for _, v := range verdicts(all) {
 		got[v.Kind]++
@@ -56,7 +57,7 @@ func TestReflectorsAreAnAggregate(t *testing.T) {
 	t.Parallel()
 	all := attribution.NewProfiles(attribution.Options{ReflectorSources: 100})
 	for i := range 200 {
-		s := seen{proto: 17, port: 33000, class: casedb.ClassUDP, dest: "198.51.100.9", packets: 5, sample: casedb.Sample{SourcePort: 161, DestPort: 33000}}
+		s := seen{proto: 17, port: 33000, class: observation.ClassUDP, dest: "198.51.100.9", packets: 5, sample: observation.Sample{SourcePort: 161, DestPort: 33000}}
 		all.Add("north", s.observation(source(i)))
 	}
 	aggs := all.Aggregates()
@@ -73,8 +74,8 @@ func TestReflectorsAreAnAggregate(t *testing.T) {
 func TestVictimOfAnAttackIsAnAggregate(t *testing.T) {
 	t.Parallel()
 	all := attribution.NewProfiles(attribution.Options{})
-	all.Add("north", seen{class: casedb.ClassSYNACK, port: 80, packets: 400, dests: 100, length: 5 * time.Minute, peers: 100}.observation("192.0.2.1"))
-	all.Add("north", seen{class: casedb.ClassSYNACK, port: 80, packets: 20, dests: 10, length: 5 * time.Minute}.observation("192.0.2.2"))
+	all.Add("north", seen{class: observation.ClassSYNACK, port: 80, packets: 400, dests: 100, length: 5 * time.Minute, peers: 100}.observation("192.0.2.1"))
+	all.Add("north", seen{class: observation.ClassSYNACK, port: 80, packets: 20, dests: 10, length: 5 * time.Minute}.observation("192.0.2.2"))
 	aggs := all.Aggregates()
 	if len(aggs) != 1 || aggs[0].Kind != attribution.AggregateVictim || aggs[0].Victim.String() != "192.0.2.1" {
 		t.Errorf("got %+v", aggs)
@@ -84,7 +85,7 @@ func TestVictimOfAnAttackIsAnAggregate(t *testing.T) {
 func TestCompanyStandsForReachOnlyWhereOneAddressIsWatched(t *testing.T) {
 	t.Parallel()
 	worm := func(dest string) seen {
-		return seen{packets: 2, dest: dest, marks: marks(casedb.MarkWorm445, 2), sample: casedb.Sample{Window: 8192, TTL: 113}}
+		return seen{packets: 2, dest: dest, marks: marks(observation.MarkWorm445, 2), sample: observation.Sample{Window: 8192, TTL: 113}}
 	}
 	all := attribution.NewProfiles(attribution.Options{})
 	for i := range 4 {

@@ -12,6 +12,7 @@ import (
 	"teiten/attribution"
 	"teiten/internal/casedb"
 	"teiten/internal/explain"
+	"teiten/internal/observation"
 )
 
 func portSet(t *testing.T, text string) casedb.PortSet {
@@ -40,14 +41,14 @@ func TestUndeclaredPorts(t *testing.T) {
 		{name: "outside", declared: "80/TCP", seen: []seen{web, {port: 80, packets: 20}, {port: 23, packets: 2}}, want: "443/TCP 23/TCP", packets: 92},
 		{name: "one stray packet", declared: "443/TCP", seen: []seen{web, {port: 23}}},
 		{name: "two", declared: "443/TCP", seen: []seen{web, {port: 23}, {port: 22}}, want: "22/TCP 23/TCP", packets: 2},
-		{name: "the other protocol", declared: "443/TCP", seen: []seen{web, {proto: 17, port: 443, class: casedb.ClassUDP, packets: 5}}, want: "443/UDP", packets: 5},
+		{name: "the other protocol", declared: "443/TCP", seen: []seen{web, {proto: 17, port: 443, class: observation.ClassUDP, packets: 5}}, want: "443/UDP", packets: 5},
 		{name: "a range", declared: "400-500/TCP", seen: []seen{web, {port: 400, packets: 3}, {port: 500, packets: 3}}},
-		{name: "pings", declared: "443/TCP", seen: []seen{web, {proto: 1, port: 8 << 8, class: casedb.ClassICMPEcho, packets: 5}}, want: "ICMP", packets: 5},
-		{name: "pings that are declared", declared: "443/TCP icmp", seen: []seen{web, {proto: 1, port: 8 << 8, class: casedb.ClassICMPEcho, packets: 5}}},
-		{name: "resets of the kernel", declared: "443/TCP", seen: []seen{web, {port: 5555, class: casedb.ClassRST, packets: 50}}},
-		{name: "errors", declared: "443/TCP", seen: []seen{web, {proto: 1, port: 9999, class: casedb.ClassICMPUnreach, packets: 50}}},
-		{name: "a conversation", declared: "443/TCP", seen: []seen{web, {port: 80, packets: 2}, {port: 80, class: casedb.ClassACK, packets: 20}}},
-		{name: "fragments have no port", declared: "443/TCP", seen: []seen{web, {class: casedb.ClassFragment, packets: 20}}},
+		{name: "pings", declared: "443/TCP", seen: []seen{web, {proto: 1, port: 8 << 8, class: observation.ClassICMPEcho, packets: 5}}, want: "ICMP", packets: 5},
+		{name: "pings that are declared", declared: "443/TCP icmp", seen: []seen{web, {proto: 1, port: 8 << 8, class: observation.ClassICMPEcho, packets: 5}}},
+		{name: "resets of the kernel", declared: "443/TCP", seen: []seen{web, {port: 5555, class: observation.ClassRST, packets: 50}}},
+		{name: "errors", declared: "443/TCP", seen: []seen{web, {proto: 1, port: 9999, class: observation.ClassICMPUnreach, packets: 50}}},
+		{name: "a conversation", declared: "443/TCP", seen: []seen{web, {port: 80, packets: 2}, {port: 80, class: observation.ClassACK, packets: 20}}},
+		{name: "fragments have no port", declared: "443/TCP", seen: []seen{web, {class: observation.ClassFragment, packets: 20}}},
 		{name: "more than are named", declared: "443/TCP", seen: many, want: "9000/TCP", packets: 60, more: 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestUndeclaredPorts(t *testing.T) {
 func TestUndeclaredPortsAndMalware(t *testing.T) {
 	t.Parallel()
 	match := &attribution.Match{Organisation: "Example Research", List: "registration", Ports: portSet(t, "80/TCP")}
-	v := attribution.JudgeProfile(profile("192.0.2.10", seen{port: 23, packets: 9, dests: 9, marks: marks(casedb.MarkMirai, 9)}), match)
+	v := attribution.JudgeProfile(profile("192.0.2.10", seen{port: 23, packets: 9, dests: 9, marks: marks(observation.MarkMirai, 9)}), match)
 	if v.Attention != "malware:mirai" || v.Evidence.V.Undeclared == nil || attribution.Actionable(&v) {
 		t.Errorf("got %+v", v)
 	}

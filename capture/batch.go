@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // batchWriter turns a window into a batch. Its buffers serve every batch.
@@ -21,8 +21,8 @@ type batchWriter struct {
 	spare  []sortItem
 	sorted bool
 
-	o       casedb.Observation
-	quotes  []casedb.Quote
+	o       observation.Observation
+	quotes  []observation.Quote
 	samples []uint32
 	consts  []unicornConst
 	touch   uint32 // keeps the look-ahead's loads from being optimised away
@@ -32,10 +32,10 @@ type batchWriter struct {
 const ahead = 8
 
 // batch returns the batch of a window, valid until release.
-func (b *batchWriter) batch(t *tally, e emission) *casedb.Batch {
+func (b *batchWriter) batch(t *tally, e emission) *observation.Batch {
 	w := e.w
 	b.t, b.w, b.names, b.sorted = t, w, e.combinations, false
-	return &casedb.Batch{
+	return &observation.Batch{
 		Sensor:       t.opt.Sensor,
 		Window:       time.Unix(0, w.start).UTC(),
 		Length:       t.opt.Window,
@@ -49,7 +49,7 @@ func (b *batchWriter) batch(t *tally, e emission) *casedb.Batch {
 
 func (b *batchWriter) release() { b.w, b.names = nil, nil }
 
-func (b *batchWriter) observations(yield func(*casedb.Observation) bool) {
+func (b *batchWriter) observations(yield func(*observation.Observation) bool) {
 	if b.w == nil {
 		return
 	}
@@ -105,7 +105,7 @@ func (b *batchWriter) fill(number uint32) {
 		for _, f := range w.extras.at(e.ext).prints {
 			b.fingerprint(f)
 		}
-		slices.SortFunc(o.Fingerprints, func(x, y casedb.Fingerprint) int {
+		slices.SortFunc(o.Fingerprints, func(x, y observation.Fingerprint) int {
 			return cmp.Or(-cmp.Compare(x.Packets, y.Packets), cmp.Compare(x.TTL, y.TTL),
 				cmp.Compare(x.Window, y.Window), strings.Compare(x.Options, y.Options))
 		})
@@ -136,7 +136,7 @@ func (b *batchWriter) marks(e *entry) {
 		if n == 0 || m == numMiraiK && b.w.hidden.noMirai(e.firstDst) {
 			continue
 		}
-		b.o.Marks = append(b.o.Marks, casedb.MarkCount{Mark: casedb.Marks[m], Packets: uint64(n)})
+		b.o.Marks = append(b.o.Marks, observation.MarkCount{Mark: observation.Marks[m], Packets: uint64(n)})
 		if e.ext == 0 && e.markNum[1] == 0 {
 			return // it was the only one
 		}
@@ -147,7 +147,7 @@ func (b *batchWriter) fingerprint(f fingerprint) {
 	if f.n == 0 {
 		return
 	}
-	c := casedb.Fingerprint{TTL: f.ttl, Window: f.win, Packets: uint64(f.n)}
+	c := observation.Fingerprint{TTL: f.ttl, Window: f.win, Packets: uint64(f.n)}
 	if f.opt != 0 {
 		b.t.combinationsMu.Lock()
 		c.Options = b.names[f.opt]
@@ -158,13 +158,13 @@ func (b *batchWriter) fingerprint(f fingerprint) {
 
 // sample appends a packet to the samples of o. Its options and payload point
 // into the window's memory.
-func (b *batchWriter) sample(o *casedb.Observation, s *sample) {
+func (b *batchWriter) sample(o *observation.Observation, s *sample) {
 	n := 0
 	if s.bits&bitV6 != 0 {
 		n = 16
 	}
 	blob := b.w.blobs.load(s.blob, n+int(s.optLen)+int(s.payLen))
-	out := casedb.Sample{
+	out := observation.Sample{
 		When:   time.Unix(0, s.when).UTC(),
 		Source: o.Source,
 		TTL:    s.ttl,
@@ -193,7 +193,7 @@ func (b *batchWriter) sample(o *casedb.Observation, s *sample) {
 	}
 	if s.bits&bitPorts != 0 {
 		switch o.Class {
-		case casedb.ClassSYNACK, casedb.ClassRST:
+		case observation.ClassSYNACK, observation.ClassRST:
 			out.SourcePort, out.DestPort = o.Port, s.peer
 		default:
 			out.SourcePort, out.DestPort = s.peer, o.Port
@@ -203,7 +203,7 @@ func (b *batchWriter) sample(o *casedb.Observation, s *sample) {
 		if q, ok := parseQuote(out.Payload); ok {
 			src, _ := netip.AddrFromSlice(q.src)
 			dst, _ := netip.AddrFromSlice(q.dst)
-			b.quotes = append(b.quotes, casedb.Quote{Source: src, Destination: dst, Proto: q.proto, SourcePort: q.sport, DestPort: q.dport})
+			b.quotes = append(b.quotes, observation.Quote{Source: src, Destination: dst, Proto: q.proto, SourcePort: q.sport, DestPort: q.dport})
 			out.Quoted = &b.quotes[len(b.quotes)-1]
 		}
 	}

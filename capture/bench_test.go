@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/internal/synth"
 )
 
@@ -38,7 +38,7 @@ func BenchmarkStats(b *testing.B) {
 			b.ResetTimer()
 			for b.Loop() {
 				begin := time.Now()
-				r, err := capture.NewReader(capture.Options{}, func(*casedb.Batch) error { return nil })
+				r, err := capture.NewReader(capture.Options{}, func(*observation.Batch) error { return nil })
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -91,7 +91,7 @@ func BenchmarkObservations(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := capture.Read(context.Background(), in, path, capture.Options{}, func(batch *casedb.Batch) error {
+		if _, err := capture.Read(context.Background(), in, path, capture.Options{}, func(batch *observation.Batch) error {
 			for range batch.Observations {
 				keys++
 			}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // corpus returns the folder of real captures and skips the test without it.
@@ -78,9 +78,9 @@ func corpusFiles(t testing.TB) (dir string, files []corpusFile) {
 // tallied is what the observations of a capture add up to.
 type tallied struct {
 	result  capture.FileResult
-	obs     []casedb.Observation
-	marks   map[casedb.Mark]uint64
-	classes map[casedb.Class]uint64
+	obs     []observation.Observation
+	marks   map[observation.Mark]uint64
+	classes map[observation.Class]uint64
 	packets uint64
 }
 
@@ -96,9 +96,9 @@ func tallyFile(t testing.TB, path string, opt capture.Options) tallied {
 
 func tallyReader(t testing.TB, in io.Reader, name string, opt capture.Options) tallied {
 	t.Helper()
-	got := tallied{marks: make(map[casedb.Mark]uint64), classes: make(map[casedb.Class]uint64)}
+	got := tallied{marks: make(map[observation.Mark]uint64), classes: make(map[observation.Class]uint64)}
 	var err error
-	got.result, err = capture.Read(context.Background(), in, name, opt, func(b *casedb.Batch) error {
+	got.result, err = capture.Read(context.Background(), in, name, opt, func(b *observation.Batch) error {
 		sum, keys := uint64(0), 0
 		for o := range b.Observations {
 			if o.Packets == 0 || len(o.Samples) == 0 || o.First.After(o.Last) || o.Destinations == 0 {
@@ -131,11 +131,11 @@ func tallyReader(t testing.TB, in io.Reader, name string, opt capture.Options) t
 	return got
 }
 
-func cloneObservation(o *casedb.Observation) casedb.Observation {
+func cloneObservation(o *observation.Observation) observation.Observation {
 	c := *o
-	c.Marks = append([]casedb.MarkCount(nil), o.Marks...)
-	c.Fingerprints = append([]casedb.Fingerprint(nil), o.Fingerprints...)
-	c.Samples = append([]casedb.Sample(nil), o.Samples...)
+	c.Marks = append([]observation.MarkCount(nil), o.Marks...)
+	c.Fingerprints = append([]observation.Fingerprint(nil), o.Fingerprints...)
+	c.Samples = append([]observation.Sample(nil), o.Samples...)
 	for i := range c.Samples {
 		c.Samples[i].Options = append([]byte(nil), c.Samples[i].Options...)
 		c.Samples[i].Payload = append([]byte(nil), c.Samples[i].Payload...)
@@ -169,41 +169,41 @@ func TestCorpusMarks(t *testing.T) {
 	dir := corpus(t)
 	for _, tt := range []struct {
 		file string
-		want map[casedb.Mark]uint64 // exact; marks not named are 0, those of answers not compared
+		want map[observation.Mark]uint64 // exact; marks not named are 0, those of answers not compared
 	}{
-		{"zmap_tcp80_10k.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 10000}},
-		{"mal_truncated_midrecord.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 3935}},
-		{"masscan104_tcp_0-1000_vlan.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 1001}},
+		{"zmap_tcp80_10k.pcap", map[observation.Mark]uint64{observation.MarkZMap: 10000}},
+		{"mal_truncated_midrecord.pcap", map[observation.Mark]uint64{observation.MarkZMap: 3935}},
+		{"masscan104_tcp_0-1000_vlan.pcap", map[observation.Mark]uint64{observation.MarkMasscan: 1001}},
 		{"nmap780_80_vanilla_connect.pcap", nil},
-		{"nmap_synscan_classic.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 1994, casedb.MarkZMap: 1}},
-		{"nmap_TCP_CONNECT_SCAN_2008.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 1}},
-		{"mirai_botnet_seq_eq_dst.pcap", map[casedb.Mark]uint64{casedb.MarkMirai: 11}},
-		{"slammer_1packet_2004.pcap", map[casedb.Mark]uint64{casedb.MarkSlammer: 1}},
-		{"eternalblue_win7_445.pcap", map[casedb.Mark]uint64{casedb.MarkWorm445: 47, casedb.MarkWindow8192: 47}},
-		{"real_mixed_ibr_plus_synack.pcapng", map[casedb.Mark]uint64{casedb.MarkZMap: 2, casedb.MarkMasscanK: 35, casedb.MarkMiraiK: 3, casedb.MarkWorm445: 15,
-			casedb.MarkWindow8192: 40}},
-		{"real_synflood_spoofed_37k.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 1}},
-		{"lab_zmap211_tcp23.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256}},
-		{"lab_zmap211_icmp.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256}},
-		{"lab_zmap211_udp53_dnsA.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256, casedb.MarkSamePayload: 255}},
-		{"lab_zmapHEAD_tcp443_default.pcap", map[casedb.Mark]uint64{casedb.MarkZMapOptions: 256}},
+		{"nmap_synscan_classic.pcap", map[observation.Mark]uint64{observation.MarkNmap: 1994, observation.MarkZMap: 1}},
+		{"nmap_TCP_CONNECT_SCAN_2008.pcap", map[observation.Mark]uint64{observation.MarkMasscan: 1}},
+		{"mirai_botnet_seq_eq_dst.pcap", map[observation.Mark]uint64{observation.MarkMirai: 11}},
+		{"slammer_1packet_2004.pcap", map[observation.Mark]uint64{observation.MarkSlammer: 1}},
+		{"eternalblue_win7_445.pcap", map[observation.Mark]uint64{observation.MarkWorm445: 47, observation.MarkWindow8192: 47}},
+		{"real_mixed_ibr_plus_synack.pcapng", map[observation.Mark]uint64{observation.MarkZMap: 2, observation.MarkMasscanK: 35, observation.MarkMiraiK: 3, observation.MarkWorm445: 15,
+			observation.MarkWindow8192: 40}},
+		{"real_synflood_spoofed_37k.pcap", map[observation.Mark]uint64{observation.MarkZMap: 1}},
+		{"lab_zmap211_tcp23.pcap", map[observation.Mark]uint64{observation.MarkZMap: 256}},
+		{"lab_zmap211_icmp.pcap", map[observation.Mark]uint64{observation.MarkZMap: 256}},
+		{"lab_zmap211_udp53_dnsA.pcap", map[observation.Mark]uint64{observation.MarkZMap: 256, observation.MarkSamePayload: 255}},
+		{"lab_zmapHEAD_tcp443_default.pcap", map[observation.Mark]uint64{observation.MarkZMapOptions: 256}},
 		{"lab_zmapHEAD_synackscan.pcap", nil},
-		{"lab_masscan132_tcp.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 2048}},
-		{"lab_masscanHEAD_ping_tcp.pcap", map[casedb.Mark]uint64{casedb.MarkMasscan: 256}},
-		{"lab_nmap793_sS.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 4096}},
-		{"lab_nmap793_ping_sn.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 12}},
-		{"lab_nmap793_ipv6_sS.pcap", map[casedb.Mark]uint64{casedb.MarkNmap: 768}},
-		{"lab_unicornscan_tcp_1port.pcap", map[casedb.Mark]uint64{casedb.MarkUnicornscan: 256}},
-		{"lab_hping3_syn_sweep.pcap", map[casedb.Mark]uint64{casedb.MarkHping: 100}},
-		{"lab_mixed_tools.pcap", map[casedb.Mark]uint64{casedb.MarkZMap: 256, casedb.MarkMasscan: 512, casedb.MarkNmap: 256}},
-		{"lab_reflection_dnsANY_spoofed_victim.pcap", map[casedb.Mark]uint64{casedb.MarkReflectQuery: 240, casedb.MarkSamePayload: 239}},
-		{"lab_backscatter_synflood80.pcap", map[casedb.Mark]uint64{casedb.MarkSameAck: 0, casedb.MarkSameWindow: 1122, casedb.MarkPeakMinute: 1123}},
-		{"mal_syn_with_payload.pcap", map[casedb.Mark]uint64{casedb.MarkSYNPayload: 1, casedb.MarkWindow8192: 1}},
+		{"lab_masscan132_tcp.pcap", map[observation.Mark]uint64{observation.MarkMasscan: 2048}},
+		{"lab_masscanHEAD_ping_tcp.pcap", map[observation.Mark]uint64{observation.MarkMasscan: 256}},
+		{"lab_nmap793_sS.pcap", map[observation.Mark]uint64{observation.MarkNmap: 4096}},
+		{"lab_nmap793_ping_sn.pcap", map[observation.Mark]uint64{observation.MarkNmap: 12}},
+		{"lab_nmap793_ipv6_sS.pcap", map[observation.Mark]uint64{observation.MarkNmap: 768}},
+		{"lab_unicornscan_tcp_1port.pcap", map[observation.Mark]uint64{observation.MarkUnicornscan: 256}},
+		{"lab_hping3_syn_sweep.pcap", map[observation.Mark]uint64{observation.MarkHping: 100}},
+		{"lab_mixed_tools.pcap", map[observation.Mark]uint64{observation.MarkZMap: 256, observation.MarkMasscan: 512, observation.MarkNmap: 256}},
+		{"lab_reflection_dnsANY_spoofed_victim.pcap", map[observation.Mark]uint64{observation.MarkReflectQuery: 240, observation.MarkSamePayload: 239}},
+		{"lab_backscatter_synflood80.pcap", map[observation.Mark]uint64{observation.MarkSameAck: 0, observation.MarkSameWindow: 1122, observation.MarkPeakMinute: 1123}},
+		{"mal_syn_with_payload.pcap", map[observation.Mark]uint64{observation.MarkSYNPayload: 1, observation.MarkWindow8192: 1}},
 	} {
 		got := tallyFile(t, filepath.Join(dir, tt.file), capture.Options{Window: 24 * 3600e9})
-		for _, m := range casedb.Marks {
+		for _, m := range observation.Marks {
 			want, named := tt.want[m]
-			if !named && (m == casedb.MarkSameAck || m == casedb.MarkSameWindow || m == casedb.MarkPeakMinute) {
+			if !named && (m == observation.MarkSameAck || m == observation.MarkSameWindow || m == observation.MarkPeakMinute) {
 				continue
 			}
 			if got.marks[m] != want {
@@ -218,21 +218,21 @@ func TestCorpusClasses(t *testing.T) {
 	dir := corpus(t)
 	for _, tt := range []struct {
 		file string
-		want map[casedb.Class]uint64
+		want map[observation.Class]uint64
 		keys int
 	}{
 		// 63 combinations of six flags.
-		{"fmt_all_tcp_flags_oneway.pcap", map[casedb.Class]uint64{casedb.ClassSYN: 1, casedb.ClassSYNACK: 1, casedb.ClassRST: 2,
-			casedb.ClassACK: 2, casedb.ClassFIN: 3, casedb.ClassNull: 1, casedb.ClassXmas: 1, casedb.ClassTCPOther: 52}, 9},
-		{"lab_backscatter_synflood80.pcap", map[casedb.Class]uint64{casedb.ClassSYNACK: 1125}, 1},
-		{"lab_backscatter_icmp_unreach_udp53.pcap", map[casedb.Class]uint64{casedb.ClassICMPUnreach: 373}, 1},
-		{"mal_frag_tcp_syn.pcap", map[casedb.Class]uint64{casedb.ClassFragment: 3}, 1},
-		{"mal_fragmented_garbage.pcap", map[casedb.Class]uint64{casedb.ClassFragment: 1252}, 1},
-		{"nmap_FIN_SCAN_2008.pcap", map[casedb.Class]uint64{casedb.ClassFIN: 1000, casedb.ClassRST: 1000}, 2000},
-		{"nmap_XMAS_SCAN_2008.pcap", map[casedb.Class]uint64{casedb.ClassXmas: 1000, casedb.ClassRST: 1000}, 2000},
-		{"v6_rsmurf_icmp6.pcap", map[casedb.Class]uint64{casedb.ClassICMPEcho: 1000}, 1},
-		{"fmt_vntag.pcap", map[casedb.Class]uint64{casedb.ClassOther: 3}, 1},
-		{"fmt_raw_ip_syn.pcap", map[casedb.Class]uint64{casedb.ClassSYN: 20}, 20},
+		{"fmt_all_tcp_flags_oneway.pcap", map[observation.Class]uint64{observation.ClassSYN: 1, observation.ClassSYNACK: 1, observation.ClassRST: 2,
+			observation.ClassACK: 2, observation.ClassFIN: 3, observation.ClassNull: 1, observation.ClassXmas: 1, observation.ClassTCPOther: 52}, 9},
+		{"lab_backscatter_synflood80.pcap", map[observation.Class]uint64{observation.ClassSYNACK: 1125}, 1},
+		{"lab_backscatter_icmp_unreach_udp53.pcap", map[observation.Class]uint64{observation.ClassICMPUnreach: 373}, 1},
+		{"mal_frag_tcp_syn.pcap", map[observation.Class]uint64{observation.ClassFragment: 3}, 1},
+		{"mal_fragmented_garbage.pcap", map[observation.Class]uint64{observation.ClassFragment: 1252}, 1},
+		{"nmap_FIN_SCAN_2008.pcap", map[observation.Class]uint64{observation.ClassFIN: 1000, observation.ClassRST: 1000}, 2000},
+		{"nmap_XMAS_SCAN_2008.pcap", map[observation.Class]uint64{observation.ClassXmas: 1000, observation.ClassRST: 1000}, 2000},
+		{"v6_rsmurf_icmp6.pcap", map[observation.Class]uint64{observation.ClassICMPEcho: 1000}, 1},
+		{"fmt_vntag.pcap", map[observation.Class]uint64{observation.ClassOther: 3}, 1},
+		{"fmt_raw_ip_syn.pcap", map[observation.Class]uint64{observation.ClassSYN: 20}, 20},
 	} {
 		got := tallyFile(t, filepath.Join(dir, tt.file), capture.Options{})
 		for c, n := range got.classes {

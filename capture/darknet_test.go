@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/internal/synth"
 )
 
@@ -29,10 +29,10 @@ func TestDarknetIsCountedAsItWasMade(t *testing.T) {
 			o := &got.obs[i]
 			ipBytes += o.Bytes
 			keys[o.Window]++
-			if o.Class == casedb.ClassSYN {
-				zmap += o.Mark(casedb.MarkZMap)
-				masscan += o.Mark(casedb.MarkMasscan)
-				mirai += o.Mark(casedb.MarkMirai)
+			if o.Class == observation.ClassSYN {
+				zmap += o.Mark(observation.MarkZMap)
+				masscan += o.Mark(observation.MarkMasscan)
+				mirai += o.Mark(observation.MarkMirai)
 			}
 		}
 		total, peak := 0, 0
@@ -44,8 +44,8 @@ func TestDarknetIsCountedAsItWasMade(t *testing.T) {
 			t.Errorf("seed %d: bytes %d, keys %d, peak %d, zmap %d, masscan %d, mirai %d; want %+v", seed, ipBytes, total, peak, zmap, masscan, mirai, truth)
 		}
 		for c, n := range truth.Classes {
-			if got.classes[casedb.Class(c)] != n {
-				t.Errorf("seed %d: %s %d, want %d", seed, c, got.classes[casedb.Class(c)], n)
+			if got.classes[observation.Class(c)] != n {
+				t.Errorf("seed %d: %s %d, want %d", seed, c, got.classes[observation.Class(c)], n)
 			}
 		}
 	}

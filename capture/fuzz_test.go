@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"testing"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
-func discard(b *casedb.Batch) error {
+func discard(b *observation.Batch) error {
 	for range b.Observations {
 	}
 	return nil
@@ -51,7 +51,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
 		tallied := uint64(0)
-		res, err := Read(t.Context(), bytes.NewReader(file), "fuzz", Options{KeyLimit: 16}, func(b *casedb.Batch) error {
+		res, err := Read(t.Context(), bytes.NewReader(file), "fuzz", Options{KeyLimit: 16}, func(b *observation.Batch) error {
 			n := uint64(0)
 			for o := range b.Observations {
 				n += o.Packets

@@ -1,7 +1,7 @@
 package capture
 
 import (
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // packet is one decoded packet on its way from the parser to the tally: a cache
@@ -76,16 +76,16 @@ const (
 	classOther
 )
 
-var classNames = [32]casedb.Class{
-	classSYN: casedb.ClassSYN, classSYNACK: casedb.ClassSYNACK, classRST: casedb.ClassRST,
-	classACK: casedb.ClassACK, classFIN: casedb.ClassFIN, classNull: casedb.ClassNull,
-	classXmas: casedb.ClassXmas, classTCPOther: casedb.ClassTCPOther, classTCPShort: casedb.ClassTCPShort,
-	classUDP: casedb.ClassUDP, classUDPShort: casedb.ClassUDPShort, classICMPEcho: casedb.ClassICMPEcho,
-	classICMPReply: casedb.ClassICMPReply, classICMPUnreach: casedb.ClassICMPUnreach,
-	classICMPQuench: casedb.ClassICMPQuench, classICMPRedirect: casedb.ClassICMPRedirect,
-	classICMPExceeded: casedb.ClassICMPExceeded, classICMPParam: casedb.ClassICMPParam,
-	classICMPTooBig: casedb.ClassICMPTooBig, classICMPOther: casedb.ClassICMPOther,
-	classICMPShort: casedb.ClassICMPShort, classFragment: casedb.ClassFragment, classOther: casedb.ClassOther,
+var classNames = [32]observation.Class{
+	classSYN: observation.ClassSYN, classSYNACK: observation.ClassSYNACK, classRST: observation.ClassRST,
+	classACK: observation.ClassACK, classFIN: observation.ClassFIN, classNull: observation.ClassNull,
+	classXmas: observation.ClassXmas, classTCPOther: observation.ClassTCPOther, classTCPShort: observation.ClassTCPShort,
+	classUDP: observation.ClassUDP, classUDPShort: observation.ClassUDPShort, classICMPEcho: observation.ClassICMPEcho,
+	classICMPReply: observation.ClassICMPReply, classICMPUnreach: observation.ClassICMPUnreach,
+	classICMPQuench: observation.ClassICMPQuench, classICMPRedirect: observation.ClassICMPRedirect,
+	classICMPExceeded: observation.ClassICMPExceeded, classICMPParam: observation.ClassICMPParam,
+	classICMPTooBig: observation.ClassICMPTooBig, classICMPOther: observation.ClassICMPOther,
+	classICMPShort: observation.ClassICMPShort, classFragment: observation.ClassFragment, classOther: observation.ClassOther,
 }
 
 // answers has a bit for each class that answers a packet whose header the

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/internal/synth"
 )
 
@@ -74,7 +74,7 @@ func digest(t *testing.T, opt capture.Options, read func(*capture.Reader) error)
 	t.Helper()
 	h := sha256.New()
 	enc := json.NewEncoder(h)
-	r, err := capture.NewReader(opt, func(b *casedb.Batch) error {
+	r, err := capture.NewReader(opt, func(b *observation.Batch) error {
 		if err := enc.Encode([]any{b.Window, b.Seq, b.Packets, b.Keys, b.Partial}); err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // Reader reads captures one after the other into one tally. Each window's
@@ -31,7 +31,7 @@ type Reader struct {
 // from another goroutine, but never twice at once, nor after Read or Close have
 // returned. An error of sink ends the reading and comes back from Read or
 // Close.
-func NewReader(opt Options, sink func(*casedb.Batch) error) (*Reader, error) {
+func NewReader(opt Options, sink func(*observation.Batch) error) (*Reader, error) {
 	opt, err := opt.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("capture options: %w", err)
@@ -239,7 +239,7 @@ func (r *Reader) Summary() Summary {
 
 // Read reads one capture stream, already decompressed, with a Reader of its
 // own and closes its windows.
-func Read(ctx context.Context, in io.Reader, name string, opt Options, sink func(*casedb.Batch) error) (FileResult, error) {
+func Read(ctx context.Context, in io.Reader, name string, opt Options, sink func(*observation.Batch) error) (FileResult, error) {
 	r, err := NewReader(opt, sink)
 	if err != nil {
 		return FileResult{File: name, Counts: Counts{}.clone()}, err

@@ -21,7 +21,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 var start = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
@@ -163,7 +163,7 @@ func TestReadBadInput(t *testing.T) {
 		{name: "pcapng packet larger than block", file: append(append(bytes.Clone(ng), iface...), 6, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0), err: "a packet of 99 bytes in a block with room for 0"},
 		{name: "pcapng without order", file: []byte{0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 1, 2, 3, 4, 1, 0, 0, 0}, err: "without byte order"},
 	} {
-		res, err := capture.Read(context.Background(), bytes.NewReader(tt.file), "x", capture.Options{}, func(*casedb.Batch) error { return nil })
+		res, err := capture.Read(context.Background(), bytes.NewReader(tt.file), "x", capture.Options{}, func(*observation.Batch) error { return nil })
 		if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 			t.Errorf("%s: error %v, want %q", tt.name, err, tt.err)
 		}
@@ -183,7 +183,7 @@ func TestReadFailingInput(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken disk")
 	in := io.MultiReader(bytes.NewReader(rawPcap(some(3)...)), errReader{broken})
-	res, err := capture.Read(context.Background(), in, "x", capture.Options{}, func(*casedb.Batch) error { return nil })
+	res, err := capture.Read(context.Background(), in, "x", capture.Options{}, func(*observation.Batch) error { return nil })
 	if err != nil || res.Packets != 3 || !res.Truncated || res.Warning != "x: byte 192: broken disk" {
 		t.Errorf("got %+v, %v", res, err)
 	}
@@ -193,7 +193,7 @@ func TestReadFailingInput(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	full := errors.New("sink is full")
-	_, err = capture.Read(context.Background(), bytes.NewReader(rawPcap(some(3)...)), "x", capture.Options{}, func(*casedb.Batch) error { return full })
+	_, err = capture.Read(context.Background(), bytes.NewReader(rawPcap(some(3)...)), "x", capture.Options{}, func(*observation.Batch) error { return full })
 	if !errors.Is(err, full) {
 		t.Errorf("failing sink: %v", err)
 	}
@@ -249,7 +249,7 @@ func TestOpenDetectsCompression(t *testing.T) {
 func batches(t *testing.T, opt capture.Options, files ...[]byte) ([]string, capture.Summary) {
 	t.Helper()
 	var out []string
-	r, err := capture.NewReader(opt, func(b *casedb.Batch) error {
+	r, err := capture.NewReader(opt, func(b *observation.Batch) error {
 		out = append(out, fmt.Sprintf("%s #%d keys %d packets %d partial %v", b.Window.Format("15:04"), b.Seq, b.Keys, b.Packets, b.Partial))
 		return nil
 	})
@@ -361,13 +361,13 @@ func TestServicePorts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		flags byte
-		class casedb.Class
+		class observation.Class
 		port  uint16
 	}{
-		{0x02, casedb.ClassSYN, 2000}, {0xc2, casedb.ClassSYN, 2000}, {0x42, casedb.ClassTCPOther, 2000},
-		{0x12, casedb.ClassSYNACK, 1000}, {0x52, casedb.ClassSYNACK, 1000}, {0x04, casedb.ClassRST, 1000}, {0x14, casedb.ClassRST, 1000},
-		{0x10, casedb.ClassACK, 2000}, {0x18, casedb.ClassACK, 2000}, {0x11, casedb.ClassFIN, 2000}, {0x00, casedb.ClassNull, 2000},
-		{0x29, casedb.ClassXmas, 2000}, {0x03, casedb.ClassTCPOther, 2000},
+		{0x02, observation.ClassSYN, 2000}, {0xc2, observation.ClassSYN, 2000}, {0x42, observation.ClassTCPOther, 2000},
+		{0x12, observation.ClassSYNACK, 1000}, {0x52, observation.ClassSYNACK, 1000}, {0x04, observation.ClassRST, 1000}, {0x14, observation.ClassRST, 1000},
+		{0x10, observation.ClassACK, 2000}, {0x18, observation.ClassACK, 2000}, {0x11, observation.ClassFIN, 2000}, {0x00, observation.ClassNull, 2000},
+		{0x29, observation.ClassXmas, 2000}, {0x03, observation.ClassTCPOther, 2000},
 	} {
 		got := tallyReader(t, bytes.NewReader(rawPcap(rec{0, tcp(scanner, sensor, 1000, 2000, 1, tt.flags, 100)})), "x", capture.Options{})
 		o := got.obs[0]

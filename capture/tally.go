@@ -9,7 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 const (
@@ -32,7 +32,7 @@ const (
 // are at most two, and hands closed ones to the sink.
 type tally struct {
 	opt  Options
-	sink func(*casedb.Batch) error
+	sink func(*observation.Batch) error
 
 	cur     *window
 	other   *window      // nil while one window is open
@@ -85,7 +85,7 @@ type tally struct {
 	touch   uint32 // keeps the look-ahead's loads from being optimised away
 }
 
-func newTally(opt Options, sink func(*casedb.Batch) error) *tally {
+func newTally(opt Options, sink func(*observation.Batch) error) *tally {
 	return &tally{
 		opt: opt, sink: sink,
 		closeAt:      math.MaxInt64,

@@ -5,13 +5,13 @@ import (
 	"io"
 	"strconv"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // A Writer writes observations as rows.
 type Writer interface {
 	// WriteBatch writes one row per observation of the batch.
-	WriteBatch(*casedb.Batch) error
+	WriteBatch(*observation.Batch) error
 	// Close writes what is left, without closing the underlying writer.
 	Close() error
 }

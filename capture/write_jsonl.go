@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 type jsonlWriter struct {
@@ -16,12 +16,12 @@ type jsonlWriter struct {
 
 func newJSONLWriter(w io.Writer) *jsonlWriter { return &jsonlWriter{w: w} }
 
-func (j *jsonlWriter) WriteBatch(b *casedb.Batch) error {
+func (j *jsonlWriter) WriteBatch(b *observation.Batch) error {
 	sensor, err := json.Marshal(b.Sensor)
 	if err != nil {
 		return err
 	}
-	b.Observations(func(o *casedb.Observation) bool {
+	b.Observations(func(o *observation.Observation) bool {
 		// All values but the sensor are numbers, addresses, times and names of
 		// ours, so nothing else needs escaping.
 		j.buf = append(j.buf, `{"window":"`...)
@@ -49,7 +49,7 @@ func (j *jsonlWriter) WriteBatch(b *casedb.Batch) error {
 		j.buf = append(j.buf, `","destinations_exact":`...)
 		j.buf = strconv.AppendBool(j.buf, o.DestinationsExact)
 		marks := o.Marks
-		for _, m := range casedb.Marks {
+		for _, m := range observation.Marks {
 			j.buf = append(j.buf, ',', '"')
 			j.buf = append(j.buf, m...)
 			j.buf = append(j.buf, '"', ':')

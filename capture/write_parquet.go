@@ -5,7 +5,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // parquetRowGroup bounds the rows that the writer holds before it writes them.
@@ -58,9 +58,9 @@ func newParquetWriter(w io.Writer) *parquetWriter {
 		parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(parquetRowGroup))}
 }
 
-func (p *parquetWriter) WriteBatch(b *casedb.Batch) error {
+func (p *parquetWriter) WriteBatch(b *observation.Batch) error {
 	var err error
-	b.Observations(func(o *casedb.Observation) bool {
+	b.Observations(func(o *observation.Observation) bool {
 		p.rows = append(p.rows, parquetRow{
 			Window:            o.Window.UnixNano(),
 			Sensor:            b.Sensor,
@@ -91,47 +91,47 @@ func (p *parquetWriter) WriteBatch(b *casedb.Batch) error {
 }
 
 // mark returns the column of a mark.
-func (r *parquetRow) mark(m casedb.Mark) *int64 {
+func (r *parquetRow) mark(m observation.Mark) *int64 {
 	switch m {
-	case casedb.MarkZMap:
+	case observation.MarkZMap:
 		return &r.ZMap
-	case casedb.MarkZMapOptions:
+	case observation.MarkZMapOptions:
 		return &r.ZMapOptions
-	case casedb.MarkZMapTime:
+	case observation.MarkZMapTime:
 		return &r.ZMapTime
-	case casedb.MarkMasscan:
+	case observation.MarkMasscan:
 		return &r.Masscan
-	case casedb.MarkMasscanK:
+	case observation.MarkMasscanK:
 		return &r.MasscanK
-	case casedb.MarkMirai:
+	case observation.MarkMirai:
 		return &r.Mirai
-	case casedb.MarkMiraiK:
+	case observation.MarkMiraiK:
 		return &r.MiraiK
-	case casedb.MarkNmap:
+	case observation.MarkNmap:
 		return &r.Nmap
-	case casedb.MarkUnicornscan:
+	case observation.MarkUnicornscan:
 		return &r.Unicornscan
-	case casedb.MarkHping:
+	case observation.MarkHping:
 		return &r.Hping
-	case casedb.MarkAngryIP:
+	case observation.MarkAngryIP:
 		return &r.AngryIP
-	case casedb.MarkWorm445:
+	case observation.MarkWorm445:
 		return &r.Worm445
-	case casedb.MarkSlammer:
+	case observation.MarkSlammer:
 		return &r.Slammer
-	case casedb.MarkSYNPayload:
+	case observation.MarkSYNPayload:
 		return &r.SYNPayload
-	case casedb.MarkReflectQuery:
+	case observation.MarkReflectQuery:
 		return &r.ReflectQuery
-	case casedb.MarkSamePayload:
+	case observation.MarkSamePayload:
 		return &r.SamePayload
-	case casedb.MarkWindow8192:
+	case observation.MarkWindow8192:
 		return &r.Window8192
-	case casedb.MarkSameAck:
+	case observation.MarkSameAck:
 		return &r.SameAck
-	case casedb.MarkSameWindow:
+	case observation.MarkSameWindow:
 		return &r.SameWindow
-	case casedb.MarkPeakMinute:
+	case observation.MarkPeakMinute:
 		return &r.PeakMinute
 	}
 	return new(int64) // a mark without a column: a test compares the two lists

@@ -12,7 +12,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 func writeRows(t *testing.T, format string) []byte {
@@ -47,15 +47,15 @@ func TestCSVRows(t *testing.T) {
 	if d := cmp.Diff(want, rows[1][:len(want)]); d != "" {
 		t.Error(d)
 	}
-	for i, m := range casedb.Marks {
+	for i, m := range observation.Marks {
 		if got := rows[0][len(want)+i]; got != string(m) {
 			t.Errorf("column %q, want %q", got, m)
 		}
 		n := "0"
 		switch m {
-		case casedb.MarkMirai:
+		case observation.MarkMirai:
 			n = "1"
-		case casedb.MarkHping:
+		case observation.MarkHping:
 			n = "2"
 		}
 		if got := rows[1][len(want)+i]; got != n {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // rowFlush is the size at which collected rows are written.
@@ -26,18 +26,18 @@ func (c *csvWriter) head() {
 	}
 	c.header = true
 	c.buf = append(c.buf, "window,sensor,source,proto,port,class,packets,bytes,destinations,first,last,destinations_exact"...)
-	for _, m := range casedb.Marks {
+	for _, m := range observation.Marks {
 		c.buf = append(c.buf, ',')
 		c.buf = append(c.buf, m...)
 	}
 	c.buf = append(c.buf, '\n')
 }
 
-func (c *csvWriter) WriteBatch(b *casedb.Batch) error {
+func (c *csvWriter) WriteBatch(b *observation.Batch) error {
 	c.head()
 	sensor := csvField(b.Sensor)
 	var err error
-	b.Observations(func(o *casedb.Observation) bool {
+	b.Observations(func(o *observation.Observation) bool {
 		c.buf = o.Window.AppendFormat(c.buf, time.RFC3339)
 		c.buf = append(c.buf, ',')
 		c.buf = append(c.buf, sensor...)
@@ -61,7 +61,7 @@ func (c *csvWriter) WriteBatch(b *casedb.Batch) error {
 		c.buf = strconv.AppendBool(c.buf, o.DestinationsExact)
 		// o.Marks is in the order of casedb.Marks.
 		marks := o.Marks
-		for _, m := range casedb.Marks {
+		for _, m := range observation.Marks {
 			c.buf = append(c.buf, ',')
 			if len(marks) > 0 && marks[0].Mark == m {
 				c.buf = strconv.AppendUint(c.buf, marks[0].Packets, 10)

@@ -18,6 +18,7 @@ import (
 	"github.com/ProtonMail/gopenpgp/v3/crypto"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/notify"
 )
 
@@ -251,9 +252,9 @@ func (w *world) betray() {
 	w.t.Helper()
 	w.exec(`update sensor set name = $1 || '-' || id`, secretSensor)
 	all := strings.Join(secrets()[:15], " ")
-	sample, err := json.Marshal([]casedb.Sample{{When: epoch, Destination: netip.MustParseAddr(secretAddress), SourcePort: 40000, DestPort: 445,
+	sample, err := json.Marshal([]observation.Sample{{When: epoch, Destination: netip.MustParseAddr(secretAddress), SourcePort: 40000, DestPort: 445,
 		ID: secretID, Seq: secretSeq, Ack: secretAck, Payload: []byte("GET / HTTP/1.1\r\nHost: " + secretAddress),
-		Quoted: &casedb.Quote{Source: netip.MustParseAddr(secretAddress), Destination: netip.MustParseAddr(secretV6)}}})
+		Quoted: &observation.Quote{Source: netip.MustParseAddr(secretAddress), Destination: netip.MustParseAddr(secretV6)}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
-	"teiten/internal/directory"
+	"teiten/internal/directoryfile"
 	"teiten/notify"
 )
 
@@ -252,7 +252,7 @@ func (s *Server) endDirectoryEntry(w http.ResponseWriter, r *http.Request, v *vi
 // directoryCSV writes the directory as `teiten contact export` does.
 func (s *Server) directoryCSV(w http.ResponseWriter, r *http.Request, _ *visit) error {
 	var out bytes.Buffer
-	csv, err := directory.NewWriter(&out)
+	csv, err := directoryfile.NewWriter(&out)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"teiten/internal/casedb"
 	"teiten/internal/explain"
 	"teiten/internal/locale"
+	"teiten/internal/observation"
 )
 
 // functions are what templates of one language can call.
@@ -92,7 +93,7 @@ func text(v any) string {
 }
 
 // portName writes the port of an observation as people do: 445/TCP.
-func portName(proto uint8, port uint16, class casedb.Class) string {
+func portName(proto uint8, port uint16, class observation.Class) string {
 	switch proto {
 	case 6:
 		return fmt.Sprintf("%d/TCP", port)
@@ -103,7 +104,7 @@ func portName(proto uint8, port uint16, class casedb.Class) string {
 		if proto == 58 {
 			name = "ICMPv6"
 		}
-		if class == casedb.ClassICMPUnreach {
+		if class == observation.ClassICMPUnreach {
 			return fmt.Sprintf("%d (%s)", port, name)
 		}
 		return fmt.Sprintf("%s %d/%d", name, port>>8, port&255)

@@ -120,3 +120,6 @@ func (p *passwords) check(ctx context.Context, hash, password string) (bool, err
 	}
 	return p.checker(hash, password), nil
 }
+
+// RandomPassword returns a password that is easy to type and hard to guess.
+func RandomPassword() string { return strings.ToLower(rand.Text()[:16]) }

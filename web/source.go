@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // sourcePage is the data of view source.
@@ -109,5 +110,5 @@ func parseObservationKey(s string) *casedb.ObservationKey {
 		return nil
 	}
 	return &casedb.ObservationKey{Window: time.UnixMicro(window).UTC(), BatchID: batch, Proto: uint8(proto), Port: uint16(port),
-		Class: casedb.Class(casedb.Clean(parts[4], 32))}
+		Class: observation.Class(casedb.Clean(parts[4], 32))}
 }

@@ -14,6 +14,7 @@ import (
 	"teiten/capture"
 	"teiten/internal/casedb"
 	"teiten/internal/explain"
+	"teiten/internal/observation"
 	"teiten/internal/synth"
 )
 
@@ -51,7 +52,7 @@ func TestAttackWithFixedSequenceNumber(t *testing.T) {
 				t.Fatal(err)
 			}
 			profiles := attribution.NewProfiles(attribution.Options{})
-			r, err := capture.NewReader(capture.Options{}, func(b *casedb.Batch) error { profiles.AddBatch(b); return nil })
+			r, err := capture.NewReader(capture.Options{}, func(b *observation.Batch) error { profiles.AddBatch(b); return nil })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 	"teiten/attribution"
 	"teiten/internal/casedb"
 	"teiten/internal/explain"
+	"teiten/internal/observation"
 )
 
 type attributeCmd struct {
@@ -57,10 +58,10 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	profiles := attribution.NewProfiles(opt)
-	_, err = c.read(ctx, p, func(b *casedb.Batch) error {
+	_, err = c.read(ctx, p, func(b *observation.Batch) error {
 		profiles.AddBatch(b)
 		if len(explained) > 0 {
-			b.Observations(func(o *casedb.Observation) bool {
+			b.Observations(func(o *observation.Observation) bool {
 				if list, ok := explained[o.Source]; ok && len(list) < maxExplained {
 					explained[o.Source] = append(list, o.Clone())
 				}
@@ -98,8 +99,8 @@ const maxExplained = 1000
 
 // explained returns the addresses to be explained, with room for their
 // observations.
-func (c *attributeCmd) explained() (map[netip.Addr][]*casedb.Observation, error) {
-	m := make(map[netip.Addr][]*casedb.Observation, len(c.Explain))
+func (c *attributeCmd) explained() (map[netip.Addr][]*observation.Observation, error) {
+	m := make(map[netip.Addr][]*observation.Observation, len(c.Explain))
 	for _, s := range c.Explain {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
@@ -111,7 +112,7 @@ func (c *attributeCmd) explained() (map[netip.Addr][]*casedb.Observation, error)
 }
 
 // explain prints for each address why it was judged as it was.
-func (c *attributeCmd) explain(p *program, profiles *attribution.Profiles, wanted map[netip.Addr][]*casedb.Observation) error {
+func (c *attributeCmd) explain(p *program, profiles *attribution.Profiles, wanted map[netip.Addr][]*observation.Observation) error {
 	out := bufio.NewWriter(p.Stdout)
 	found := 0
 	for v := range profiles.Verdicts {

@@ -9,6 +9,7 @@ import (
 	"teiten/attribution"
 	"teiten/capture"
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // corpusCaptures returns the folder of captures that nobody here made, which
@@ -44,7 +45,7 @@ type judged map[string]int
 func judgeCapture(t *testing.T, file string) judged {
 	t.Helper()
 	profiles := attribution.NewProfiles(attribution.Options{})
-	r, err := capture.NewReader(capture.Options{Sensor: "corpus"}, func(b *casedb.Batch) error {
+	r, err := capture.NewReader(capture.Options{Sensor: "corpus"}, func(b *observation.Batch) error {
 		profiles.AddBatch(b)
 		return nil
 	})

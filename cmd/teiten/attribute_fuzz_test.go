@@ -7,7 +7,7 @@ import (
 
 	"teiten/attribution"
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // FuzzAttribute takes hostile captures all the way: decoder, tally, rules. No
@@ -37,7 +37,7 @@ func FuzzAttribute(f *testing.F) {
 	f.Add(file(packet(1, 3, 3, 0, 0, 0, 0, 0, 0), packet(99, 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		profiles := attribution.NewProfiles(attribution.Options{CampaignSources: 2, FloodSources: 3, ReflectorSources: 3})
-		r, err := capture.NewReader(capture.Options{Sensor: "fuzz"}, func(b *casedb.Batch) error {
+		r, err := capture.NewReader(capture.Options{Sensor: "fuzz"}, func(b *observation.Batch) error {
 			profiles.AddBatch(b)
 			return nil
 		})

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"runtime/debug"
 	"text/tabwriter"
 
 	"teiten/internal/casedb"
+	"teiten/internal/config"
 	"teiten/migrations"
 )
 
@@ -18,19 +18,12 @@ type configFlags struct {
 	Set    []string `help:"Set one value, over file and environment." placeholder:"KEY=VALUE" sep:"none"`
 }
 
-func (f *configFlags) load(p *program) (*config, error) {
-	return loadConfig(f.Config, p.Env, f.Set)
-}
-
-// logger writes one event per line to standard error.
-func (c *config) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Log.Level)) // checked by check
-	opt := &slog.HandlerOptions{Level: level}
-	if c.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opt))
+func (f *configFlags) load(p *program) (*config.Config, error) {
+	cfg, err := config.Load(f.Config, p.Env, f.Set)
+	if bad := (config.SettingError{}); errors.As(err, &bad) {
+		return nil, usageError{bad}
 	}
-	return slog.New(slog.NewTextHandler(w, opt))
+	return cfg, err
 }
 
 type configCmd struct{ configFlags }
@@ -48,7 +41,7 @@ func (c *configCmd) Run(p *program) error {
 	}
 	w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "# key\tvalue\tfrom\tenvironment\tmeaning")
-	for _, o := range cfg.options() {
+	for _, o := range cfg.Options() {
 		value := o.String()
 		switch {
 		case o.Secret && value != "":
@@ -56,7 +49,7 @@ func (c *configCmd) Run(p *program) error {
 		case value == "":
 			value = "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", o.Key, value, cfg.origin[o.Key], o.Env, o.Help)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", o.Key, value, cfg.From(o.Key), o.Env, o.Help)
 	}
 	return w.Flush()
 }
@@ -95,21 +88,4 @@ func (*versionCmd) Run(p *program) error {
 	}
 	_, err := fmt.Fprintln(p.Stdout, "teiten", version)
 	return err
-}
-
-// openMigrated opens the database at url, waits for it and migrates it.
-func openMigrated(ctx context.Context, url string) (*casedb.DB, error) {
-	db, err := casedb.Open(url)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.WaitReady(ctx); err != nil {
-		db.Close()
-		return nil, err
-	}
-	if err := migrations.Apply(ctx, db.SQL()); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
 }

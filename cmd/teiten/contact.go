@@ -9,9 +9,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"teiten/attribution"
+	"teiten/attribution/owner"
 	"teiten/internal/casedb"
-	"teiten/internal/directory"
+	"teiten/internal/config"
+	"teiten/internal/directoryfile"
 	"teiten/notify"
 )
 
@@ -70,17 +71,17 @@ func (c *contactImportCmd) Run(ctx context.Context, p *program) error {
 	})
 }
 
-func (c *contactImportCmd) importFile(ctx context.Context, p *program, cfg *config, db *casedb.DB, name string) error {
+func (c *contactImportCmd) importFile(ctx context.Context, p *program, cfg *config.Config, db *casedb.DB, name string) error {
 	in, err := p.openInput(name)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	list, err := directory.Read(in, func(e *casedb.DirectoryEntry) error {
+	list, err := directoryfile.Read(in, func(e *casedb.DirectoryEntry) error {
 		if err := notify.CheckPGPKey(e.PGPKey, time.Now()); err != nil {
 			return err
 		}
-		return attribution.NotAnOwner(e.Email, cfg.contactConfig(), cfg.Mail.Domain)
+		return owner.NotAnOwner(e.Email, cfg.ContactConfig(), cfg.Mail.Domain)
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -120,7 +121,7 @@ func (*contactExportCmd) Help() string { return `Example: teiten contact export 
 func (c *contactExportCmd) Run(ctx context.Context, p *program) error {
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		out := bufio.NewWriter(p.Stdout)
-		w, err := directory.NewWriter(out)
+		w, err := directoryfile.NewWriter(out)
 		if err != nil {
 			return err
 		}

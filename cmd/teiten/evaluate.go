@@ -13,6 +13,7 @@ import (
 	"teiten/capture"
 	"teiten/internal/casedb"
 	"teiten/internal/evaluation"
+	"teiten/internal/observation"
 )
 
 type evaluateCmd struct {
@@ -116,7 +117,7 @@ func expectedFiles(dir string, expectations []evaluation.Expectation) ([]string,
 // of what could be read.
 func judgeFile(ctx context.Context, opt attribution.Options, file string) ([]casedb.Verdict, []evaluation.Aggregate, error) {
 	profiles := attribution.NewProfiles(opt)
-	r, err := capture.NewReader(capture.Options{Sensor: "evaluation"}, func(b *casedb.Batch) error {
+	r, err := capture.NewReader(capture.Options{Sensor: "evaluation"}, func(b *observation.Batch) error {
 		profiles.AddBatch(b)
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"teiten/internal/casedb"
+	"teiten/internal/ingest"
 )
 
 type importCmd struct {
@@ -53,14 +54,14 @@ func (c *importCmd) Run(ctx context.Context, p *program) error {
 	if c.Window == 0 { // which the importer would take for its default
 		return usagef("--window must be a second or more")
 	}
-	opt := importOptions{Window: c.Window, KeyLimit: c.KeyLimit, Stdin: p.Stdin, Log: cfg.logger(p.Stderr)}
-	if err := opt.check(); err != nil {
+	opt := ingest.Options{Window: c.Window, KeyLimit: c.KeyLimit, Stdin: p.Stdin, Log: cfg.Logger(p.Stderr)}
+	if err := opt.Check(); err != nil {
 		return usageError{err}
 	}
-	var results []importResult
+	var results []ingest.Result
 	err = p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) (err error) {
 		bar := p.progressBar()
-		results, err = importFiles(ctx, db, c.Files, c.Sensor, opt, bar.show)
+		results, err = ingest.Files(ctx, db, c.Files, c.Sensor, opt, bar.show)
 		bar.finish()
 		return err
 	})

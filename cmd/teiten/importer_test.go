@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/ingest"
 	"teiten/internal/pgtest"
 )
 
@@ -70,9 +71,9 @@ func openImportTest(t *testing.T, url string) *casedb.DB {
 	return db
 }
 
-func importOnce(t *testing.T, db *casedb.DB, opt importOptions, files ...string) []importResult {
+func importOnce(t *testing.T, db *casedb.DB, opt ingest.Options, files ...string) []ingest.Result {
 	t.Helper()
-	r, err := importFiles(t.Context(), db, files, "s1", opt, nil)
+	r, err := ingest.Files(t.Context(), db, files, "s1", opt, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +95,7 @@ func contents(t *testing.T, db *casedb.DB) string {
 }
 
 // undisturbed returns the contents after one import in peace.
-func undisturbed(t *testing.T, opt importOptions, file string) string {
+func undisturbed(t *testing.T, opt ingest.Options, file string) string {
 	t.Helper()
 	db := openImportTest(t, pgtest.New(t))
 	importOnce(t, db, opt, file)
@@ -105,12 +106,12 @@ func TestImportTwice(t *testing.T) {
 	t.Parallel()
 	db := openImportTest(t, pgtest.New(t))
 	file := writeCapture(t, 20000, 5)
-	first := importOnce(t, db, importOptions{}, file)[0]
+	first := importOnce(t, db, ingest.Options{}, file)[0]
 	if first.Err != nil || first.Known || first.Packets != 20000 || first.Written != 5 || first.Repeated != 0 {
 		t.Fatalf("got %+v", first)
 	}
 	before := contents(t, db)
-	second := importOnce(t, db, importOptions{Window: time.Minute}, file)[0]
+	second := importOnce(t, db, ingest.Options{Window: time.Minute}, file)[0]
 	if second.Err != nil || !second.Known || second.Packets != 20000 || second.Written != 0 {
 		t.Errorf("got %+v", second)
 	}
@@ -130,7 +131,7 @@ func TestImportTwice(t *testing.T) {
 	if err := os.WriteFile(file+".gz", packed.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range importOnce(t, db, importOptions{Stdin: bytes.NewReader(raw)}, file+".gz", "-") {
+	for _, r := range importOnce(t, db, ingest.Options{Stdin: bytes.NewReader(raw)}, file+".gz", "-") {
 		if r.Err != nil || r.Known || r.Packets != 20000 || r.Written != 0 || r.Repeated != 5 {
 			t.Errorf("got %+v", r)
 		}
@@ -159,7 +160,7 @@ func TestImportOfBadFiles(t *testing.T) {
 	if err := os.WriteFile(cut, whole[:24+56*500+20], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	results := importOnce(t, db, importOptions{}, garbage, empty, filepath.Join(dir, "none"), dir, good, cut)
+	results := importOnce(t, db, ingest.Options{}, garbage, empty, filepath.Join(dir, "none"), dir, good, cut)
 	for _, r := range results[:4] {
 		if r.Err == nil {
 			t.Errorf("%s was read: %+v", r.File, r)
@@ -175,7 +176,7 @@ func TestImportOfBadFiles(t *testing.T) {
 	if err != nil || len(imports) != 2 || !imports[0].Truncated || imports[0].Packets != 500 || imports[0].CompletedAt == nil {
 		t.Errorf("got %+v, %v", imports, err)
 	}
-	if _, err := importFiles(t.Context(), db, []string{good}, "s1", importOptions{Window: time.Millisecond}, nil); err == nil {
+	if _, err := ingest.Files(t.Context(), db, []string{good}, "s1", ingest.Options{Window: time.Millisecond}, nil); err == nil {
 		t.Error("a window of 1 ms was taken")
 	}
 }
@@ -183,14 +184,14 @@ func TestImportOfBadFiles(t *testing.T) {
 func TestImportOfOneFileTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	// Windows in parts, so that one window has several batches.
-	opt := importOptions{KeyLimit: 700}
+	opt := ingest.Options{KeyLimit: 700}
 	file := writeCapture(t, 60000, 12)
 	want := undisturbed(t, opt, file)
 	db := openImportTest(t, pgtest.New(t))
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			r, err := importFiles(t.Context(), db, []string{file}, "s1", opt, nil)
+			r, err := ingest.Files(t.Context(), db, []string{file}, "s1", opt, nil)
 			if err != nil || r[0].Err != nil {
 				t.Errorf("got %+v, %v", r, err)
 			}
@@ -205,10 +206,10 @@ func TestImportOfOneFileTwiceAtOnce(t *testing.T) {
 func TestImportOfWindowsTooLargeToHold(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 30000, 3)
-	want := undisturbed(t, importOptions{}, file)
+	want := undisturbed(t, ingest.Options{}, file)
 	db := openImportTest(t, pgtest.New(t))
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := importFiles(ctx, db, []string{file}, "s1", importOptions{textLimit: 1}, func(_ string, read, size int64) {
+	_, err := ingest.Files(ctx, db, []string{file}, "s1", ingest.Options{TextLimit: 1}, func(_ string, read, size int64) {
 		if read > size/2 {
 			cancel()
 		}
@@ -217,7 +218,7 @@ func TestImportOfWindowsTooLargeToHold(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want canceled", err)
 	}
-	last := importOnce(t, db, importOptions{textLimit: 1}, file)[0]
+	last := importOnce(t, db, ingest.Options{TextLimit: 1}, file)[0]
 	if got := contents(t, db); got != want || last.Written == 0 || last.Written+last.Repeated != 3 {
 		t.Errorf("got %s, want %s, with %+v", got, want, last)
 	}
@@ -226,11 +227,11 @@ func TestImportOfWindowsTooLargeToHold(t *testing.T) {
 func TestImportCanceledGoesOn(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 60000, 24)
-	want := undisturbed(t, importOptions{}, file)
+	want := undisturbed(t, ingest.Options{}, file)
 	db := openImportTest(t, pgtest.New(t))
 	for round := range 4 {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := importFiles(ctx, db, []string{file}, "s1", importOptions{}, func(_ string, read, size int64) {
+		_, err := ingest.Files(ctx, db, []string{file}, "s1", ingest.Options{}, func(_ string, read, size int64) {
 			if read > size*int64(round+1)/5 {
 				cancel()
 			}
@@ -240,7 +241,7 @@ func TestImportCanceledGoesOn(t *testing.T) {
 			t.Fatalf("got %v, want canceled", err)
 		}
 	}
-	last := importOnce(t, db, importOptions{Window: time.Minute, KeyLimit: 100}, file)[0]
+	last := importOnce(t, db, ingest.Options{Window: time.Minute, KeyLimit: 100}, file)[0]
 	if got := contents(t, db); got != want || last.Repeated == 0 {
 		t.Errorf("got %s, want %s, with %d batches repeated", got, want, last.Repeated)
 	}
@@ -255,13 +256,13 @@ func TestImportChild(t *testing.T) {
 	if !ok {
 		t.Skip("runs only as another test's child")
 	}
-	importOnce(t, openImportTest(t, url), importOptions{KeyLimit: 1500}, file)
+	importOnce(t, openImportTest(t, url), ingest.Options{KeyLimit: 1500}, file)
 }
 
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 40000, 48)
-	opt := importOptions{KeyLimit: 1500}
+	opt := ingest.Options{KeyLimit: 1500}
 	want := undisturbed(t, opt, file)
 	for round := range 2 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
@@ -309,19 +310,19 @@ func batches(t *testing.T, db *casedb.DB) (n int) {
 func TestImportWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 80000, 48)
-	want := undisturbed(t, importOptions{}, file)
+	want := undisturbed(t, ingest.Options{}, file)
 	cluster := pgtest.NewCluster(t)
 	db := openImportTest(t, cluster.URL())
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	reached := make(chan int64, 100)
 	type outcome struct {
-		results []importResult
+		results []ingest.Result
 		err     error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		r, err := importFiles(ctx, db, []string{file}, "s1", importOptions{}, func(_ string, read, size int64) {
+		r, err := ingest.Files(ctx, db, []string{file}, "s1", ingest.Options{}, func(_ string, read, size int64) {
 			select {
 			case reached <- read * 100 / size:
 			default:

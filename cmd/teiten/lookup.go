@@ -9,8 +9,10 @@ import (
 	"os"
 	"time"
 
-	"teiten/attribution"
+	"teiten/attribution/owner"
+	"teiten/internal/app"
 	"teiten/internal/casedb"
+	"teiten/internal/config"
 )
 
 type lookupCmd struct {
@@ -45,7 +47,7 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	as, err := cfg.asTable()
+	as, err := cfg.AsTable()
 	if err != nil {
 		return err
 	}
@@ -55,13 +57,13 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 		defer in.Close()
-		res, err := attribution.LookupFile(in, addr, cfg.contactConfig(), as)
+		res, err := owner.LookupFile(in, addr, cfg.ContactConfig(), as)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.RDAPJSON, err)
 		}
 		return res.WriteJSON(p.Stdout)
 	}
-	if missing, err := cfg.missingDatabase(); err == nil && missing == "" {
+	if missing, err := app.MissingDatabase(cfg); err == nil && missing == "" {
 		opened := false
 		err := p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 			opened = true
@@ -77,8 +79,8 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 
 // find prints what the directory, the stored answers, and else the registries
 // say. Without a database db is nil.
-func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config, as *attribution.ASTable, addr netip.Addr, db *casedb.DB) error {
-	var answer *attribution.Answer
+func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as *owner.ASTable, addr netip.Addr, db *casedb.DB) error {
+	var answer *owner.Answer
 	var networks []casedb.Network
 	var err error
 	if db != nil {
@@ -91,8 +93,8 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config, as *attri
 				return err
 			}
 			if len(entries) > 0 { // nobody need be asked
-				res := attribution.DirectoryResult(addr, entries[0])
-				res.History = attribution.LookupHistory(networks)
+				res := owner.DirectoryResult(addr, entries[0])
+				res.History = owner.LookupHistory(networks)
 				return res.WriteJSON(p.Stdout)
 			}
 			if answer, err = storedAnswer(ctx, db, addr); err != nil {
@@ -102,14 +104,14 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config, as *attri
 	}
 	if answer == nil {
 		if answer, err = c.ask(ctx, p, cfg, addr); err != nil {
-			var failed *attribution.LookupError
-			if cfg.RDAP.Mode == "recorded" && errors.As(err, &failed) && failed.Kind == attribution.LookupNotFound {
+			var failed *owner.LookupError
+			if cfg.RDAP.Mode == "recorded" && errors.As(err, &failed) && failed.Kind == owner.LookupNotFound {
 				return fmt.Errorf("%s is not among the recorded answers, which know the addresses of the sample; --set rdap.mode=live asks the registries", addr)
 			}
 			return err
 		}
 	}
-	choice := attribution.ChooseContact(*answer, addr, cfg.contactConfig())
+	choice := owner.ChooseContact(*answer, addr, cfg.ContactConfig())
 	res := choice.Result(addr, as)
 	if db != nil {
 		question := casedb.DirectoryQuestion{Address: addr, OwnerKey: choice.OwnerKey, OwnerName: choice.OwnerName, Country: choice.Network.Country}
@@ -122,13 +124,13 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config, as *attri
 		}
 		res.Direct(entries)
 	}
-	res.History = attribution.LookupHistory(networks)
+	res.History = owner.LookupHistory(networks)
 	return res.WriteJSON(p.Stdout)
 }
 
 // storedAnswer is the current answer that the database has for the address;
 // nil if it has none.
-func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*attribution.Answer, error) {
+func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*owner.Answer, error) {
 	network, err := db.NetworkFor(ctx, addr, time.Now())
 	if errors.Is(err, casedb.ErrNotFound) {
 		return nil, nil
@@ -136,15 +138,15 @@ func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*attribu
 	if err != nil {
 		return nil, err
 	}
-	answer, err := attribution.StoredAnswer(network, addr)
+	answer, err := owner.StoredAnswer(network, addr)
 	return &answer, err
 }
 
 // ask asks the registries of the configuration.
-func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config, addr netip.Addr) (*attribution.Answer, error) {
-	a := &app{cfg: cfg, log: cfg.logger(p.Stderr), fatal: make(chan error, 1)}
-	defer a.stop()
-	client, err := a.ownerLookup()
+func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config.Config, addr netip.Addr) (*owner.Answer, error) {
+	a := &app.App{Cfg: cfg, Log: cfg.Logger(p.Stderr), Fatal: make(chan error, 1)}
+	defer a.Stop()
+	client, err := a.OwnerLookup()
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +155,7 @@ func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config, addr netip
 		return nil, fmt.Errorf("look up %s: %w", addr, err)
 	}
 	if err != nil {
-		a.log.Warn("a national registry was asked in vain", "source", addr, "err", err)
+		a.Log.Warn("a national registry was asked in vain", "source", addr, "err", err)
 	}
 	return &answer, nil
 }

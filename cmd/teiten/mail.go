@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"teiten/internal/app"
 	"teiten/internal/casedb"
 	"teiten/notify"
 )
@@ -65,11 +66,11 @@ func (c *mailPlanCmd) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
-		control, err := cfg.controlGroup(ctx, db)
+		control, err := app.ControlGroup(ctx, cfg, db)
 		if err != nil {
 			return err
 		}
-		planner := notify.Planner{DB: db, Limits: cfg.sendLimits(), Quiet: cfg.quietHours(), DigestAt: cfg.digestAt(), Control: control}
+		planner := notify.Planner{DB: db, Limits: cfg.SendLimits(), Quiet: cfg.QuietHours(), DigestAt: cfg.DigestAt(), Control: control}
 		stop, err := db.SendStop(ctx)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"teiten/attribution"
+	"teiten/internal/app"
 	"teiten/internal/casedb"
 )
 
@@ -43,7 +44,7 @@ func (c *rejudgeCmd) Run(ctx context.Context, p *program) error {
 		}
 	}
 	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
-		options, err := cfg.judgeOptions(ctx, db)
+		options, err := app.JudgeOptions(ctx, cfg, db)
 		if err != nil {
 			return err
 		}

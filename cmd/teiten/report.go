@@ -13,8 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"teiten/attribution"
+	"teiten/attribution/owner"
 	"teiten/internal/casedb"
+	"teiten/internal/config"
+	"teiten/internal/observation"
 	"teiten/web"
 )
 
@@ -114,14 +116,14 @@ func (c *reportWindowsCmd) Run(ctx context.Context, p *program) (err error) {
 }
 
 // question says what is counted.
-func (c *reportWindowsCmd) question(cfg *config) (ask casedb.WindowQuestion, err error) {
+func (c *reportWindowsCmd) question(cfg *config.Config) (ask casedb.WindowQuestion, err error) {
 	number, _ := strings.CutSuffix(strings.ToUpper(c.Port), "/TCP")
 	port, err := strconv.ParseUint(number, 10, 16)
 	if err != nil {
 		return ask, usagef("port %s: want a TCP port such as 445/TCP", c.Port)
 	}
 	ask = casedb.WindowQuestion{Port: uint16(port), Window: c.WindowSize, Countries: cfg.Constituency.Countries,
-		Prefixes: prefixes(cfg.Constituency.Prefixes)}
+		Prefixes: config.Prefixes(cfg.Constituency.Prefixes)}
 	if len(c.Country) > 0 {
 		ask.Countries, ask.Prefixes = nil, nil
 		for _, code := range c.Country {
@@ -194,7 +196,7 @@ type windowsTallyDay struct {
 // hold: about 2 GB.
 const maxReportSources = 20_000_000
 
-func (t *windowsTally) add(b *casedb.Batch) (err error) {
+func (t *windowsTally) add(b *observation.Batch) (err error) {
 	day := casedb.StartOfDay(b.Window, t.ask.Location)
 	if !t.from.IsZero() && day.Before(t.from) || !t.to.IsZero() && day.After(t.to) {
 		return nil
@@ -208,8 +210,8 @@ func (t *windowsTally) add(b *casedb.Batch) (err error) {
 		t.days[day] = d
 	}
 	d.sensors[b.Sensor] = true
-	b.Observations(func(o *casedb.Observation) bool {
-		if o.Class != casedb.ClassSYN || o.Port != t.ask.Port {
+	b.Observations(func(o *observation.Observation) bool {
+		if o.Class != observation.ClassSYN || o.Port != t.ask.Port {
 			return true
 		}
 		was, ok := d.sources[o.Source]
@@ -222,7 +224,7 @@ func (t *windowsTally) add(b *casedb.Batch) (err error) {
 				return false
 			}
 		}
-		d.sources[o.Source] = max(was, o.WindowGroup(t.ask.Window))
+		d.sources[o.Source] = max(was, casedb.WindowGroupOf(o, t.ask.Window))
 		return true
 	})
 	return err
@@ -233,7 +235,7 @@ func (t *windowsTally) counted(a netip.Addr) bool {
 		return true
 	}
 	return slices.ContainsFunc(t.ask.Prefixes, func(n netip.Prefix) bool { return n.Contains(a) }) ||
-		slices.Contains(t.ask.Countries, attribution.Country(a))
+		slices.Contains(t.ask.Countries, owner.Country(a))
 }
 
 // count reads the captures.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"teiten/capture"
-	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // captureFlags are the flags of every command that reads captures.
@@ -27,7 +27,7 @@ func (f *captureFlags) options() capture.Options {
 
 // read reads every file into one tally. Warnings and errors go to standard
 // error, one line each; the error is errReported if no file could be read.
-func (f *captureFlags) read(ctx context.Context, p *program, sink func(*casedb.Batch) error) (capture.Summary, error) {
+func (f *captureFlags) read(ctx context.Context, p *program, sink func(*observation.Batch) error) (capture.Summary, error) {
 	if f.Window == 0 { // which the reader would take for its default
 		return capture.Summary{}, usagef("--window must be a second or more")
 	}
@@ -89,7 +89,7 @@ func (c *statsCmd) Run(ctx context.Context, p *program) (err error) {
 	if c.Summary {
 		// Every packet is tallied with its marks all the same; only the rows,
 		// which nobody would read, are not made.
-		sum, err := c.read(ctx, p, func(*casedb.Batch) error { return nil })
+		sum, err := c.read(ctx, p, func(*observation.Batch) error { return nil })
 		if err != nil && len(sum.Files) == 0 {
 			return err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -169,6 +168,3 @@ func (p *program) newPassword() (string, error) {
 	}
 	return web.HashPassword(password)
 }
-
-// randomPassword returns a password that is easy to type and hard to guess.
-func randomPassword() string { return strings.ToLower(rand.Text()[:16]) }

@@ -14,6 +14,7 @@ import (
 	"teiten/attribution"
 	"teiten/capture"
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/internal/pgtest"
 	"teiten/migrations"
 )
@@ -148,7 +149,7 @@ func (b *importBench) copyStage(ctx context.Context, file string) (spent time.Du
 	}
 	defer in.Close()
 	var text casedb.BatchText
-	_, err = capture.Read(ctx, in, file, capture.Options{Sensor: "bench"}, func(batch *casedb.Batch) error {
+	_, err = capture.Read(ctx, in, file, capture.Options{Sensor: "bench"}, func(batch *observation.Batch) error {
 		if fits, err := text.Format(batch, 1<<30); err != nil || !fits {
 			return errors.Join(err, errors.New("a batch does not fit into memory"))
 		}

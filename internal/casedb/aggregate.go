@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"teiten/internal/observation"
 	"time"
 
 	"github.com/lib/pq"
@@ -239,7 +240,7 @@ type FloodTarget struct {
 	Destination uint64 // our address, mixed into a number
 	Proto       uint8
 	Port        uint16
-	Class       Class // of reflected floods synack, whatever the answers are
+	Class       observation.Class // of reflected floods synack, whatever the answers are
 }
 
 // Key writes the target as the Key of an Aggregate.

@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
-var target = casedb.FloodTarget{Destination: 1<<32 | 7, Proto: 6, Port: 80, Class: casedb.ClassSYN}
+var target = casedb.FloodTarget{Destination: 1<<32 | 7, Proto: 6, Port: 80, Class: observation.ClassSYN}
 
 // flood is a flood of n sources with two packets each in the hour.
 func flood(hour, n int) casedb.Aggregate {
@@ -65,7 +66,7 @@ func TestFloodIsExtendedOverHoursAndNotCountedTwice(t *testing.T) {
 		t.Errorf("hours later: got %d events, want another", len(all))
 	}
 	other := flood(1, 5000)
-	other.Key = casedb.FloodTarget{Destination: 9, Proto: 6, Port: 80, Class: casedb.ClassSYN}.Key()
+	other.Key = casedb.FloodTarget{Destination: 9, Proto: 6, Port: 80, Class: observation.ClassSYN}.Key()
 	if all := keep(t, db, other); len(all) != 3 {
 		t.Errorf("another target: got %d events, want three", len(all))
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"teiten/internal/observation"
 	"time"
 
 	"github.com/lib/pq"
@@ -41,12 +42,12 @@ type batchHead struct {
 // It uses bounded memory: rows are formatted as they are sent, and once more
 // before that if the sensor has sent something for the window already. The
 // times of observations are kept to the microsecond.
-func (d *DB) PutBatch(ctx context.Context, b *Batch, importID *int64, now time.Time) (written bool, err error) {
+func (d *DB) PutBatch(ctx context.Context, b *observation.Batch, importID *int64, now time.Time) (written bool, err error) {
 	return d.putRows(ctx, batchHead{b.Sensor, b.Window, b.Length}, formatRows(b), importID, now)
 }
 
 // formatRows formats the rows of b anew on each run.
-func formatRows(b *Batch) rowSource {
+func formatRows(b *observation.Batch) rowSource {
 	buf := make([]byte, 0, copyChunk+8<<10)
 	return func(yield func([]byte) error) (packets uint64, err error) {
 		text, err := newRowText(b.Window)
@@ -54,7 +55,7 @@ func formatRows(b *Batch) rowSource {
 			return 0, err
 		}
 		buf = buf[:0]
-		b.Observations(func(o *Observation) bool {
+		b.Observations(func(o *observation.Observation) bool {
 			packets += o.Packets
 			if buf, err = text.appendRow(buf, o); err != nil {
 				return false
@@ -84,7 +85,7 @@ type BatchText struct {
 
 // Format makes t the text of b. It reports false, leaving t empty, if the text
 // would need more than about limit bytes; such a batch goes through PutBatch.
-func (t *BatchText) Format(b *Batch, limit int) (fits bool, err error) {
+func (t *BatchText) Format(b *observation.Batch, limit int) (fits bool, err error) {
 	t.head, t.packets, t.used = batchHead{b.Sensor, b.Window, b.Length}, 0, 0
 	text, err := newRowText(b.Window)
 	if err != nil {
@@ -93,7 +94,7 @@ func (t *BatchText) Format(b *Batch, limit int) (fits bool, err error) {
 	fits = true
 	var chunk []byte
 	size := 0
-	b.Observations(func(o *Observation) bool {
+	b.Observations(func(o *observation.Observation) bool {
 		if chunk == nil {
 			if size += copyChunk; size > limit {
 				fits = false

@@ -17,18 +17,19 @@ import (
 	"pgregory.net/rapid"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 	"teiten/internal/pgtest"
 )
 
 // batchOf makes a batch of the observations, as package capture would hand it
 // over: one Observation, used again for each.
-func batchOf(sensor string, window time.Time, observations ...casedb.Observation) *casedb.Batch {
-	b := &casedb.Batch{Sensor: sensor, Window: window, Length: time.Hour, Keys: len(observations)}
+func batchOf(sensor string, window time.Time, observations ...observation.Observation) *observation.Batch {
+	b := &observation.Batch{Sensor: sensor, Window: window, Length: time.Hour, Keys: len(observations)}
 	for _, o := range observations {
 		b.Packets += o.Packets
 	}
-	b.Observations = func(yield func(*casedb.Observation) bool) {
-		var o casedb.Observation
+	b.Observations = func(yield func(*observation.Observation) bool) {
+		var o observation.Observation
 		for _, kept := range observations {
 			o = kept
 			if !yield(&o) {
@@ -40,30 +41,30 @@ func batchOf(sensor string, window time.Time, observations ...casedb.Observation
 }
 
 // manyOf makes a batch of n made-up observations that depend on seed only.
-func manyOf(sensor string, window time.Time, seed uint64, n int) *casedb.Batch {
-	b := &casedb.Batch{Sensor: sensor, Window: window, Length: time.Hour, Keys: n}
-	each := func(yield func(*casedb.Observation) bool) {
+func manyOf(sensor string, window time.Time, seed uint64, n int) *observation.Batch {
+	b := &observation.Batch{Sensor: sensor, Window: window, Length: time.Hour, Keys: n}
+	each := func(yield func(*observation.Observation) bool) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		var o casedb.Observation
+		var o observation.Observation
 		for i := range n {
 			first := window.Add(time.Duration(r.Int64N(int64(time.Hour)))).Truncate(time.Microsecond)
-			o = casedb.Observation{
+			o = observation.Observation{
 				Window: window, Source: netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)}), Proto: 6,
-				Port: uint16(r.IntN(1024)), Class: casedb.ClassSYN, Packets: 1 + uint64(r.IntN(20)), Bytes: 40 * uint64(1+r.IntN(20)),
+				Port: uint16(r.IntN(1024)), Class: observation.ClassSYN, Packets: 1 + uint64(r.IntN(20)), Bytes: 40 * uint64(1+r.IntN(20)),
 				Destinations: 1, DestinationsExact: true, Destination: netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(256))}),
 				PeerPorts: 1, First: first, Last: first,
-				Fingerprints: append(o.Fingerprints[:0], casedb.Fingerprint{TTL: uint8(r.IntN(256)), Window: 1024, Options: "020405b4", Packets: 1}),
-				Samples:      append(o.Samples[:0], casedb.Sample{When: first, Source: o.Source, Destination: o.Destination, DestPort: o.Port, Seq: r.Uint32()}),
+				Fingerprints: append(o.Fingerprints[:0], observation.Fingerprint{TTL: uint8(r.IntN(256)), Window: 1024, Options: "020405b4", Packets: 1}),
+				Samples:      append(o.Samples[:0], observation.Sample{When: first, Source: o.Source, Destination: o.Destination, DestPort: o.Port, Seq: r.Uint32()}),
 			}
 			if i%3 == 0 {
-				o.Marks = append(o.Marks[:0], casedb.MarkCount{Mark: casedb.MarkZMap, Packets: o.Packets})
+				o.Marks = append(o.Marks[:0], observation.MarkCount{Mark: observation.MarkZMap, Packets: o.Packets})
 			}
 			if !yield(&o) {
 				return
 			}
 		}
 	}
-	each(func(o *casedb.Observation) bool { b.Packets += o.Packets; return true })
+	each(func(o *observation.Observation) bool { b.Packets += o.Packets; return true })
 	b.Observations = each
 	return b
 }
@@ -86,7 +87,7 @@ func sensor(t *testing.T, db *casedb.DB, name string) casedb.Sensor {
 	return s
 }
 
-func put(t *testing.T, db *casedb.DB, b *casedb.Batch) bool {
+func put(t *testing.T, db *casedb.DB, b *observation.Batch) bool {
 	t.Helper()
 	written, err := db.PutBatch(t.Context(), b, nil, noon)
 	if err != nil {
@@ -205,7 +206,7 @@ func TestPutBatchRefuses(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)
 	sensor(t, db, "s1")
-	good := casedb.Observation{Source: netip.MustParseAddr("192.0.2.1"), Class: casedb.ClassSYN, Packets: 1, First: noon, Last: noon}
+	good := observation.Observation{Source: netip.MustParseAddr("192.0.2.1"), Class: observation.ClassSYN, Packets: 1, First: noon, Last: noon}
 	if _, err := db.PutBatch(t.Context(), batchOf("nobody", noon, good), nil, noon); !errors.Is(err, casedb.ErrNotFound) {
 		t.Errorf("unknown sensor: got %v, want ErrNotFound", err)
 	}
@@ -213,7 +214,7 @@ func TestPutBatchRefuses(t *testing.T) {
 	noSource.Source = netip.Addr{}
 	early.First = time.Unix(-1, 0)
 	late.Last = time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, o := range []casedb.Observation{noSource, early, late} {
+	for _, o := range []observation.Observation{noSource, early, late} {
 		if _, err := db.PutBatch(t.Context(), batchOf("s1", noon, good, o), nil, noon); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
@@ -229,9 +230,9 @@ func TestPutBatchRefuses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	broken := manyOf("s1", noon, 1, 20000)
 	inner := broken.Observations
-	broken.Observations = func(yield func(*casedb.Observation) bool) {
+	broken.Observations = func(yield func(*observation.Observation) bool) {
 		n := 0
-		inner(func(o *casedb.Observation) bool {
+		inner(func(o *observation.Observation) bool {
 			if n++; n == 15000 {
 				cancel()
 			}
@@ -277,33 +278,33 @@ func TestHostileValuesComeBackAsTheyWere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		window = window.Add(time.Hour) // each round has a window of its own
 		at := func(label string) time.Time { return window.Add(time.Duration(ns.Draw(t, label))) }
-		o := casedb.Observation{
+		o := observation.Observation{
 			Window: window, Source: addr.Draw(t, "source"), Proto: rapid.Byte().Draw(t, "proto"), Port: rapid.Uint16().Draw(t, "port"),
-			Class: casedb.Class(hostileText().Draw(t, "class")), Packets: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "packets"),
+			Class: observation.Class(hostileText().Draw(t, "class")), Packets: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "packets"),
 			Bytes: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "bytes"), Destinations: rapid.Uint32Range(0, math.MaxInt32).Draw(t, "destinations"),
 			DestinationsExact: rapid.Bool().Draw(t, "exact"), PeerPorts: rapid.Uint16().Draw(t, "peers"), First: at("first"), Last: at("last"),
 		}
 		if rapid.Bool().Draw(t, "has destination") {
 			o.Destination = addr.Draw(t, "destination")
 		}
-		for _, m := range rapid.SliceOfDistinct(rapid.SampledFrom(casedb.Marks), rapid.ID[casedb.Mark]).Draw(t, "marks") {
-			o.Marks = append(o.Marks, casedb.MarkCount{Mark: m, Packets: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "hits")})
+		for _, m := range rapid.SliceOfDistinct(rapid.SampledFrom(observation.Marks), rapid.ID[observation.Mark]).Draw(t, "marks") {
+			o.Marks = append(o.Marks, observation.MarkCount{Mark: m, Packets: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "hits")})
 		}
-		slices.SortFunc(o.Marks, func(a, b casedb.MarkCount) int {
-			return slices.Index(casedb.Marks, a.Mark) - slices.Index(casedb.Marks, b.Mark)
+		slices.SortFunc(o.Marks, func(a, b observation.MarkCount) int {
+			return slices.Index(observation.Marks, a.Mark) - slices.Index(observation.Marks, b.Mark)
 		})
 		for range rapid.IntRange(0, 3).Draw(t, "fingerprints") {
-			o.Fingerprints = append(o.Fingerprints, casedb.Fingerprint{TTL: rapid.Byte().Draw(t, "ttl"), Window: rapid.Uint16().Draw(t, "window"),
+			o.Fingerprints = append(o.Fingerprints, observation.Fingerprint{TTL: rapid.Byte().Draw(t, "ttl"), Window: rapid.Uint16().Draw(t, "window"),
 				Options: hostileText().Draw(t, "options"), Packets: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "n")})
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "samples") {
-			s := casedb.Sample{When: at("when"), Source: o.Source, Destination: o.Destination, SourcePort: rapid.Uint16().Draw(t, "sport"),
+			s := observation.Sample{When: at("when"), Source: o.Source, Destination: o.Destination, SourcePort: rapid.Uint16().Draw(t, "sport"),
 				DestPort: rapid.Uint16().Draw(t, "dport"), TTL: rapid.Byte().Draw(t, "ttl"), ID: rapid.Uint16().Draw(t, "id"),
 				DF: rapid.Bool().Draw(t, "df"), Flags: rapid.Byte().Draw(t, "flags"), Seq: rapid.Uint32().Draw(t, "seq"),
 				Ack: rapid.Uint32().Draw(t, "ack"), Window: rapid.Uint16().Draw(t, "win"),
 				Options: rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "opt"), Payload: rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(t, "payload")}
 			if rapid.Bool().Draw(t, "quoted") {
-				s.Quoted = &casedb.Quote{Source: addr.Draw(t, "qsrc"), Destination: addr.Draw(t, "qdst"), Proto: rapid.Byte().Draw(t, "qproto"),
+				s.Quoted = &observation.Quote{Source: addr.Draw(t, "qsrc"), Destination: addr.Draw(t, "qdst"), Proto: rapid.Byte().Draw(t, "qproto"),
 					SourcePort: rapid.Uint16().Draw(t, "qsport"), DestPort: rapid.Uint16().Draw(t, "qdport")}
 			}
 			if len(s.Options) == 0 {
@@ -319,7 +320,7 @@ func TestHostileValuesComeBackAsTheyWere(t *testing.T) {
 			t.Fatalf("put: %v, %v", written, err)
 		}
 		want := o
-		want.Class = casedb.Class(kept(string(o.Class)))
+		want.Class = observation.Class(kept(string(o.Class)))
 		want.First, want.Last = o.First.Truncate(time.Microsecond), o.Last.Truncate(time.Microsecond)
 		want.Fingerprints = slices.Clone(o.Fingerprints)
 		for i := range want.Fingerprints {
@@ -330,9 +331,13 @@ func TestHostileValuesComeBackAsTheyWere(t *testing.T) {
 			t.Fatalf("got %d observations: %v", len(got), err)
 		}
 		if d := cmp.Diff(want, got[0].Observation, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-			cmp.Transformer("empty", func(s []casedb.Sample) []casedb.Sample { return append([]casedb.Sample{}, s...) }),
-			cmp.Transformer("emptyf", func(s []casedb.Fingerprint) []casedb.Fingerprint { return append([]casedb.Fingerprint{}, s...) }),
-			cmp.Transformer("emptym", func(s []casedb.MarkCount) []casedb.MarkCount { return append([]casedb.MarkCount{}, s...) })); d != "" {
+			cmp.Transformer("empty", func(s []observation.Sample) []observation.Sample { return append([]observation.Sample{}, s...) }),
+			cmp.Transformer("emptyf", func(s []observation.Fingerprint) []observation.Fingerprint {
+				return append([]observation.Fingerprint{}, s...)
+			}),
+			cmp.Transformer("emptym", func(s []observation.MarkCount) []observation.MarkCount {
+				return append([]observation.MarkCount{}, s...)
+			})); d != "" {
 			t.Fatalf("came back changed (-want +got):\n%s", d)
 		}
 	})
@@ -342,11 +347,11 @@ func TestCountsThatNoColumnHoldsAreCapped(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)
 	sensor(t, db, "s1")
-	o := casedb.Observation{Source: netip.MustParseAddr("::ffff:192.0.2.1"), Class: casedb.ClassSYN, Packets: math.MaxUint64, Bytes: math.MaxUint64,
-		Destinations: math.MaxUint32, First: noon, Last: noon, Marks: []casedb.MarkCount{{Mark: "\x00\\\"\n", Packets: math.MaxUint64}},
-		Samples: []casedb.Sample{{When: time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), Options: make([]byte, 1000), Payload: make([]byte, 100000)}}}
+	o := observation.Observation{Source: netip.MustParseAddr("::ffff:192.0.2.1"), Class: observation.ClassSYN, Packets: math.MaxUint64, Bytes: math.MaxUint64,
+		Destinations: math.MaxUint32, First: noon, Last: noon, Marks: []observation.MarkCount{{Mark: "\x00\\\"\n", Packets: math.MaxUint64}},
+		Samples: []observation.Sample{{When: time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), Options: make([]byte, 1000), Payload: make([]byte, 100000)}}}
 	for range 10000 {
-		o.Fingerprints = append(o.Fingerprints, casedb.Fingerprint{Options: strings.Repeat("f", 10000)})
+		o.Fingerprints = append(o.Fingerprints, observation.Fingerprint{Options: strings.Repeat("f", 10000)})
 	}
 	put(t, db, batchOf("s1", noon, o))
 	got, err := db.SourceObservations(t.Context(), casedb.Addr{Addr: netip.MustParseAddr("192.0.2.1")}, nil, 10)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 func TestSensors(t *testing.T) {
@@ -173,10 +174,10 @@ func TestRetentionDropsDays(t *testing.T) {
 }
 
 // observed makes an observation of a source.
-func observed(source string, window time.Time, port uint16, packets uint64) casedb.Observation {
-	return casedb.Observation{Source: netip.MustParseAddr(source), Window: window, Proto: 6, Port: port, Class: casedb.ClassSYN,
+func observed(source string, window time.Time, port uint16, packets uint64) observation.Observation {
+	return observation.Observation{Source: netip.MustParseAddr(source), Window: window, Proto: 6, Port: port, Class: observation.ClassSYN,
 		Packets: packets, Bytes: 40 * packets, Destinations: 1, DestinationsExact: true, First: window.Add(time.Minute), Last: window.Add(2 * time.Minute),
-		Samples: []casedb.Sample{{When: window.Add(time.Minute), Source: netip.MustParseAddr(source), Destination: netip.MustParseAddr("203.0.113.9"), DestPort: port}}}
+		Samples: []observation.Sample{{When: window.Add(time.Minute), Source: netip.MustParseAddr(source), Destination: netip.MustParseAddr("203.0.113.9"), DestPort: port}}}
 }
 
 func TestObservationsOfSources(t *testing.T) {
@@ -195,7 +196,7 @@ func TestObservationsOfSources(t *testing.T) {
 		t.Fatalf("got %d batches, %v", len(refs), err)
 	}
 	var got []string
-	err = db.ObservationsOfSources(ctx, []int64{refs[2].ID, refs[3].ID}, noon.AddDate(0, 0, -7), func(sensor string, o *casedb.Observation) error {
+	err = db.ObservationsOfSources(ctx, []int64{refs[2].ID, refs[3].ID}, noon.AddDate(0, 0, -7), func(sensor string, o *observation.Observation) error {
 		got = append(got, fmt.Sprint(o.Source, " ", sensor, " ", o.Port, " ", o.Packets))
 		if len(o.Samples) != 1 || o.Samples[0].DestPort != o.Port || o.Samples[0].Source != o.Source || len(o.Marks) != 0 {
 			t.Errorf("got %+v", o)
@@ -207,10 +208,10 @@ func TestObservationsOfSources(t *testing.T) {
 		t.Errorf("got  %v\nwant %v (%v)", got, want, err)
 	}
 	stop := errors.New("enough")
-	if err := db.ObservationsOfSources(ctx, []int64{refs[2].ID}, old, func(string, *casedb.Observation) error { return stop }); !errors.Is(err, stop) {
+	if err := db.ObservationsOfSources(ctx, []int64{refs[2].ID}, old, func(string, *observation.Observation) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v, want yield's error", err)
 	}
-	if err := db.ObservationsOfSources(ctx, nil, old, func(string, *casedb.Observation) error { return stop }); err != nil {
+	if err := db.ObservationsOfSources(ctx, nil, old, func(string, *observation.Observation) error { return stop }); err != nil {
 		t.Errorf("no batches: %v", err)
 	}
 }
@@ -225,7 +226,7 @@ func TestEndingTheStreamEarlyIsQuick(t *testing.T) {
 	stop := errors.New("enough")
 	for range 5 { // a connection that is left in mid-query would be noticed
 		n := 0
-		err := db.ObservationsOfSources(t.Context(), []int64{1, 2, 3, 4}, noon, func(string, *casedb.Observation) error {
+		err := db.ObservationsOfSources(t.Context(), []int64{1, 2, 3, 4}, noon, func(string, *observation.Observation) error {
 			if n++; n == 3 {
 				return stop
 			}
@@ -246,7 +247,7 @@ func TestSourceObservationsPages(t *testing.T) {
 	sensor(t, db, "s1")
 	total := 0
 	for h := range 30 {
-		var many []casedb.Observation
+		var many []observation.Observation
 		w := noon.Add(time.Duration(-h) * time.Hour)
 		for p := range 1 + h%3 {
 			many = append(many, observed("192.0.2.1", w, uint16(p), 1))
@@ -285,7 +286,7 @@ func TestSourceHours(t *testing.T) {
 	source := casedb.Addr{Addr: netip.MustParseAddr("192.0.2.1")}
 	put(t, db, batchOf("s1", noon, observed("192.0.2.1", noon, 445, 5)))
 	put(t, db, batchOf("s2", noon, observed("192.0.2.1", noon, 445, 7), observed("192.0.2.3", noon, 445, 100)))
-	var ports []casedb.Observation
+	var ports []observation.Observation
 	later := noon.Add(time.Hour)
 	for p := range 100 {
 		ports = append(ports, observed("192.0.2.1", later, uint16(1000+p), 1))
@@ -295,7 +296,7 @@ func TestSourceHours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h := hours[0]; !h.Hour.Equal(noon) || h.Port != 445 || h.Packets != 12 || h.Class != casedb.ClassSYN || h.Proto != 6 || !h.First.Equal(noon.Add(time.Minute)) {
+	if h := hours[0]; !h.Hour.Equal(noon) || h.Port != 445 || h.Packets != 12 || h.Class != observation.ClassSYN || h.Proto != 6 || !h.First.Equal(noon.Add(time.Minute)) {
 		t.Errorf("got %+v", h)
 	}
 	var sum int64

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // TableOptions say what Table writes.
@@ -28,24 +29,24 @@ type TableOptions struct {
 // tshark and as a function. Rules about several packets have a filter only.
 var checks = map[string]struct {
 	filter string
-	obeys  func(o *casedb.Observation, s *casedb.Sample) bool
+	obeys  func(o *observation.Observation, s *observation.Sample) bool
 }{
-	"zmap": {"ip.id == 54321", func(_ *casedb.Observation, s *casedb.Sample) bool { return s.ID == 54321 }},
-	"masscan": {"ip.id == (ip.dst ^ tcp.dstport ^ tcp.seq_raw) & 0xffff", func(o *casedb.Observation, s *casedb.Sample) bool {
+	"zmap": {"ip.id == 54321", func(_ *observation.Observation, s *observation.Sample) bool { return s.ID == 54321 }},
+	"masscan": {"ip.id == (ip.dst ^ tcp.dstport ^ tcp.seq_raw) & 0xffff", func(o *observation.Observation, s *observation.Sample) bool {
 		return o.Proto == protoTCP && s.Destination.Is4() && s.ID == uint16(low32(s))^s.DestPort^uint16(s.Seq)
 	}},
-	"mirai": {"tcp.seq_raw == ip.dst", func(o *casedb.Observation, s *casedb.Sample) bool {
+	"mirai": {"tcp.seq_raw == ip.dst", func(o *observation.Observation, s *observation.Sample) bool {
 		return o.Proto == protoTCP && s.Destination.Is4() && s.Seq == low32(s)
 	}},
 	"worm445": {"tcp.flags == 2 && tcp.dstport == 445 && tcp.window_size_value == 8192 && ip.ttl > 64 && ip.ttl <= 128",
-		func(o *casedb.Observation, s *casedb.Sample) bool {
-			return o.Class == casedb.ClassSYN && o.Port == 445 && s.Window == 8192 && s.TTL > 64 && s.TTL <= 128
+		func(o *observation.Observation, s *observation.Sample) bool {
+			return o.Class == observation.ClassSYN && o.Port == 445 && s.Window == 8192 && s.TTL > 64 && s.TTL <= 128
 		}},
-	"slammer": {"udp.dstport == 1434 && udp.length == 384 && udp.payload[0:4] == 04:01:01:01", func(o *casedb.Observation, s *casedb.Sample) bool {
+	"slammer": {"udp.dstport == 1434 && udp.length == 384 && udp.payload[0:4] == 04:01:01:01", func(o *observation.Observation, s *observation.Sample) bool {
 		return o.Proto == protoUDP && s.DestPort == 1434 && strings.HasPrefix(string(s.Payload), "\x04\x01\x01\x01")
 	}},
-	"hping3": {"tcp.window_size_value == 512 && tcp.hdr_len == 20", func(o *casedb.Observation, s *casedb.Sample) bool {
-		return o.Class == casedb.ClassSYN && s.Window == 512 && len(s.Options) == 0
+	"hping3": {"tcp.window_size_value == 512 && tcp.hdr_len == 20", func(o *observation.Observation, s *observation.Sample) bool {
+		return o.Class == observation.ClassSYN && s.Window == 512 && len(s.Options) == 0
 	}},
 	"zmap-options":   {filter: "tcp.window_size_value == 65535 && ip.flags.df == 0 && tcp.options == 02:04:05:b4:01:03:03:08:01:01:04:02"},
 	"zmap-time":      {filter: "tcp.options.timestamp.tsval == int(frame.time_epoch)"},
@@ -64,7 +65,7 @@ const (
 )
 
 // low32 is an IPv4 destination as a number.
-func low32(s *casedb.Sample) uint32 {
+func low32(s *observation.Sample) uint32 {
 	b := s.Destination.As4()
 	return binary.BigEndian.Uint32(b[:])
 }
@@ -72,7 +73,7 @@ func low32(s *casedb.Sample) uint32 {
 // Table writes what an expert needs to check a verdict again: the rule and its
 // figures, a filter for tshark, the observations with the packets that show
 // each mark, and the packets that were kept.
-func Table(out io.Writer, v *casedb.Verdict, list []*casedb.Observation, opt TableOptions) error {
+func Table(out io.Writer, v *casedb.Verdict, list []*observation.Observation, opt TableOptions) error {
 	say := func(en, ja string) string { return text{en, ja}.in(opt.Language) }
 	maxRows := func(n int) int {
 		if n <= 0 {
@@ -123,7 +124,7 @@ func family(v *casedb.Verdict) string {
 }
 
 // samples writes the packets that were kept of the observations.
-func samples(out io.Writer, obeys func(*casedb.Observation, *casedb.Sample) bool, list []*casedb.Observation, opt TableOptions, limit int) error {
+func samples(out io.Writer, obeys func(*observation.Observation, *observation.Sample) bool, list []*observation.Observation, opt TableOptions, limit int) error {
 	say := func(en, ja string) string { return text{en, ja}.in(opt.Language) }
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprint(w, "\n", say("TIME (UTC)\tFROM PORT\tTO PORT\tFLAGS\tTTL\tWINDOW\tOPTIONS", "時刻 (UTC)\t送信元ポート\t宛先ポート\tフラグ\tTTL\tウィンドウ\tオプション"))
@@ -156,7 +157,7 @@ func samples(out io.Writer, obeys func(*casedb.Observation, *casedb.Sample) bool
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 
 // port writes the port of an observation as reports do.
-func port(o *casedb.Observation) string {
+func port(o *observation.Observation) string {
 	switch o.Proto {
 	case protoTCP:
 		return strconv.Itoa(int(o.Port)) + "/TCP"

@@ -8,6 +8,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/explain"
+	"teiten/internal/observation"
 )
 
 // TestTableHidesTheSensor: destination, sequence number and identification are
@@ -16,9 +17,9 @@ func TestTableHidesTheSensor(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	dst := netip.MustParseAddr("198.51.100.7") // 0xc6336407
-	o := &casedb.Observation{Source: netip.MustParseAddr("192.0.2.1"), Proto: 6, Port: 23, Class: casedb.ClassSYN, Packets: 2,
-		Destinations: 1, Destination: dst, First: at, Last: at, Marks: []casedb.MarkCount{{Mark: casedb.MarkMirai, Packets: 1}},
-		Samples: []casedb.Sample{
+	o := &observation.Observation{Source: netip.MustParseAddr("192.0.2.1"), Proto: 6, Port: 23, Class: observation.ClassSYN, Packets: 2,
+		Destinations: 1, Destination: dst, First: at, Last: at, Marks: []observation.MarkCount{{Mark: observation.MarkMirai, Packets: 1}},
+		Samples: []observation.Sample{
 			{When: at, Destination: dst, SourcePort: 4000, DestPort: 23, TTL: 50, ID: 0xabcd, Seq: 0xc6336407, Flags: 2, Window: 512},
 			{When: at, Destination: dst, SourcePort: 4001, DestPort: 23, TTL: 50, ID: 0xabce, Seq: 0x12345678, Flags: 2, Window: 512},
 		}}
@@ -28,7 +29,7 @@ func TestTableHidesTheSensor(t *testing.T) {
 	for _, lang := range []string{"en", "ja"} {
 		for _, hide := range []bool{false, true} {
 			var b strings.Builder
-			if err := explain.Table(&b, &v, []*casedb.Observation{o}, explain.TableOptions{Language: lang, HideSensor: hide}); err != nil {
+			if err := explain.Table(&b, &v, []*observation.Observation{o}, explain.TableOptions{Language: lang, HideSensor: hide}); err != nil {
 				t.Fatal(err)
 			}
 			for _, s := range secrets {

@@ -1,0 +1,231 @@
+package owner
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"teiten/internal/casedb"
+	"teiten/internal/explain"
+)
+
+// maxCandidates bounds the alternatives; more would help nobody.
+const maxCandidates = 50
+
+// candidates returns every address of the answer that may be written to, each
+// once, the best first, and fills Rejected.
+func (c *chooser) candidates() []candidate {
+	var found []candidate
+	for i, e := range c.answer.Entities {
+		found = append(found, c.ofEntity(i, e)...)
+	}
+	found = append(found, c.ofRemarks()...)
+	found = append(found, c.ofWhois()...)
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.class, b.class), slices.Compare(a.order, b.order))
+	})
+	seen := make(map[string]bool, len(found))
+	found = slices.DeleteFunc(found, func(f candidate) bool {
+		key := strings.ToLower(f.Email)
+		if seen[key] {
+			return true
+		}
+		seen[key] = true
+		return false
+	})
+	return found[:min(len(found), maxCandidates)]
+}
+
+// ofEntity returns the addresses of one entity, the position of which breaks
+// ties.
+func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
+	placeholder := c.isPlaceholderHandle(e.Handle) || c.isPlaceholderHandle(e.Name)
+	abuse := slices.Contains(e.Roles, "abuse")
+	var found []candidate
+	for i, m := range e.Emails {
+		address, why := c.acceptable(m.Address)
+		if placeholder && !c.own {
+			why = explain.WhyPlaceholder.Say(cmp.Or(e.Handle, e.Name))
+		}
+		if why != "" {
+			c.reject(address, why)
+			continue
+		}
+		f := candidate{ChosenContact: ChosenContact{Email: address, Name: e.Name, Role: strings.Join(e.Roles, " ")}}
+		// An entity for abuse only is meant for us; of several, the one nearest to the network.
+		within := []int{boolRank(slices.Contains(m.Types, "abuse")), prefRank(m.Pref), boolRank(localPart(address) == "abuse"), i}
+		switch {
+		case abuse:
+			f.class, f.Provenance, f.Gate = classAbuseRole, casedb.FromAbuseRole, casedb.GateAuto
+			f.order = append([]int{boolRank(len(e.Roles) == 1), e.Depth, position}, within...)
+			f.Why = roleWhy(e, explain.WhyNamed, explain.WhyNamedBeside)
+			if len(e.Emails) > 1 {
+				f.Why = ofSeveral(m, address).After(f.Why)
+			}
+		case localPart(address) == "abuse", slices.Contains(m.Types, "abuse"):
+			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
+			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
+			f.Why = roleWhy(e, explain.WhyBeginsAbuseNoRole, explain.WhyBeginsAbuse)
+			if localPart(address) != "abuse" {
+				f.Why = roleWhy(e, explain.WhyMarkedAbuseNoRole, explain.WhyMarkedAbuse)
+			}
+		default:
+			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
+			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
+			f.Why = roleWhy(e, explain.WhyOtherNoRole, explain.WhyOther)
+		}
+		c.judge(&f, &e)
+		found = append(found, f)
+	}
+	return found
+}
+
+// ofWhois returns the addresses that a national registry's WHOIS names. Those
+// for abuse are as good as a remark: the registry says nothing about whether
+// they are read.
+func (c *chooser) ofWhois() []candidate {
+	w := c.answer.Whois
+	if w == nil {
+		return nil
+	}
+	var found []candidate
+	for i, k := range w.Contacts {
+		address, why := c.acceptable(k.Email)
+		if why != "" {
+			c.reject(address, why)
+			continue
+		}
+		f := candidate{ChosenContact: ChosenContact{Email: address, Name: w.Organisation, Role: "whois"}, order: []int{0, i}}
+		switch {
+		case k.Abuse && w.Registry == jpnicWhois.name:
+			f.class, f.Provenance, f.Gate = classWhois, casedb.FromJPNICWhois, casedb.GateApprove
+			f.Why = explain.WhyWhoisField.Say(w.source(), k.Label)
+		case k.Abuse:
+			f.class, f.Provenance, f.Gate = classWhois, casedb.FromRemark, casedb.GateApprove
+			f.Why = explain.WhyWhoisSection.Say(w.source(), shortLine(k.Label))
+		case localPart(address) == "abuse":
+			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
+			f.Why = explain.WhyWhoisBeginsAbuse.Say(w.source())
+		default:
+			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
+			f.Why = explain.WhyWhoisOther.Say(w.source(), shortLine(k.Label))
+		}
+		c.judge(&f, nil)
+		found = append(found, f)
+	}
+	return found
+}
+
+// source names the registry for people.
+func (w *WhoisAnswer) source() string { return strings.ToUpper(w.Registry) }
+
+// acceptable checks an address of an answer and returns it as it is written to,
+// or as far as it can be shown with the reason why it must not be.
+func (c *chooser) acceptable(email string) (address, why string) {
+	address, reason := MailAddress(email)
+	switch {
+	case reason != "":
+		return casedb.CleanLine(email, 254), explain.WhyNotMailable.Say(reason)
+	case c.cfg.IsPlaceholderEmail(address) && !c.own:
+		return address, explain.WhyRegistrysOwn.Say()
+	}
+	return address, ""
+}
+
+// judge applies what the registry says about the address.
+func (c *chooser) judge(f *candidate, e *AnswerEntity) {
+	yes, no := true, false
+	key := strings.ToLower(f.Email)
+	date, validated := c.validated[key]
+	switch {
+	case c.invalid[key]:
+		f.Valid, f.Gate, f.class = &no, casedb.GateHuman, classInvalid
+		f.Why = explain.WhyInvalid.After(f.Why)
+	case validated:
+		f.Valid = &yes
+		if date == "" {
+			f.Why = explain.WhyValidated.After(f.Why)
+		} else {
+			f.Why = explain.WhyValidatedOn.After(f.Why, date)
+		}
+	case e == nil:
+	case slices.ContainsFunc(e.Remarks, func(r AnswerRemark) bool { return strings.Contains(r.Title, "unvalidated poc") }):
+		// ARIN has asked and nobody has answered.
+		if f.Gate == casedb.GateAuto {
+			f.Gate = casedb.GateApprove
+		}
+		f.Why = explain.WhyNotValidated.After(f.Why)
+	case slices.Contains(e.Status, "validated"):
+		f.Valid = &yes
+		f.Why = explain.WhyHasValidated.After(f.Why)
+	}
+}
+
+func (c *chooser) reject(email, why string) {
+	key := strings.ToLower(email)
+	if c.rejected[key] || len(c.choice.Rejected) >= maxCandidates {
+		return
+	}
+	c.rejected[key] = true
+	c.choice.Rejected = append(c.choice.Rejected, RejectedContact{Email: email, Why: why})
+}
+
+// roleRank orders the roles that are not for abuse.
+func roleRank(roles []string) int {
+	for i, r := range []string{"noc", "technical", "administrative", "registrant"} {
+		if slices.Contains(roles, r) {
+			return i
+		}
+	}
+	return 4
+}
+
+func boolRank(better bool) int {
+	if better {
+		return 0
+	}
+	return 1
+}
+
+// prefRank puts addresses without preference behind those with one.
+func prefRank(pref int) int {
+	if pref == 0 {
+		return 101
+	}
+	return pref
+}
+
+func entityText(e AnswerEntity) string {
+	switch {
+	case e.Name != "" && e.Handle != "" && e.Name != e.Handle:
+		return e.Name + " (" + e.Handle + ")"
+	case e.Name != "" || e.Handle != "":
+		return cmp.Or(e.Name, e.Handle)
+	}
+	return explain.NamelessEntity
+}
+
+// roleWhy says the sentence about an entity for what it is beside abuse.
+func roleWhy(e AnswerEntity, nothing, something explain.Why) string {
+	others := slices.DeleteFunc(slices.Clone(e.Roles), func(r string) bool { return r == "abuse" })
+	if len(others) == 0 {
+		return nothing.Say(entityText(e))
+	}
+	return something.Say(entityText(e), strings.Join(others, ", "))
+}
+
+// ofSeveral says why this one of several addresses.
+func ofSeveral(m CardEmail, address string) explain.Why {
+	switch {
+	case slices.Contains(m.Types, "abuse"):
+		return explain.WhyOfSeveralMarked
+	case m.Pref > 0:
+		return explain.WhyOfSeveralPreferred
+	case localPart(address) == "abuse":
+		return explain.WhyOfSeveralBeginsAbuse
+	}
+	return explain.WhyOfSeveral
+}
+
+// shortLine is an answer's line as a sentence quotes it.
+func shortLine(s string) string { return casedb.CleanLine(s, 200) }

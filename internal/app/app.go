@@ -1,0 +1,292 @@
+// Package app is what runs together: the parts of teiten connected to each other, the database and the network.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"teiten/attribution"
+	"teiten/attribution/owner"
+	"teiten/internal/casedb"
+	"teiten/internal/casework"
+	"teiten/internal/config"
+	"teiten/internal/synth"
+	"teiten/internal/work"
+	"teiten/notify"
+)
+
+// stopWithin bounds a clean stop.
+const StopWithin = 10 * time.Second
+
+// app is the running program: everything is connected here and nowhere else.
+type App struct {
+	Cfg      *config.Config
+	Log      *slog.Logger
+	Db       *casedb.DB
+	registry *prometheus.Registry
+
+	WebAddr, inboundAddr string
+
+	loops    []work.Loop
+	mailers  chan struct{} // wakes the sender
+	remind   func(context.Context) (int, error)
+	escalate func(context.Context) (int, error)
+	control  notify.Control
+	Fatal    chan error // a server that ended on its own
+	undo     []func()   // clean-up, run in reverse
+}
+
+// startApp opens the database and starts every part. stop must be called in
+// any case.
+func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*App, error) {
+	a := &App{Cfg: cfg, Log: log, mailers: make(chan struct{}, 1), Fatal: make(chan error, 4)}
+	db, closeDB, err := OpenDatabase(ctx, cfg, log)
+	if err != nil {
+		return a, err
+	}
+	a.Db = db
+	a.undo = append(a.undo, func() {
+		if err := closeDB(); err != nil {
+			log.Warn("cannot close the database cleanly", "err", err)
+		}
+	})
+	a.registry = newRegistry(db, log)
+	for _, start := range []func(context.Context) error{a.startAttribution, a.startMail, a.startTasks, a.startLoops} {
+		if err := start(ctx); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// wait returns when ctx is done, or with the error of a server that ended.
+func (a *App) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.Fatal:
+		return err
+	}
+}
+
+// stop ends everything in the reverse order of its start.
+func (a *App) Stop() {
+	for i := len(a.undo) - 1; i >= 0; i-- {
+		a.undo[i]()
+	}
+	a.undo = nil
+}
+
+// listen opens address. A port that somebody else uses is replaced by a free
+// one where the operator has not asked for that very port.
+func (a *App) listen(key, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil && a.Cfg.From(key) == "default" {
+		host, _, _ := net.SplitHostPort(address)
+		if free, e := net.Listen("tcp", net.JoinHostPort(host, "0")); e == nil {
+			a.Log.Warn("port is in use, took another", "setting", key, "wanted", address, "address", free.Addr().String())
+			return free, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return l, nil
+}
+
+// serveHTTP serves h on l until stop.
+func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.Fatal <- fmt.Errorf("%s server: %w", name, err)
+		}
+	}()
+	a.undo = append(a.undo, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if s.Shutdown(ctx) != nil {
+			_ = s.Close() // what is left is cut off
+		}
+		<-done
+	})
+}
+
+func (a *App) loop(name string, every time.Duration, wake <-chan struct{}, do func(context.Context) (int, error)) {
+	a.loops = append(a.loops, work.Loop{Name: name, Every: every, Wake: wake, Do: do, Logger: a.Log})
+}
+
+// startAttribution sets up judging, owners and the opening of cases.
+func (a *App) startAttribution(ctx context.Context) error {
+	options, err := JudgeOptions(ctx, a.Cfg, a.Db)
+	if err != nil {
+		return err
+	}
+	lookup, err := a.OwnerLookup()
+	if err != nil {
+		return err
+	}
+	as, err := a.Cfg.AsTable()
+	if err != nil {
+		return err
+	}
+	covered := config.Prefixes(a.Cfg.Constituency.Prefixes)
+	judge := &attribution.Judge{DB: a.Db, Options: options, LookBack: a.Cfg.Attribution.LookBack,
+		Logger: a.Log}
+	owners := &owner.Worker{DB: a.Db, Lookup: lookup, Config: a.Cfg.ContactConfig(), AS: as, Logger: a.Log}
+	reminders, err := a.Cfg.Reminders()
+	if err != nil {
+		return err
+	}
+	opener := &casework.Opener{DB: a.Db, MailDomain: a.Cfg.Mail.Domain, Countries: a.Cfg.Constituency.Countries,
+		Prefixes: covered, MaxAge: a.Cfg.Attribution.MaxAge, ReopenWithin: a.Cfg.Follow.ReopenWithin,
+		FirstContactByGate: a.Cfg.Notify.FirstContact == "gate", Kinds: a.Cfg.CaseKinds(), Recovered: a.Cfg.Notify.Recovered, Reminders: reminders, Logger: a.Log}
+	opener.Escalation = casework.Escalation{After: a.Cfg.Notify.Escalate, NotTo: a.Cfg.ContactConfig(),
+		Own: []string{a.Cfg.Organisation.Email, "@" + a.Cfg.Mail.Domain}}
+	a.remind, a.escalate = opener.Remind, opener.Escalate
+	follower := &casework.Follower{DB: a.Db, Quiet: a.Cfg.Follow.Quiet, Tell: opener.TellRecovered, Logger: a.Log}
+	a.loop("follow", time.Minute, nil, follower.Do)
+	// Each stage wakes the next when it has done something.
+	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)
+	a.loop("judge", 2*time.Second, nil, andWake(judge.Do, toOwners, toOpener))
+	a.loop("lookup", 3*time.Second, toOwners, andWake(owners.Do, toOpener))
+	// The opener asks for the owners it misses even when it brings nothing in.
+	a.loop("open", 10*time.Second, toOpener, func(ctx context.Context) (int, error) {
+		n, err := andWake(opener.Do, a.mailers)(ctx)
+		wake(toOwners)
+		return n, err
+	})
+	return nil
+}
+
+// andWake wakes others after work was done.
+func andWake(do func(context.Context) (int, error), others ...chan struct{}) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		n, err := do(ctx)
+		if n > 0 {
+			for _, c := range others {
+				wake(c)
+			}
+		}
+		return n, err
+	}
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// ownerLookup returns the RDAP client of the configured mode with the national
+// registries behind it; recorded answers are served by a local server, so that
+// the real client runs.
+func (a *App) OwnerLookup() (owner.Lookup, error) {
+	cfg := owner.RDAPConfig{UserAgent: "teiten (" + a.Cfg.RdapContact() + ")"}
+	switch a.Cfg.RDAP.Mode {
+	case "url":
+		cfg.BaseURL = a.Cfg.RDAP.URL
+	case "recorded":
+		h, err := synth.RDAPHandler(synth.RDAPAnswers())
+		if err != nil {
+			return nil, err
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("recorded RDAP answers: %w", err)
+		}
+		a.serveHTTP("recorded RDAP", l, h)
+		cfg.BaseURL = "http://" + l.Addr().String() + "/"
+		cfg.Every = 10 * time.Millisecond // nobody to be polite to
+	}
+	client, err := owner.NewRDAPClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return owner.NewRegistries(client, a.Cfg.WhoisConfig(), a.Cfg.ContactConfig()), nil
+}
+
+// startMail sets up composing, sending, the built-in mailbox and incoming mail,
+// and the web UI that shows them.
+func (a *App) startMail(ctx context.Context) error {
+	key, err := a.Db.Secret(ctx, "envelope", time.Now())
+	if err != nil {
+		return err
+	}
+	if a.control, err = ControlGroup(ctx, a.Cfg, a.Db); err != nil {
+		return err
+	}
+	o := a.Cfg.Organisation
+	register, pages := "", ""
+	base := strings.TrimRight(a.Cfg.Web.BaseURL, "/")
+	if a.Cfg.Mail.Transport == "mailbox" && base == "" && !strings.HasSuffix(a.Cfg.Web.Listen, ":0") {
+		pages = "http://" + a.Cfg.Web.Listen + "/o/" // no mail leaves this machine
+	}
+	if base != "" {
+		pages = base + "/o/"
+		if a.Cfg.Web.Researchers {
+			register = base + "/register"
+		}
+	}
+	pgp, err := notify.NewPGP(a.Cfg.Mail.PGPKey, a.Cfg.Mail.PGPPassphrase)
+	if err != nil {
+		return err
+	}
+	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
+		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.Cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.Cfg.Mail.Evidence)}, key)
+	if err != nil {
+		return err
+	}
+	metrics, err := notify.NewMetrics(a.registry)
+	if err != nil {
+		return err
+	}
+	toInbound := make(chan struct{}, 1)
+	if err := a.startInbound(composer, toInbound); err != nil {
+		return err
+	}
+	transport, err := a.transport()
+	if err != nil {
+		return err
+	}
+	a.undo = append(a.undo, transport.Close)
+	signer, err := notify.LoadDKIM(a.Cfg.DkimDomain(), a.Cfg.Mail.DKIMKeys)
+	if err != nil {
+		return err
+	}
+	sender := &notify.Sender{DB: a.Db, Composer: composer, Transport: transport, DKIM: signer, Logger: a.Log, Metrics: metrics,
+		FirstRetry: a.Cfg.Mail.FirstRetry, Parallel: a.Cfg.Mail.Connections,
+		Limits: a.Cfg.SendLimits(), Quiet: a.Cfg.QuietHours(), DigestAt: a.Cfg.DigestAt(), Control: a.control}
+	a.loop("send", 3*time.Second, a.mailers, sender.Do)
+	inbound := &notify.InboundWorker{DB: a.Db, Tokens: composer.Tokens(), Logger: a.Log, Metrics: metrics}
+	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))
+	return a.startWeb(composer)
+}
+
+func (a *App) startLoops(context.Context) error {
+	metrics := work.NewMetrics(a.registry)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for _, l := range a.loops {
+		l.Metrics = metrics
+		wg.Go(func() { l.Run(ctx) })
+	}
+	a.undo = append(a.undo, func() {
+		cancel()
+		wg.Wait()
+	})
+	return nil
+}

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"teiten/internal/casedb"
+	"teiten/internal/config"
+	"teiten/internal/localpg"
+	"teiten/migrations"
+)
+
+// openDatabase connects to the configured server, or starts or joins the
+// embedded one, and migrates. The returned function closes the connections and
+// stops the embedded server if this process owns it.
+func OpenDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*casedb.DB, func() error, error) {
+	if cfg.Database.URL != "" {
+		db, err := openMigrated(ctx, cfg.Database.URL)
+		if err != nil {
+			return nil, nil, err
+		}
+		return db, db.Close, nil
+	}
+	cluster, err := localpg.Start(ctx, localpg.Config{DataDir: cfg.Database.Dir, BinDir: cfg.Database.BinDir, Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	if !cluster.Owner() {
+		log.Info("another process runs the embedded database; using it together")
+	}
+	stop := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+		defer cancel()
+		return cluster.Stop(ctx)
+	}
+	db, err := openMigrated(ctx, cluster.URL(localpg.DefaultDatabase))
+	if err != nil {
+		return nil, nil, errors.Join(err, stop())
+	}
+	return db, func() error { return errors.Join(db.Close(), stop()) }, nil
+}
+
+// openMigrated opens the database at url, waits for it and migrates it.
+func openMigrated(ctx context.Context, url string) (*casedb.DB, error) {
+	db, err := casedb.Open(url)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.WaitReady(ctx); err != nil {
+		db.Close()
+		return nil, err
+	}
+	if err := migrations.Apply(ctx, db.SQL()); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// missingDatabase returns the folder in which the embedded database would be
+// made if it were used; empty if there is a database.
+func MissingDatabase(c *config.Config) (dir string, err error) {
+	if c.Database.URL != "" {
+		return "", nil
+	}
+	if dir = c.Database.Dir; dir == "" {
+		if dir, err = localpg.DefaultDataDir(); err != nil {
+			return "", err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); errors.Is(err, fs.ErrNotExist) {
+		return dir, nil
+	}
+	return "", nil
+}

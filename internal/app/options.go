@@ -1,0 +1,42 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"teiten/attribution"
+	"teiten/internal/casedb"
+	"teiten/internal/config"
+	"teiten/notify"
+)
+
+// judgeOptions says how sources are judged: by the definitions of the
+// configuration, and knowing which addresses are the sensors' own.
+func JudgeOptions(ctx context.Context, c *config.Config, db *casedb.DB) (opt attribution.Options, err error) {
+	a := c.Attribution
+	opt.Definitions = attribution.Definitions{PortsPerDay: a.ScannerPorts, Addresses: a.ScannerAddresses, BlockPorts: a.ScannerBlockPorts,
+		BlockAddresses: a.ScannerBlockAddresses, Protocols: a.ScannerProtocols}
+	if opt.Location, err = time.LoadLocation(a.TimeZone); err != nil {
+		return opt, err
+	}
+	sensors, err := db.Sensors(ctx)
+	if err != nil {
+		return opt, err
+	}
+	for _, s := range sensors {
+		opt.SensorNets = append(opt.SensorNets, config.Prefixes(s.Networks)...)
+	}
+	return opt, nil
+}
+
+// controlGroup says which first letters are drawn for the control group.
+func ControlGroup(ctx context.Context, c *config.Config, db *casedb.DB) (notify.Control, error) {
+	k := c.Control
+	group := notify.Control{Share: k.Share, Days: k.Days, Rules: k.Rules, Critical: config.Prefixes(k.Critical), Seed: k.Seed}
+	if group.Share == 0 || group.Seed != "" {
+		return group, nil
+	}
+	var err error
+	group.Seed, err = db.ControlSeed(ctx, time.Now())
+	return group, err
+}

@@ -1,0 +1,198 @@
+// Package observation has the words of the wire: class, mark, sample, observation, batch. It imports nothing of ours.
+package observation
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Class is what a packet is on the wire.
+type Class string
+
+// The packet classes. TCP classes look at all eight flag bits: a SYN with ECE
+// and CWR is an ECN-setup SYN (RFC 3168, 6.1.1) and still a syn; a combination
+// that no stack sends is tcp-other.
+const (
+	ClassSYN          Class = "syn"
+	ClassSYNACK       Class = "synack"
+	ClassRST          Class = "rst" // RST and RST/ACK
+	ClassACK          Class = "ack" // ACK with or without PSH
+	ClassFIN          Class = "fin" // FIN with or without ACK
+	ClassNull         Class = "null"
+	ClassXmas         Class = "xmas" // FIN, PSH, URG
+	ClassTCPOther     Class = "tcp-other"
+	ClassTCPShort     Class = "tcp-short" // header cut before the flags
+	ClassUDP          Class = "udp"
+	ClassUDPShort     Class = "udp-short"
+	ClassICMPEcho     Class = "icmp-echo"
+	ClassICMPReply    Class = "icmp-reply"       // echo reply
+	ClassICMPUnreach  Class = "icmp-unreachable" // destination unreachable
+	ClassICMPQuench   Class = "icmp-quench"
+	ClassICMPRedirect Class = "icmp-redirect"
+	ClassICMPExceeded Class = "icmp-exceeded" // time exceeded
+	ClassICMPParam    Class = "icmp-parameter"
+	ClassICMPTooBig   Class = "icmp-too-big" // ICMPv6 packet too big
+	ClassICMPOther    Class = "icmp-other"   // any other ICMP type
+	ClassICMPShort    Class = "icmp-short"
+	ClassFragment     Class = "fragment" // fragment with offset > 0, or too short to name ports
+	ClassOther        Class = "other"    // any other IP protocol
+)
+
+// Mark names a header trait that points to a tool or to malware. The rules are
+// in docs/attribution.md.
+type Mark string
+
+// The marks. A mark's value in Observation.Marks is the number of packets that
+// show it; the number of packets that could have is Observation.Packets.
+const (
+	MarkZMap         Mark = "zmap"          // IP id 54321 (ZMap up to 4.0)
+	MarkZMapOptions  Mark = "zmap_options"  // window 65535, DF=0, ZMap >= 4.1's option bytes
+	MarkZMapTime     Mark = "zmap_time"     // TSval is the packet's epoch second
+	MarkMasscan      Mark = "masscan"       // IP id == low16(dst ^ dport ^ seq), or its UDP forms
+	MarkMasscanK     Mark = "masscan_k"     // the same with a hidden destination: constant id ^ dport ^ low16(seq)
+	MarkMirai        Mark = "mirai"         // TCP sequence number == destination address
+	MarkMiraiK       Mark = "mirai_k"       // the same with a hidden destination: one seq from several sources
+	MarkNmap         Mark = "nmap"          // (seqA ^ seqB) >> 16 == low16(seqA ^ seqB), window 1024-4096, MSS only
+	MarkUnicornscan  Mark = "unicornscan"   // seq ^ dst ^ ((dport << 16) + sport) constant (either byte order)
+	MarkHping        Mark = "hping3"        // window 512, no options (weak)
+	MarkAngryIP      Mark = "angryip"       // ICMP echo with 32 zero bytes; TCP window 32
+	MarkWorm445      Mark = "worm445"       // SYN 445/TCP, window 8192, TTL 65-128, the Windows 7/2008 options
+	MarkSlammer      Mark = "slammer"       // UDP 1434, length 384, payload begins 04 01 01 01
+	MarkSYNPayload   Mark = "syn_payload"   // SYN that carries data
+	MarkReflectQuery Mark = "reflect_query" // high-gain UDP query (DNS ANY, NTP monlist, SSDP, SNMP bulk, CLDAP, memcached)
+	MarkSamePayload  Mark = "same_payload"  // UDP payload equal to the key's first, transaction id included; the first packet does not count
+	MarkWindow8192   Mark = "window_8192"   // SYN with window 8192, whatever else it has
+	// Of SYN/ACKs, RSTs and ICMP errors, those at another address or port than
+	// the key's first packet, so that no stack's repetition counts:
+	MarkSameAck    Mark = "same_ack"    // answers the same sequence number as the first one
+	MarkSameWindow Mark = "same_window" // the same window as the first one, not 0
+	MarkPeakMinute Mark = "peak_minute" // SYN/ACKs, RSTs and ICMP errors of the busiest minute, for two packets and more, the first one's repetitions left out
+)
+
+// Marks lists every mark in the order of the columns of `teiten stats`.
+var Marks = []Mark{
+	MarkZMap, MarkZMapOptions, MarkZMapTime, MarkMasscan, MarkMasscanK, MarkMirai, MarkMiraiK, MarkNmap,
+	MarkUnicornscan, MarkHping, MarkAngryIP, MarkWorm445, MarkSlammer, MarkSYNPayload, MarkReflectQuery, MarkSamePayload,
+	MarkWindow8192, MarkSameAck, MarkSameWindow, MarkPeakMinute,
+}
+
+// MarkCount is the number of packets of an observation that show a mark.
+type MarkCount struct {
+	Mark    Mark
+	Packets uint64
+}
+
+// Fingerprint counts the packets of an observation with one combination of
+// TTL, TCP window and TCP option bytes. Window and Options are zero for other
+// protocols. Option values that a stack fills anew for each packet (all but
+// maximum segment size and window scale: timestamps, cookies) are zeros.
+type Fingerprint struct {
+	TTL     uint8  `json:"ttl"`
+	Window  uint16 `json:"win"`
+	Options string `json:"opt"` // lower-case hexadecimal, without padding after end-of-options
+	Packets uint64 `json:"n"`
+}
+
+// Sample is one packet kept as evidence. Destination, Seq and ID betray the
+// sensor (Masscan and Mirai derive them from its address), so they never leave
+// the case database together with it: see the notify package.
+type Sample struct {
+	When        time.Time  `json:"when"`
+	Source      netip.Addr `json:"-"` // as in the observation
+	Destination netip.Addr `json:"dst"`
+	SourcePort  uint16     `json:"sport"`
+	DestPort    uint16     `json:"dport"`
+	TTL         uint8      `json:"ttl"`
+	ID          uint16     `json:"id"` // IPv4 identification
+	DF          bool       `json:"df,omitempty"`
+	Flags       uint8      `json:"flags,omitempty"` // all eight TCP flag bits
+	Seq         uint32     `json:"seq,omitempty"`
+	Ack         uint32     `json:"ack,omitempty"`
+	Window      uint16     `json:"win,omitempty"`
+	Options     []byte     `json:"opt,omitempty"`     // TCP option bytes (at most 40)
+	Payload     []byte     `json:"payload,omitempty"` // first bytes of the transport payload (at most 64)
+	Quoted      *Quote     `json:"quoted,omitempty"`  // what an ICMP error quotes
+}
+
+// Quote is the packet inside an ICMP error.
+type Quote struct {
+	Source      netip.Addr `json:"src"` // should be the sensor; else the error is not about a packet forged as ours
+	Destination netip.Addr `json:"dst"` // the attacked host
+	Proto       uint8      `json:"proto"`
+	SourcePort  uint16     `json:"sport"`
+	DestPort    uint16     `json:"dport"` // the attacked port
+}
+
+// Observation is the tally of one source, protocol, port and class at one
+// sensor in one window.
+//
+// An Observation handed to a callback by package capture is reused: who keeps
+// it copies it, slices included (Clone).
+type Observation struct {
+	Window time.Time // start of the window, UTC
+	Source netip.Addr
+	Proto  uint8 // IP protocol number
+	// Port is the service port: the destination port of a probe, the source
+	// port of backscatter (synack, rst; for an ICMP error the quoted
+	// destination port), type<<8|code for other ICMP, 0 where there is none.
+	Port  uint16
+	Class Class
+
+	Packets           uint64
+	Bytes             uint64     // IP length, headers included
+	Destinations      uint32     // distinct destination addresses
+	DestinationsExact bool       // false: Destinations is an estimate
+	Destination       netip.Addr // the first destination seen
+	// PeerPorts is the number of distinct ports on the other side of the
+	// service port (source ports of a probe, destination ports of backscatter),
+	// counted up to a small bound: enough to tell "one" from "many".
+	PeerPorts uint16
+
+	First, Last time.Time
+
+	Marks        []MarkCount   // only those seen, in the order of Marks
+	Fingerprints []Fingerprint // the most frequent few, most frequent first
+	Samples      []Sample      // bounded; the first packet always
+}
+
+// Mark returns the number of packets that show m.
+func (o *Observation) Mark(m Mark) uint64 {
+	for _, c := range o.Marks {
+		if c.Mark == m {
+			return c.Packets
+		}
+	}
+	return 0
+}
+
+// Clone returns a copy that shares nothing with o.
+func (o *Observation) Clone() *Observation {
+	c := *o
+	c.Marks, c.Fingerprints, c.Samples = slices.Clone(o.Marks), slices.Clone(o.Fingerprints), slices.Clone(o.Samples)
+	for i := range c.Samples {
+		s := &c.Samples[i]
+		s.Options, s.Payload = slices.Clone(s.Options), slices.Clone(s.Payload)
+		if s.Quoted != nil {
+			q := *s.Quoted
+			s.Quoted = &q
+		}
+	}
+	return &c
+}
+
+// Batch is all observations of one sensor and window: the unit of transfer.
+// Observations yields each one once and reuses the value it points to; it may
+// be called more than once and gives the same order each time (source, proto,
+// port, class), so a batch has a content digest.
+type Batch struct {
+	Sensor  string
+	Window  time.Time     // start
+	Length  time.Duration // of the window
+	Seq     int           // 0, or counting up where a window had to be closed in parts (key limit)
+	Packets uint64        // sum over the observations
+	Keys    int           // number of observations
+	// Partial is true when the window was closed early because of the key limit.
+	Partial      bool
+	Observations func(yield func(*Observation) bool)
+}
