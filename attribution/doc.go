@@ -9,6 +9,6 @@
 // one. Every rule, its guards and where it comes from is in docs/attribution.md.
 //
 // The package reads observations and allowlist entries and writes sources,
-// verdicts and look-ups of owners that are due; the owners' side of it asks
-// registries and opens cases.
+// verdicts and look-ups of owners that are due. Who the owners are is answered
+// by package owner, what follows for cases by package casework.
 package attribution

@@ -17,7 +17,7 @@ const (
 	protoICMPv6 = 58
 )
 
-// class is a casedb.Class in one byte.
+// class is an observation.Class in one byte.
 type class uint8
 
 const (
@@ -99,7 +99,7 @@ func classOf(c observation.Class) class {
 // icmpError reports whether the class quotes the packet it answers.
 func (c class) icmpError() bool { return c >= classICMPUnreach && c <= classICMPTooBig }
 
-// mark is a casedb.Mark in one byte; 0 is none.
+// mark is an observation.Mark in one byte; 0 is none.
 type mark uint8
 
 const (

@@ -3,7 +3,7 @@
 // the marks of tools and malware, and tallies per window, source, protocol,
 // service port and class.
 //
-// It reads streams of bytes and writes casedb.Batch values to a sink; it knows
+// It reads streams of bytes and writes observation.Batch values to a sink; it knows
 // nothing about the database or about what an observation means. A Reader
 // spans any number of files with one tally. How packets are counted, where the
 // limits lie and what happens there is written in docs/capture.md.

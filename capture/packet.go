@@ -17,7 +17,7 @@ type packet struct {
 	ipLen    uint32 // IP length, headers included
 	pay      uint32 // offset of the transport payload in the block
 	opt      uint32 // hash of the TCP options, normalised; 0 without any
-	marks    uint32 // one bit per mark of casedb.Marks
+	marks    uint32 // one bit per mark of observation.Marks
 	net      uint16 // how far before pay the IP header is
 	id       uint16 // IPv4 identification
 	port     uint16 // service port
@@ -46,7 +46,7 @@ const (
 	bitsHidden = bitMasscanK | bitMiraiK | bitNmap
 )
 
-// class numbers the casedb classes in the order in which observations are
+// class numbers the classes of observation in the order in which observations are
 // sorted.
 type class uint8
 
@@ -176,7 +176,7 @@ const (
 	etherQinQ91 = 0x9100
 )
 
-// Marks as bits of packet.marks, in the order of casedb.Marks.
+// Marks as bits of packet.marks, in the order of observation.Marks.
 const (
 	markZMap = 1 << iota
 	markZMapOptions
@@ -199,7 +199,7 @@ const (
 	markSameWindow
 )
 
-// The number of a mark: its place in casedb.Marks.
+// The number of a mark: its place in observation.Marks.
 const (
 	numMasscanK    = 4
 	numMiraiK      = 6

@@ -19,7 +19,7 @@ var example = regexp.MustCompile("(?s)```json\n(.*?)```\n(?:\n```whois\n(.*?)```
 // TestDocumentedExamples keeps the worked examples of docs/contacts.md true.
 func TestDocumentedExamples(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/contacts.md")
+	page, err := os.ReadFile("../../docs/contacts.md")
 	if err != nil {
 		t.Fatal(err)
 	}

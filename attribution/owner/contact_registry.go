@@ -79,7 +79,7 @@ func ExtendContactConfig(cfg ContactConfig, placeholders, ownNetworks []string) 
 	return cfg
 }
 
-// isPlaceholderEmail reports whether an address is a registry's own.
+// IsPlaceholderEmail reports whether an address is a registry's own.
 func (cfg *ContactConfig) IsPlaceholderEmail(address string) bool {
 	at := strings.LastIndexByte(address, '@')
 	return at >= 0 && (ContainsFold(cfg.PlaceholderEmails, address) || ContainsFold(cfg.PlaceholderEmails, address[at:]))

@@ -40,7 +40,7 @@ func TestReasonsAreSaidInExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(files, "registries.go", "directory.go") {
+	for _, name := range append(files, "registries.go", "directed.go") {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}

@@ -11,7 +11,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// OwnerLookup asks who an address belongs to. The error of a failed lookup is
+// Lookup asks who an address belongs to. The error of a failed lookup is
 // a *LookupError, which says whether another try can help. It must be safe for
 // concurrent use.
 type Lookup interface {

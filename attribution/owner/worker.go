@@ -31,7 +31,7 @@ const (
 	maxOwnerKeyBytes = 400
 )
 
-// OwnerWorker answers the due rows of owner_lookup: from a network that is
+// Worker answers the due rows of owner_lookup: from a network that is
 // known already, so that one question answers a whole range, else by asking.
 type Worker struct {
 	DB     *casedb.DB

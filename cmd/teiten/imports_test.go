@@ -4,62 +4,82 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// layout says which of our packages each package may import: the drawing in
-// docs/design.md. A new package gets its place here first.
-var layout = map[string][]string{
-	"teiten/cmd/teiten": {"*"},
-	"teiten/web":        {"teiten/notify", "teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/explain", "teiten/internal/survival", "teiten/internal/cell", "teiten/internal/directory", "teiten/internal/finding"},
-
-	"teiten/capture":     {"teiten/internal/casedb"},
-	"teiten/attribution": {"teiten/internal/casedb", "teiten/internal/work", "teiten/internal/explain"},
-	"teiten/notify":      {"teiten/internal/casedb", "teiten/internal/locale", "teiten/internal/work", "teiten/internal/explain", "teiten/internal/cell"},
-
-	"teiten/internal/explain":    {"teiten/internal/casedb"},
-	"teiten/internal/evaluation": {"teiten/internal/casedb"},
-	"teiten/internal/casedb":     {},
-	"teiten/internal/locale":     {},
-	"teiten/internal/work":       {},
-	"teiten/internal/localpg":    {},
-	"teiten/internal/synth":      {},
-	"teiten/internal/survival":   {},
-	"teiten/internal/cell":       {},
-	"teiten/internal/finding":    {"teiten/internal/casedb"},
-	"teiten/internal/directory":  {"teiten/internal/casedb", "teiten/internal/cell"},
-	"teiten/migrations":          {},
-
-	// Tests and benchmarks.
-	"teiten/internal/pgtest":      {"teiten/migrations", "teiten/internal/localpg"},
-	"teiten/internal/benchratio":  {"*"},
-	"teiten/internal/browsertest": {},
+// block returns a fenced block of docs/design.md, line by line.
+func block(t *testing.T, name string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```" + name + "\n(.*?)\n```").FindSubmatch(page)
+	if m == nil {
+		t.Fatalf("docs/design.md has no block %q", name)
+	}
+	return strings.Split(string(m[1]), "\n")
 }
 
-// foreign says which packages alone may import a module.
-var foreign = map[string][]string{
-	"github.com/jmoiron/sqlx":       {"teiten/internal/casedb", "teiten/internal/pgtest", "teiten/migrations"},
-	"github.com/lib/pq":             {"teiten/internal/casedb", "teiten/internal/pgtest", "teiten/migrations"},
-	"github.com/google/gopacket":    {"teiten/capture"},
-	"github.com/openrdap/rdap":      {"teiten/attribution"},
-	"github.com/oschwald/maxminddb": {"teiten/attribution"},
-	"github.com/emersion/go-smtp":   {"teiten/notify"},
-	"github.com/pressly/goose":      {"teiten/migrations"},
-	"github.com/jhillyerd/enmime":   {"teiten/notify"},
-	"github.com/gaissmai/bart":      {"teiten/attribution"},
-	"github.com/alexedwards/scs":    {"teiten/web"},
-	"github.com/parquet-go/parquet": {"teiten/capture"},
+func words(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-func TestImportsFollowTheLayout(t *testing.T) {
+// drawing reads which of our packages each package may import.
+func drawing(t *testing.T) map[string][]string {
+	t.Helper()
+	may := map[string][]string{}
+	for _, line := range block(t, "imports") {
+		left, right, ok := strings.Cut(line, "──►")
+		name := words(left)
+		if !ok || len(name) == 0 {
+			t.Fatalf("cannot read %q", line)
+		}
+		may[name[len(name)-1]] = words(right)
+	}
+	return may
+}
+
+// homes reads which of our packages alone may import a module.
+func homes(t *testing.T) map[string][]string {
+	t.Helper()
+	m := map[string][]string{}
+	for _, line := range block(t, "modules") {
+		w := words(line)
+		m[w[0]] = w[1:]
+	}
+	return m
+}
+
+// home is the drawn package that a package is, or is a folder of.
+func home(may map[string][]string, name string) string {
+	for {
+		if _, ok := may[name]; ok {
+			return name
+		}
+		i := strings.LastIndex(name, "/")
+		if i < 0 {
+			return ""
+		}
+		name = name[:i]
+	}
+}
+
+// TestImportsFollowTheDrawing: the drawing allows what is imported, and draws
+// nothing that is not.
+func TestImportsFollowTheDrawing(t *testing.T) {
 	t.Parallel()
+	may, foreign := drawing(t), homes(t)
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "teiten/...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
+	imported := map[string][]string{}
 	dec := json.NewDecoder(strings.NewReader(string(out)))
 	for {
 		var p struct {
@@ -67,30 +87,53 @@ func TestImportsFollowTheLayout(t *testing.T) {
 			Imports    []string
 		}
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			return
+			break
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		may, known := layout[p.ImportPath]
-		// A folder below a known package (its own command) has its place there.
-		for parent := p.ImportPath; !known && strings.Contains(parent, "/"); {
-			parent = parent[:strings.LastIndex(parent, "/")]
-			if may, known = layout[parent]; known {
-				may = append(slices.Clone(may), parent)
-			}
+		path := strings.TrimPrefix(p.ImportPath, "teiten/")
+		name := home(may, path)
+		if name == "" {
+			t.Errorf("%s is not in the drawing", path)
+			continue
 		}
-		if !known {
-			t.Errorf("%s has no place in the layout", p.ImportPath)
-		}
+		imported[name] = append(imported[name], "")
 		for _, i := range p.Imports {
-			if strings.HasPrefix(i, "teiten/") && !slices.Contains(may, "*") && !slices.Contains(may, i) {
-				t.Errorf("%s may not import %s", p.ImportPath, i)
-			}
-			for module, allowed := range foreign {
-				if strings.HasPrefix(i, module) && !slices.Contains(allowed, p.ImportPath) {
-					t.Errorf("%s may not import %s", p.ImportPath, i)
+			if ours, ok := strings.CutPrefix(i, "teiten/"); ok {
+				imported[name] = append(imported[name], ours)
+				if ours != name && !slices.Contains(may[name], ours) && !slices.Contains(may[name], "*") {
+					t.Errorf("%s may not import %s", path, ours)
 				}
 			}
+			for module, allowed := range foreign {
+				if strings.HasPrefix(i, module) && !slices.Contains(allowed, path) {
+					t.Errorf("%s may not import %s", path, i)
+				}
+			}
+		}
+	}
+	for name, list := range may {
+		if imported[name] == nil {
+			t.Errorf("the drawing has %s, which does not exist", name)
+		}
+		for _, i := range list {
+			if i != "*" && !slices.Contains(imported[name], i) {
+				t.Errorf("the drawing lets %s import %s, which it does not", name, i)
+			}
+		}
+	}
+}
+
+// TestCaptureIsFreeOfSQL: a sensor's build carries no database driver.
+func TestCaptureIsFreeOfSQL(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-deps", "teiten/capture").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(string(out)) {
+		if strings.Contains(name, "sql") || strings.Contains(name, "lib/pq") {
+			t.Errorf("capture depends on %s", name)
 		}
 	}
 }

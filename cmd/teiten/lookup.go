@@ -144,18 +144,17 @@ func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*owner.A
 
 // ask asks the registries of the configuration.
 func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config.Config, addr netip.Addr) (*owner.Answer, error) {
-	a := &app.App{Cfg: cfg, Log: cfg.Logger(p.Stderr), Fatal: make(chan error, 1)}
-	defer a.Stop()
-	client, err := a.OwnerLookup()
+	client, stop, err := app.OwnerLookup(cfg)
 	if err != nil {
 		return nil, err
 	}
+	defer stop()
 	answer, err := client.Lookup(ctx, addr)
 	if err != nil && answer.Raw == nil {
 		return nil, fmt.Errorf("look up %s: %w", addr, err)
 	}
 	if err != nil {
-		a.Log.Warn("a national registry was asked in vain", "source", addr, "err", err)
+		cfg.Logger(p.Stderr).Warn("a national registry was asked in vain", "source", addr, "err", err)
 	}
 	return &answer, nil
 }

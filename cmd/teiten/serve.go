@@ -56,10 +56,10 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if err := c.loadCaptures(ctx, p, a); err != nil {
+	if err := c.loadCaptures(ctx, p, cfg, a); err != nil {
 		return err
 	}
-	login, err := app.FirstLogin(ctx, a.Db, c.Sample || len(c.Capture) > 0)
+	login, err := app.FirstLogin(ctx, a.DB, c.Sample || len(c.Capture) > 0)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 
 // loadCaptures imports the captures asked for. A database that is told to hold a
 // capture twice holds it once.
-func (c *serveCmd) loadCaptures(ctx context.Context, p *program, a *app.App) error {
+func (c *serveCmd) loadCaptures(ctx context.Context, p *program, cfg *config.Config, a *app.App) error {
 	files := c.Capture
 	if c.Sample {
 		dir, err := os.MkdirTemp("", "teiten-sample-*")
@@ -81,7 +81,7 @@ func (c *serveCmd) loadCaptures(ctx context.Context, p *program, a *app.App) err
 			return fmt.Errorf("sample capture: %w", err)
 		}
 		defer os.RemoveAll(dir)
-		name, err := app.WriteSample(ctx, a.Db, dir, time.Now())
+		name, err := app.WriteSample(ctx, a.DB, dir, time.Now())
 		if err != nil {
 			return fmt.Errorf("sample capture: %w", err)
 		}
@@ -90,7 +90,7 @@ func (c *serveCmd) loadCaptures(ctx context.Context, p *program, a *app.App) err
 	if len(files) == 0 {
 		return nil
 	}
-	results, err := ingest.Files(ctx, a.Db, files, c.Sensor, ingest.Options{Window: time.Hour, Log: a.Log, Stdin: p.Stdin}, nil)
+	results, err := ingest.Files(ctx, a.DB, files, c.Sensor, ingest.Options{Window: time.Hour, Log: cfg.Logger(p.Stderr), Stdin: p.Stdin}, nil)
 	for _, r := range results {
 		switch {
 		case r.Err != nil:
@@ -99,7 +99,7 @@ func (c *serveCmd) loadCaptures(ctx context.Context, p *program, a *app.App) err
 			fmt.Fprintf(p.Stderr, "%s is in the database already.\n", filepath.Base(r.File))
 		default:
 			fmt.Fprintf(p.Stderr, "Loaded %s: %d packets.\n", filepath.Base(r.File), r.Packets)
-			if maxAge := a.Cfg.Attribution.MaxAge; r.Last != nil && time.Since(*r.Last) > maxAge {
+			if maxAge := cfg.Attribution.MaxAge; r.Last != nil && time.Since(*r.Last) > maxAge {
 				fmt.Fprintf(p.Stderr, "Its newest packet is of %s. Sources last seen more than %s ago open no case (attribution.max_age).\n",
 					r.Last.Format(time.DateOnly), config.FormatDuration(maxAge))
 			}

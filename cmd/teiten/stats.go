@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"teiten/capture"
+	"teiten/capture/export"
 	"teiten/internal/observation"
 )
 
@@ -109,7 +110,7 @@ func (c *statsCmd) Run(ctx context.Context, p *program) (err error) {
 			err = e
 		}
 	}()
-	w, err := capture.NewWriter(c.Format, out)
+	w, err := export.NewWriter(c.Format, out)
 	if err != nil {
 		return err
 	}

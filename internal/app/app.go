@@ -19,41 +19,40 @@ import (
 	"teiten/internal/casedb"
 	"teiten/internal/casework"
 	"teiten/internal/config"
-	"teiten/internal/synth"
 	"teiten/internal/work"
 	"teiten/notify"
 )
 
-// stopWithin bounds a clean stop.
+// StopWithin bounds a clean stop.
 const StopWithin = 10 * time.Second
 
-// app is the running program: everything is connected here and nowhere else.
+// App is the running program: everything is connected here and nowhere else.
 type App struct {
-	Cfg      *config.Config
-	Log      *slog.Logger
-	Db       *casedb.DB
-	registry *prometheus.Registry
+	DB                   *casedb.DB
+	WebAddr, InboundAddr string // where the desk and incoming mail are served; empty: not served
 
-	WebAddr, inboundAddr string
+	cfg      *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
 
 	loops    []work.Loop
 	mailers  chan struct{} // wakes the sender
 	remind   func(context.Context) (int, error)
 	escalate func(context.Context) (int, error)
 	control  notify.Control
-	Fatal    chan error // a server that ended on its own
+	fatal    chan error // a server that ended on its own
 	undo     []func()   // clean-up, run in reverse
 }
 
-// startApp opens the database and starts every part. stop must be called in
-// any case.
+// Start opens the database and starts every part. Stop must be called in any
+// case, also after an error.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*App, error) {
-	a := &App{Cfg: cfg, Log: log, mailers: make(chan struct{}, 1), Fatal: make(chan error, 4)}
+	a := &App{cfg: cfg, log: log, mailers: make(chan struct{}, 1), fatal: make(chan error, 4)}
 	db, closeDB, err := OpenDatabase(ctx, cfg, log)
 	if err != nil {
 		return a, err
 	}
-	a.Db = db
+	a.DB = db
 	a.undo = append(a.undo, func() {
 		if err := closeDB(); err != nil {
 			log.Warn("cannot close the database cleanly", "err", err)
@@ -68,17 +67,17 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*App, err
 	return a, nil
 }
 
-// wait returns when ctx is done, or with the error of a server that ended.
+// Wait returns when ctx is done, or with the error of a server that ended.
 func (a *App) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-a.Fatal:
+	case err := <-a.fatal:
 		return err
 	}
 }
 
-// stop ends everything in the reverse order of its start.
+// Stop ends everything in the reverse order of its start.
 func (a *App) Stop() {
 	for i := len(a.undo) - 1; i >= 0; i-- {
 		a.undo[i]()
@@ -90,10 +89,10 @@ func (a *App) Stop() {
 // one where the operator has not asked for that very port.
 func (a *App) listen(key, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
-	if err != nil && a.Cfg.From(key) == "default" {
+	if err != nil && a.cfg.From(key) == "default" {
 		host, _, _ := net.SplitHostPort(address)
 		if free, e := net.Listen("tcp", net.JoinHostPort(host, "0")); e == nil {
-			a.Log.Warn("port is in use, took another", "setting", key, "wanted", address, "address", free.Addr().String())
+			a.log.Warn("port is in use, took another", "setting", key, "wanted", address, "address", free.Addr().String())
 			return free, nil
 		}
 	}
@@ -106,12 +105,12 @@ func (a *App) listen(key, address string) (net.Listener, error) {
 // serveHTTP serves h on l until stop.
 func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			a.Fatal <- fmt.Errorf("%s server: %w", name, err)
+			a.fatal <- fmt.Errorf("%s server: %w", name, err)
 		}
 	}()
 	a.undo = append(a.undo, func() {
@@ -125,38 +124,39 @@ func (a *App) serveHTTP(name string, l net.Listener, h http.Handler) {
 }
 
 func (a *App) loop(name string, every time.Duration, wake <-chan struct{}, do func(context.Context) (int, error)) {
-	a.loops = append(a.loops, work.Loop{Name: name, Every: every, Wake: wake, Do: do, Logger: a.Log})
+	a.loops = append(a.loops, work.Loop{Name: name, Every: every, Wake: wake, Do: do, Logger: a.log})
 }
 
 // startAttribution sets up judging, owners and the opening of cases.
 func (a *App) startAttribution(ctx context.Context) error {
-	options, err := JudgeOptions(ctx, a.Cfg, a.Db)
+	options, err := JudgeOptions(ctx, a.cfg, a.DB)
 	if err != nil {
 		return err
 	}
-	lookup, err := a.OwnerLookup()
+	lookup, stop, err := OwnerLookup(a.cfg)
 	if err != nil {
 		return err
 	}
-	as, err := a.Cfg.AsTable()
+	a.undo = append(a.undo, stop)
+	as, err := a.cfg.AsTable()
 	if err != nil {
 		return err
 	}
-	covered := config.Prefixes(a.Cfg.Constituency.Prefixes)
-	judge := &attribution.Judge{DB: a.Db, Options: options, LookBack: a.Cfg.Attribution.LookBack,
-		Logger: a.Log}
-	owners := &owner.Worker{DB: a.Db, Lookup: lookup, Config: a.Cfg.ContactConfig(), AS: as, Logger: a.Log}
-	reminders, err := a.Cfg.Reminders()
+	covered := config.Prefixes(a.cfg.Constituency.Prefixes)
+	judge := &attribution.Judge{DB: a.DB, Options: options, LookBack: a.cfg.Attribution.LookBack,
+		Logger: a.log}
+	owners := &owner.Worker{DB: a.DB, Lookup: lookup, Config: a.cfg.ContactConfig(), AS: as, Logger: a.log}
+	reminders, err := a.cfg.Reminders()
 	if err != nil {
 		return err
 	}
-	opener := &casework.Opener{DB: a.Db, MailDomain: a.Cfg.Mail.Domain, Countries: a.Cfg.Constituency.Countries,
-		Prefixes: covered, MaxAge: a.Cfg.Attribution.MaxAge, ReopenWithin: a.Cfg.Follow.ReopenWithin,
-		FirstContactByGate: a.Cfg.Notify.FirstContact == "gate", Kinds: a.Cfg.CaseKinds(), Recovered: a.Cfg.Notify.Recovered, Reminders: reminders, Logger: a.Log}
-	opener.Escalation = casework.Escalation{After: a.Cfg.Notify.Escalate, NotTo: a.Cfg.ContactConfig(),
-		Own: []string{a.Cfg.Organisation.Email, "@" + a.Cfg.Mail.Domain}}
+	opener := &casework.Opener{DB: a.DB, MailDomain: a.cfg.Mail.Domain, Countries: a.cfg.Constituency.Countries,
+		Prefixes: covered, MaxAge: a.cfg.Attribution.MaxAge, ReopenWithin: a.cfg.Follow.ReopenWithin,
+		FirstContactByGate: a.cfg.Notify.FirstContact == "gate", Kinds: a.cfg.CaseKinds(), Recovered: a.cfg.Notify.Recovered, Reminders: reminders, Logger: a.log}
+	opener.Escalation = casework.Escalation{After: a.cfg.Notify.Escalate, NotTo: a.cfg.ContactConfig(),
+		Own: []string{a.cfg.Organisation.Email, "@" + a.cfg.Mail.Domain}}
 	a.remind, a.escalate = opener.Remind, opener.Escalate
-	follower := &casework.Follower{DB: a.Db, Quiet: a.Cfg.Follow.Quiet, Tell: opener.TellRecovered, Logger: a.Log}
+	follower := &casework.Follower{DB: a.DB, Quiet: a.cfg.Follow.Quiet, Tell: opener.TellRecovered, Logger: a.log}
 	a.loop("follow", time.Minute, nil, follower.Do)
 	// Each stage wakes the next when it has done something.
 	toOwners, toOpener := make(chan struct{}, 1), make(chan struct{}, 1)
@@ -191,62 +191,34 @@ func wake(c chan struct{}) {
 	}
 }
 
-// ownerLookup returns the RDAP client of the configured mode with the national
-// registries behind it; recorded answers are served by a local server, so that
-// the real client runs.
-func (a *App) OwnerLookup() (owner.Lookup, error) {
-	cfg := owner.RDAPConfig{UserAgent: "teiten (" + a.Cfg.RdapContact() + ")"}
-	switch a.Cfg.RDAP.Mode {
-	case "url":
-		cfg.BaseURL = a.Cfg.RDAP.URL
-	case "recorded":
-		h, err := synth.RDAPHandler(synth.RDAPAnswers())
-		if err != nil {
-			return nil, err
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("recorded RDAP answers: %w", err)
-		}
-		a.serveHTTP("recorded RDAP", l, h)
-		cfg.BaseURL = "http://" + l.Addr().String() + "/"
-		cfg.Every = 10 * time.Millisecond // nobody to be polite to
-	}
-	client, err := owner.NewRDAPClient(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return owner.NewRegistries(client, a.Cfg.WhoisConfig(), a.Cfg.ContactConfig()), nil
-}
-
 // startMail sets up composing, sending, the built-in mailbox and incoming mail,
 // and the web UI that shows them.
 func (a *App) startMail(ctx context.Context) error {
-	key, err := a.Db.Secret(ctx, "envelope", time.Now())
+	key, err := a.DB.Secret(ctx, "envelope", time.Now())
 	if err != nil {
 		return err
 	}
-	if a.control, err = ControlGroup(ctx, a.Cfg, a.Db); err != nil {
+	if a.control, err = ControlGroup(ctx, a.cfg, a.DB); err != nil {
 		return err
 	}
-	o := a.Cfg.Organisation
+	o := a.cfg.Organisation
 	register, pages := "", ""
-	base := strings.TrimRight(a.Cfg.Web.BaseURL, "/")
-	if a.Cfg.Mail.Transport == "mailbox" && base == "" && !strings.HasSuffix(a.Cfg.Web.Listen, ":0") {
-		pages = "http://" + a.Cfg.Web.Listen + "/o/" // no mail leaves this machine
+	base := strings.TrimRight(a.cfg.Web.BaseURL, "/")
+	if a.cfg.Mail.Transport == "mailbox" && base == "" && !strings.HasSuffix(a.cfg.Web.Listen, ":0") {
+		pages = "http://" + a.cfg.Web.Listen + "/o/" // no mail leaves this machine
 	}
 	if base != "" {
 		pages = base + "/o/"
-		if a.Cfg.Web.Researchers {
+		if a.cfg.Web.Researchers {
 			register = base + "/register"
 		}
 	}
-	pgp, err := notify.NewPGP(a.Cfg.Mail.PGPKey, a.Cfg.Mail.PGPPassphrase)
+	pgp, err := notify.NewPGP(a.cfg.Mail.PGPKey, a.cfg.Mail.PGPPassphrase)
 	if err != nil {
 		return err
 	}
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
-		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.Cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.Cfg.Mail.Evidence)}, key)
+		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
 	if err != nil {
 		return err
 	}
@@ -263,15 +235,15 @@ func (a *App) startMail(ctx context.Context) error {
 		return err
 	}
 	a.undo = append(a.undo, transport.Close)
-	signer, err := notify.LoadDKIM(a.Cfg.DkimDomain(), a.Cfg.Mail.DKIMKeys)
+	signer, err := notify.LoadDKIM(a.cfg.DkimDomain(), a.cfg.Mail.DKIMKeys)
 	if err != nil {
 		return err
 	}
-	sender := &notify.Sender{DB: a.Db, Composer: composer, Transport: transport, DKIM: signer, Logger: a.Log, Metrics: metrics,
-		FirstRetry: a.Cfg.Mail.FirstRetry, Parallel: a.Cfg.Mail.Connections,
-		Limits: a.Cfg.SendLimits(), Quiet: a.Cfg.QuietHours(), DigestAt: a.Cfg.DigestAt(), Control: a.control}
+	sender := &notify.Sender{DB: a.DB, Composer: composer, Transport: transport, DKIM: signer, Logger: a.log, Metrics: metrics,
+		FirstRetry: a.cfg.Mail.FirstRetry, Parallel: a.cfg.Mail.Connections,
+		Limits: a.cfg.SendLimits(), Quiet: a.cfg.QuietHours(), DigestAt: a.cfg.DigestAt(), Control: a.control}
 	a.loop("send", 3*time.Second, a.mailers, sender.Do)
-	inbound := &notify.InboundWorker{DB: a.Db, Tokens: composer.Tokens(), Logger: a.Log, Metrics: metrics}
+	inbound := &notify.InboundWorker{DB: a.DB, Tokens: composer.Tokens(), Logger: a.log, Metrics: metrics}
 	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))
 	return a.startWeb(composer)
 }

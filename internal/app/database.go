@@ -15,7 +15,7 @@ import (
 	"teiten/migrations"
 )
 
-// openDatabase connects to the configured server, or starts or joins the
+// OpenDatabase connects to the configured server, or starts or joins the
 // embedded one, and migrates. The returned function closes the connections and
 // stops the embedded server if this process owns it.
 func OpenDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*casedb.DB, func() error, error) {
@@ -62,7 +62,7 @@ func openMigrated(ctx context.Context, url string) (*casedb.DB, error) {
 	return db, nil
 }
 
-// missingDatabase returns the folder in which the embedded database would be
+// MissingDatabase returns the folder in which the embedded database would be
 // made if it were used; empty if there is a database.
 func MissingDatabase(c *config.Config) (dir string, err error) {
 	if c.Database.URL != "" {

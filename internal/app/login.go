@@ -9,7 +9,7 @@ import (
 	"teiten/web"
 )
 
-// firstLogin makes sure that somebody can log in, and returns the line that
+// FirstLogin makes sure that somebody can log in, and returns the line that
 // says how: on trial a user demo with a fresh password, else, where there is
 // nobody yet, a user admin.
 func FirstLogin(ctx context.Context, db *casedb.DB, trial bool) (string, error) {

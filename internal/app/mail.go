@@ -19,7 +19,7 @@ type mailServer interface {
 
 // serveMail serves s on l until stop.
 func (a *App) serveMail(name string, l net.Listener, s mailServer) {
-	a.Log.Info("mail server listens", "server", name, "address", l.Addr().String())
+	a.log.Info("mail server listens", "server", name, "address", l.Addr().String())
 	done := make(chan struct{})
 	stopping := make(chan struct{})
 	go func() {
@@ -28,7 +28,7 @@ func (a *App) serveMail(name string, l net.Listener, s mailServer) {
 		select {
 		case <-stopping:
 		default:
-			a.Fatal <- fmt.Errorf("%s server ended: %w", name, err)
+			a.fatal <- fmt.Errorf("%s server ended: %w", name, err)
 		}
 	}()
 	a.undo = append(a.undo, func() {
@@ -36,7 +36,7 @@ func (a *App) serveMail(name string, l net.Listener, s mailServer) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
-			a.Log.Debug("mail server did not stop in time", "server", name, "err", err)
+			a.log.Debug("mail server did not stop in time", "server", name, "err", err)
 		}
 		<-done
 	})
@@ -45,25 +45,25 @@ func (a *App) serveMail(name string, l net.Listener, s mailServer) {
 // startInbound starts the server for answers and bounces, if one is wanted.
 func (a *App) startInbound(composer *notify.Composer, wakeInbound chan<- struct{}) error {
 	var accept []string
-	if local, domain, ok := strings.Cut(a.Cfg.Organisation.Email, "@"); ok && strings.EqualFold(domain, a.Cfg.Mail.Domain) {
+	if local, domain, ok := strings.Cut(a.cfg.Organisation.Email, "@"); ok && strings.EqualFold(domain, a.cfg.Mail.Domain) {
 		accept = append(accept, local)
 	}
-	config := notify.InboundConfig{Tokens: composer.Tokens(), Accept: accept, Logger: a.Log, Wake: wakeInbound}
-	if a.Cfg.Mail.InboundListen != "" {
-		l, err := a.listen("mail.inbound_listen", a.Cfg.Mail.InboundListen)
+	config := notify.InboundConfig{Tokens: composer.Tokens(), Accept: accept, Logger: a.log, Wake: wakeInbound}
+	if a.cfg.Mail.InboundListen != "" {
+		l, err := a.listen("mail.inbound_listen", a.cfg.Mail.InboundListen)
 		if err != nil {
 			return err
 		}
-		a.inboundAddr = l.Addr().String()
-		a.serveMail("inbound mail", l, notify.NewInboundServer(a.Db, config))
+		a.InboundAddr = l.Addr().String()
+		a.serveMail("inbound mail", l, notify.NewInboundServer(a.DB, config))
 	}
-	if a.Cfg.Mail.LMTPListen != "" {
-		l, err := a.listen("mail.lmtp_listen", a.Cfg.Mail.LMTPListen)
+	if a.cfg.Mail.LMTPListen != "" {
+		l, err := a.listen("mail.lmtp_listen", a.cfg.Mail.LMTPListen)
 		if err != nil {
 			return err
 		}
 		config.LMTP = true
-		a.serveMail("inbound mail (LMTP)", l, notify.NewInboundServer(a.Db, config))
+		a.serveMail("inbound mail (LMTP)", l, notify.NewInboundServer(a.DB, config))
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (a *App) startInbound(composer *notify.Composer, wakeInbound chan<- struct{
 // transport returns the way mail leaves. The built-in mailbox is a real SMTP
 // server on loopback, so that the real client runs.
 func (a *App) transport() (*notify.SMTPTransport, error) {
-	m := a.Cfg.Mail
+	m := a.cfg.Mail
 	helo := m.HELO
 	if helo == "" {
 		helo = m.Domain
@@ -81,7 +81,7 @@ func (a *App) transport() (*notify.SMTPTransport, error) {
 		if err != nil {
 			return nil, fmt.Errorf("built-in mailbox: %w", err)
 		}
-		a.serveMail("mailbox", l, notify.NewMailboxServer(a.Db, nil, a.Log))
+		a.serveMail("mailbox", l, notify.NewMailboxServer(a.DB, nil, a.log))
 		return &notify.SMTPTransport{Address: l.Addr().String(), TLS: notify.TLSNone, LocalName: helo}, nil
 	}
 	var cas *x509.CertPool

@@ -10,7 +10,7 @@ import (
 	"teiten/notify"
 )
 
-// judgeOptions says how sources are judged: by the definitions of the
+// JudgeOptions says how sources are judged: by the definitions of the
 // configuration, and knowing which addresses are the sensors' own.
 func JudgeOptions(ctx context.Context, c *config.Config, db *casedb.DB) (opt attribution.Options, err error) {
 	a := c.Attribution
@@ -29,7 +29,7 @@ func JudgeOptions(ctx context.Context, c *config.Config, db *casedb.DB) (opt att
 	return opt, nil
 }
 
-// controlGroup says which first letters are drawn for the control group.
+// ControlGroup says which first letters are drawn for the control group.
 func ControlGroup(ctx context.Context, c *config.Config, db *casedb.DB) (notify.Control, error) {
 	k := c.Control
 	group := notify.Control{Share: k.Share, Days: k.Days, Rules: k.Rules, Critical: config.Prefixes(k.Critical), Seed: k.Seed}

@@ -15,7 +15,7 @@ import (
 // loads the same bytes, which the import then recognises.
 const settingSampleStart = "sample-start"
 
-// writeSample writes the sample capture: two days that ended at the last full
+// WriteSample writes the sample capture: two days that ended at the last full
 // hour when it was first loaded.
 func WriteSample(ctx context.Context, db *casedb.DB, dir string, now time.Time) (string, error) {
 	start := now.UTC().Truncate(time.Hour).Add(-synth.SampleSpan)

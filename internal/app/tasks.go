@@ -16,16 +16,16 @@ func (a *App) startTasks(ctx context.Context) error {
 		do    func(ctx context.Context, now time.Time) error
 	}{
 		{"retention", 24 * time.Hour, func(ctx context.Context, now time.Time) error {
-			n, err := a.Db.DropObservationsBefore(ctx, now.Add(-a.Cfg.Retention.Observations))
+			n, err := a.DB.DropObservationsBefore(ctx, now.Add(-a.cfg.Retention.Observations))
 			if n > 0 {
-				a.Log.Info("dropped old observations", "days", n)
+				a.log.Info("dropped old observations", "days", n)
 			}
 			return err
 		}},
 		{"sessions", time.Hour, func(ctx context.Context, now time.Time) error {
 			const batch = 1000
 			for {
-				if n, err := a.Db.ExpireSessions(ctx, now, batch); n < batch || err != nil {
+				if n, err := a.DB.ExpireSessions(ctx, now, batch); n < batch || err != nil {
 					return err
 				}
 			}
@@ -33,49 +33,49 @@ func (a *App) startTasks(ctx context.Context) error {
 		{"reminders", time.Hour, func(ctx context.Context, _ time.Time) error {
 			n, err := a.remind(ctx)
 			if n > 0 {
-				a.Log.Info("wrote reminders", "messages", n)
+				a.log.Info("wrote reminders", "messages", n)
 				wake(a.mailers)
 			}
 			return err
 		}},
 		{"directory", time.Hour, func(ctx context.Context, now time.Time) error {
-			return a.Db.InTx(ctx, func(tx *casedb.Tx) error { return tx.ApplyDirectory(ctx, 0, now) }) // entries that begin or end by their dates
+			return a.DB.InTx(ctx, func(tx *casedb.Tx) error { return tx.ApplyDirectory(ctx, 0, now) }) // entries that begin or end by their dates
 		}},
 		{"escalation", time.Hour, func(ctx context.Context, _ time.Time) error {
 			n, err := a.escalate(ctx)
 			if n > 0 {
-				a.Log.Info("wrote to somebody else because owners are silent", "messages", n)
+				a.log.Info("wrote to somebody else because owners are silent", "messages", n)
 				wake(a.mailers)
 			}
 			return err
 		}},
 		{"control", 10 * time.Minute, func(ctx context.Context, now time.Time) error {
-			n, err := a.control.Keep(ctx, a.Db, now)
+			n, err := a.control.Keep(ctx, a.DB, now)
 			if n > 0 {
-				a.Log.Info("control group: cases are none any more", "cases", n)
+				a.log.Info("control group: cases are none any more", "cases", n)
 				wake(a.mailers)
 			}
 			return err
 		}},
 		{"registrations", 24 * time.Hour, func(ctx context.Context, now time.Time) error {
-			_, err := a.Db.PurgeRegistrations(ctx, now) // never confirmed
+			_, err := a.DB.PurgeRegistrations(ctx, now) // never confirmed
 			return err
 		}},
 	}
 	for _, t := range tasks {
-		if err := a.Db.EnsureTask(ctx, t.name, time.Now()); err != nil {
+		if err := a.DB.EnsureTask(ctx, t.name, time.Now()); err != nil {
 			return err
 		}
 		a.loop(t.name, time.Minute, nil, func(ctx context.Context) (int, error) {
 			now := time.Now()
-			claim, claimed, err := a.Db.ClaimTask(ctx, t.name, now, 30*time.Minute)
+			claim, claimed, err := a.DB.ClaimTask(ctx, t.name, now, 30*time.Minute)
 			if err != nil || !claimed {
 				return 0, err
 			}
 			if err := t.do(ctx, now); err != nil {
-				return 0, errors.Join(err, ignoreStale(a.Db.FailTask(ctx, claim, err.Error(), now.Add(10*time.Minute))))
+				return 0, errors.Join(err, ignoreStale(a.DB.FailTask(ctx, claim, err.Error(), now.Add(10*time.Minute))))
 			}
-			return 0, ignoreStale(a.Db.FinishTask(ctx, claim, now.Add(t.every), time.Now()))
+			return 0, ignoreStale(a.DB.FinishTask(ctx, claim, now.Add(t.every), time.Now()))
 		})
 	}
 	return nil

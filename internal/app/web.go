@@ -13,12 +13,12 @@ import (
 
 // startWeb starts the desk.
 func (a *App) startWeb(composer *notify.Composer) error {
-	l, err := a.listen("web.listen", a.Cfg.Web.Listen)
+	l, err := a.listen("web.listen", a.cfg.Web.Listen)
 	if err != nil {
 		return err
 	}
 	a.WebAddr = l.Addr().String()
-	base := a.Cfg.Web.BaseURL
+	base := a.cfg.Web.BaseURL
 	if base == "" {
 		base = "http://" + a.WebAddr
 	}
@@ -26,22 +26,22 @@ func (a *App) startWeb(composer *notify.Composer) error {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
 	}
-	location, err := time.LoadLocation(a.Cfg.Attribution.TimeZone)
+	location, err := time.LoadLocation(a.cfg.Attribution.TimeZone)
 	if err != nil {
 		l.Close()
 		return err
 	}
 	server, err := web.New(web.Config{
-		DB: a.Db, Logger: a.Log,
-		Organisation: map[string]string{"ja": a.Cfg.Organisation.NameJA, "en": a.Cfg.Organisation.NameEN},
-		Contact:      a.Cfg.Organisation.Email, BaseURL: base, MailDomain: a.Cfg.Mail.Domain, Version: version,
-		Mailbox: a.Cfg.Mail.Transport == "mailbox", TrustedProxies: config.Prefixes(a.Cfg.Web.TrustedProxies), Rules: append(casework.NotifyingRules(a.Cfg.CaseKinds()...), casedb.RuleEscalation),
-		NotOwners: a.Cfg.ContactConfig().PlaceholderEmails, Registry: a.registry,
+		DB: a.DB, Logger: a.log,
+		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
+		Contact:      a.cfg.Organisation.Email, BaseURL: base, MailDomain: a.cfg.Mail.Domain, Version: version,
+		Mailbox: a.cfg.Mail.Transport == "mailbox", TrustedProxies: config.Prefixes(a.cfg.Web.TrustedProxies), Rules: append(casework.NotifyingRules(a.cfg.CaseKinds()...), casedb.RuleEscalation),
+		NotOwners: a.cfg.ContactConfig().PlaceholderEmails, Registry: a.registry,
 		// In the default world every address is a documentation address.
-		Registration: web.RegistrationLimits{AllowDocumentation: a.Cfg.RDAP.Mode == "recorded", Closed: !a.Cfg.Web.Researchers},
-		Countries:    a.Cfg.Constituency.Countries, Prefixes: config.Prefixes(a.Cfg.Constituency.Prefixes), Location: location,
+		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},
+		Countries:    a.cfg.Constituency.Countries, Prefixes: config.Prefixes(a.cfg.Constituency.Prefixes), Location: location,
 		Notify: func() { wake(a.mailers) }, Composer: composer,
-		Planner: &notify.Planner{DB: a.Db, Limits: a.Cfg.SendLimits(), Quiet: a.Cfg.QuietHours(), DigestAt: a.Cfg.DigestAt(), Control: a.control},
+		Planner: &notify.Planner{DB: a.DB, Limits: a.cfg.SendLimits(), Quiet: a.cfg.QuietHours(), DigestAt: a.cfg.DigestAt(), Control: a.control},
 	})
 	if err != nil {
 		l.Close()

@@ -183,5 +183,5 @@ func TestWorkerGivesUpOnNationalRegistry(t *testing.T) {
 	d.work()
 	d.want(`select state from owner_lookup`, "done")
 	d.want(`select format('%s %s %s', owner_name, expires_at - fetched_at, choice->>'why') from network`,
-		"EX 1 oneDay The answer names only addresses that must not be written to. JPNIC WHOIS did not answer.")
+		"EX 1 day The answer names only addresses that must not be written to. JPNIC WHOIS did not answer.")
 }

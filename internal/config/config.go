@@ -7,7 +7,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// config is everything an operator sets before the start. What coordinators
+// Config is everything an operator sets before the start. What coordinators
 // change while teiten runs (rule modes, the stop switch, the allowlist) are
 // rows in the database instead. A value comes from, in rising order, the
 // default, the file, the environment, the command line.
@@ -116,7 +116,7 @@ type Config struct {
 // variable or the command line that gave it.
 func (c *Config) From(key string) string { return c.origin[key] }
 
-// defaultConfig returns what holds where the operator says nothing.
+// Default returns what holds where the operator says nothing.
 func Default() *Config {
 	c := &Config{origin: map[string]string{}}
 	c.Web.Listen = "127.0.0.1:8080"

@@ -11,7 +11,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// settingError is a setting of the command line that cannot be taken.
+// SettingError is a setting of the command line that cannot be taken.
 type SettingError struct{ error }
 
 // Unwrap returns what is wrong with it.
@@ -20,7 +20,7 @@ func (e SettingError) Unwrap() error { return e.error }
 // ownEnvironment are TEITEN_ variables that are not configuration.
 var ownEnvironment = []string{"TEITEN_CONFIG", "TEITEN_CORPUS", "TEITEN_TEST_DATABASE_URL"}
 
-// loadConfig reads the file (none if empty), the environment and the settings
+// Load reads the file (none if empty), the environment and the settings
 // of the command line. Unknown names and bad combinations are errors that name
 // them.
 func Load(file string, env, settings []string) (*Config, error) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// option is one configuration value.
+// Option is one configuration value.
 type Option struct {
 	Key    string // "mail.domain"
 	Env    string // "TEITEN_MAIL_DOMAIN"
@@ -17,7 +17,7 @@ type Option struct {
 	value  reflect.Value
 }
 
-// options lists every value in the order of the struct.
+// Options lists every value in the order of the struct.
 func (c *Config) Options() []Option {
 	var out []Option
 	v := reflect.ValueOf(c).Elem()
@@ -50,7 +50,7 @@ func (o Option) String() string {
 	}
 }
 
-// formatDuration writes whole days as days: 400d reads better than 9600h0m0s.
+// FormatDuration writes whole days as days: 400d reads better than 9600h0m0s.
 func FormatDuration(d time.Duration) string {
 	if d > 0 && d%(24*time.Hour) == 0 {
 		return strconv.Itoa(int(d/(24*time.Hour))) + "d"

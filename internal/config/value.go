@@ -13,13 +13,13 @@ import (
 	"teiten/notify"
 )
 
-// sendLimits bound how much mail leaves.
+// SendLimits bound how much mail leaves.
 func (c *Config) SendLimits() casedb.SendLimits {
 	return casedb.SendLimits{PerHour: c.Mail.PerHour, PerRecipientDay: c.Mail.PerContactDay, PerDomainDay: c.Mail.PerDomainDay,
 		PerASDay: c.Mail.PerASDay}
 }
 
-// caseKinds are the kinds of sources that open cases.
+// CaseKinds are the kinds of sources that open cases.
 func (c *Config) CaseKinds() []casedb.Kind {
 	kinds := make([]casedb.Kind, len(c.Notify.Kinds))
 	for i, k := range c.Notify.Kinds {
@@ -28,7 +28,7 @@ func (c *Config) CaseKinds() []casedb.Kind {
 	return kinds
 }
 
-// reminders say when owners hear again of what they were told. A day between
+// Reminders say when owners hear again of what they were told. A day between
 // two letters is the least.
 func (c *Config) Reminders() (casework.Reminders, error) {
 	const least = 24 * time.Hour
@@ -43,7 +43,7 @@ func (c *Config) Reminders() (casework.Reminders, error) {
 	return r, nil
 }
 
-// dkimDomain is the domain that signs mail.
+// DkimDomain is the domain that signs mail.
 func (c *Config) DkimDomain() string {
 	if c.Mail.DKIMDomain != "" {
 		return c.Mail.DKIMDomain
@@ -51,19 +51,19 @@ func (c *Config) DkimDomain() string {
 	return c.Mail.Domain
 }
 
-// quietHours are the recipient's hours in which nothing goes out on its own.
+// QuietHours are the recipient's hours in which nothing goes out on its own.
 func (c *Config) QuietHours() notify.QuietHours {
 	q, _ := notify.ParseQuietHours(c.Notify.QuietHours) // check has found it good
 	return q
 }
 
-// digestAt is when contacts that want one mail a day get it.
+// DigestAt is when contacts that want one mail a day get it.
 func (c *Config) DigestAt() notify.DigestTime {
 	t, _ := notify.ParseDigestTime(c.Notify.DigestAt) // check has found it good
 	return t
 }
 
-// prefixes parses prefixes that check has found good.
+// Prefixes parses prefixes that check has found good.
 func Prefixes(list []string) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(list))
 	for _, s := range list {
@@ -72,7 +72,7 @@ func Prefixes(list []string) []netip.Prefix {
 	return out
 }
 
-// contactConfig says which addresses are registries' and not owners'.
+// ContactConfig says which addresses are registries' and not owners'.
 func (c *Config) ContactConfig() owner.ContactConfig {
 	base := owner.DefaultContactConfig()
 	if !c.Owners.BuiltinPlaceholders {
@@ -81,12 +81,12 @@ func (c *Config) ContactConfig() owner.ContactConfig {
 	return owner.ExtendContactConfig(base, c.Owners.Placeholders, c.Owners.RegistryNetworks)
 }
 
-// whoisConfig says which national registries are asked.
+// WhoisConfig says which national registries are asked.
 func (c *Config) WhoisConfig() owner.WhoisConfig {
 	return owner.WhoisConfig{JPNIC: c.Owners.JPNICWhois, KRNIC: c.Owners.KRNICWhois, Every: c.Owners.WhoisEvery}
 }
 
-// asTable reads the file that says which AS announces what; nil without one.
+// AsTable reads the file that says which AS announces what; nil without one.
 func (c *Config) AsTable() (*owner.ASTable, error) {
 	if c.Owners.ASFile == "" {
 		return nil, nil
@@ -98,7 +98,7 @@ func (c *Config) AsTable() (*owner.ASTable, error) {
 	return t, nil
 }
 
-// logger writes one event per line to standard error.
+// Logger writes one event per line to standard error.
 func (c *Config) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Log.Level)) // checked by check
@@ -109,8 +109,8 @@ func (c *Config) Logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opt))
 }
 
-// rdapContact is the address that registries are told.
-func (c *Config) RdapContact() string {
+// RDAPContact is the address that registries are told.
+func (c *Config) RDAPContact() string {
 	if c.RDAP.Contact != "" {
 		return c.RDAP.Contact
 	}

@@ -1,4 +1,4 @@
-// Package directory reads and writes the directory of contacts as CSV.
+// Package directoryfile reads and writes the directory of contacts as CSV.
 package directoryfile
 
 import (

@@ -14,7 +14,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// importOptions says how captures are imported. Window and KeyLimit may be
+// Options say how captures are imported. Window and KeyLimit may be
 // zero for capture's defaults.
 type Options struct {
 	Window   time.Duration
@@ -23,10 +23,10 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 
-	TextLimit int // 0: batchTextLimit
+	textLimit int // 0: batchTextLimit
 }
 
-// importResult is what became of one file.
+// Result is what became of one file.
 type Result struct {
 	capture.FileResult
 	// Known is true if the file was imported completely before; it has not
@@ -39,11 +39,11 @@ type Result struct {
 	Err error
 }
 
-// importProgress is called now and then, from one goroutine, with how many
+// Progress is called now and then, from one goroutine, with how many
 // bytes of a file have been read; size is 0 if it is not known.
 type Progress func(file string, read, size int64)
 
-// importFiles brings captures into the database, one after the other. What is
+// Files brings captures into the database, one after the other. What is
 // there already, a whole file or some of its windows, is not written again; a
 // database that goes away is waited for. A file that cannot be read has an Err
 // in its result; the error returned means that the rest was not tried.
@@ -72,7 +72,7 @@ func Files(ctx context.Context, db *casedb.DB, files []string, sensor string, op
 	return results, nil
 }
 
-// check fills in the defaults and says what cannot be.
+// Check fills in the defaults and says what cannot be.
 func (o *Options) Check() error {
 	if o.Window == 0 {
 		o.Window = capture.DefaultWindow
@@ -80,8 +80,8 @@ func (o *Options) Check() error {
 	if o.KeyLimit == 0 {
 		o.KeyLimit = capture.DefaultKeyLimit
 	}
-	if o.TextLimit == 0 {
-		o.TextLimit = batchTextLimit
+	if o.textLimit == 0 {
+		o.textLimit = batchTextLimit
 	}
 	if o.Window%time.Second != 0 {
 		return fmt.Errorf("window %s is not a number of whole seconds", o.Window)

@@ -90,7 +90,7 @@ func (w *writer) hand(b *observation.Batch) error {
 	if err != nil {
 		return err
 	}
-	fits, err := t.Format(b, w.i.opt.TextLimit)
+	fits, err := t.Format(b, w.i.opt.textLimit)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package capture
+package export
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package capture
+package export
 
 import (
 	"io"
@@ -12,7 +12,7 @@ import (
 const parquetRowGroup = 128 << 10
 
 // parquetRow is one row; times are nanoseconds since 1970 in UTC. The mark
-// fields are in the order of casedb.Marks.
+// fields are in the order of observation.Marks.
 type parquetRow struct {
 	Window            int64  `parquet:"window,timestamp(nanosecond)"`
 	Sensor            string `parquet:"sensor,dict"`

@@ -1,9 +1,10 @@
-package capture_test
+package export_test
 
 import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"net/netip"
 	"strconv"
 	"testing"
 	"time"
@@ -11,23 +12,39 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
-	"teiten/capture"
+	"teiten/capture/export"
 	"teiten/internal/observation"
 )
 
+const scanner = "192.0.2.9"
+
+var start = time.Date(2026, 1, 15, 9, 0, 0, 0, time.UTC)
+
+// writeRows writes a batch of two observations.
 func writeRows(t *testing.T, format string) []byte {
 	t.Helper()
-	be := []rec{
-		{0, tcp(scanner, sensor, 1000, 23, 0xc0000201, 0x02, 512)}, // Mirai and hping3 at once
-		{time.Microsecond, tcp(scanner, sensor, 1000, 23, 1, 0x02, 512)},
-		{2, tcp("198.51.100.9", sensor, 80, 4000, 1, 0x12, 512)},
+	at := netip.MustParseAddr("203.0.113.1")
+	list := []observation.Observation{
+		{Window: start, Source: netip.MustParseAddr(scanner), Proto: 6, Port: 23, Class: observation.ClassSYN, Packets: 2, Bytes: 80,
+			Destinations: 1, DestinationsExact: true, Destination: at, First: start, Last: start.Add(time.Microsecond),
+			Marks: []observation.MarkCount{{Mark: observation.MarkMirai, Packets: 1}, {Mark: observation.MarkHping, Packets: 2}}},
+		{Window: start, Source: netip.MustParseAddr("198.51.100.9"), Proto: 6, Port: 80, Class: observation.ClassSYNACK, Packets: 1, Bytes: 40,
+			Destinations: 1, DestinationsExact: true, Destination: at, First: start, Last: start},
 	}
+	b := &observation.Batch{Sensor: `a,"b"`, Window: start, Length: time.Hour, Packets: 3, Keys: 2,
+		Observations: func(yield func(*observation.Observation) bool) {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}}
 	var out bytes.Buffer
-	w, err := capture.NewWriter(format, &out)
+	w, err := export.NewWriter(format, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := capture.Read(t.Context(), bytes.NewReader(rawPcap(be...)), "x", capture.Options{Sensor: `a,"b"`}, w.WriteBatch); err != nil {
+	if err := w.WriteBatch(b); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -128,7 +145,7 @@ func TestFormatsAgree(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	t.Parallel()
-	if _, err := capture.NewWriter("xml", nil); err == nil {
+	if _, err := export.NewWriter("xml", nil); err == nil {
 		t.Error("no error")
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package ingest
 
 import (
 	"bytes"
@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
-	"teiten/internal/ingest"
 	"teiten/internal/pgtest"
 )
 
@@ -71,9 +70,9 @@ func openImportTest(t *testing.T, url string) *casedb.DB {
 	return db
 }
 
-func importOnce(t *testing.T, db *casedb.DB, opt ingest.Options, files ...string) []ingest.Result {
+func importOnce(t *testing.T, db *casedb.DB, opt Options, files ...string) []Result {
 	t.Helper()
-	r, err := ingest.Files(t.Context(), db, files, "s1", opt, nil)
+	r, err := Files(t.Context(), db, files, "s1", opt, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +94,7 @@ func contents(t *testing.T, db *casedb.DB) string {
 }
 
 // undisturbed returns the contents after one import in peace.
-func undisturbed(t *testing.T, opt ingest.Options, file string) string {
+func undisturbed(t *testing.T, opt Options, file string) string {
 	t.Helper()
 	db := openImportTest(t, pgtest.New(t))
 	importOnce(t, db, opt, file)
@@ -106,12 +105,12 @@ func TestImportTwice(t *testing.T) {
 	t.Parallel()
 	db := openImportTest(t, pgtest.New(t))
 	file := writeCapture(t, 20000, 5)
-	first := importOnce(t, db, ingest.Options{}, file)[0]
+	first := importOnce(t, db, Options{}, file)[0]
 	if first.Err != nil || first.Known || first.Packets != 20000 || first.Written != 5 || first.Repeated != 0 {
 		t.Fatalf("got %+v", first)
 	}
 	before := contents(t, db)
-	second := importOnce(t, db, ingest.Options{Window: time.Minute}, file)[0]
+	second := importOnce(t, db, Options{Window: time.Minute}, file)[0]
 	if second.Err != nil || !second.Known || second.Packets != 20000 || second.Written != 0 {
 		t.Errorf("got %+v", second)
 	}
@@ -131,7 +130,7 @@ func TestImportTwice(t *testing.T) {
 	if err := os.WriteFile(file+".gz", packed.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range importOnce(t, db, ingest.Options{Stdin: bytes.NewReader(raw)}, file+".gz", "-") {
+	for _, r := range importOnce(t, db, Options{Stdin: bytes.NewReader(raw)}, file+".gz", "-") {
 		if r.Err != nil || r.Known || r.Packets != 20000 || r.Written != 0 || r.Repeated != 5 {
 			t.Errorf("got %+v", r)
 		}
@@ -160,7 +159,7 @@ func TestImportOfBadFiles(t *testing.T) {
 	if err := os.WriteFile(cut, whole[:24+56*500+20], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	results := importOnce(t, db, ingest.Options{}, garbage, empty, filepath.Join(dir, "none"), dir, good, cut)
+	results := importOnce(t, db, Options{}, garbage, empty, filepath.Join(dir, "none"), dir, good, cut)
 	for _, r := range results[:4] {
 		if r.Err == nil {
 			t.Errorf("%s was read: %+v", r.File, r)
@@ -176,7 +175,7 @@ func TestImportOfBadFiles(t *testing.T) {
 	if err != nil || len(imports) != 2 || !imports[0].Truncated || imports[0].Packets != 500 || imports[0].CompletedAt == nil {
 		t.Errorf("got %+v, %v", imports, err)
 	}
-	if _, err := ingest.Files(t.Context(), db, []string{good}, "s1", ingest.Options{Window: time.Millisecond}, nil); err == nil {
+	if _, err := Files(t.Context(), db, []string{good}, "s1", Options{Window: time.Millisecond}, nil); err == nil {
 		t.Error("a window of 1 ms was taken")
 	}
 }
@@ -184,14 +183,14 @@ func TestImportOfBadFiles(t *testing.T) {
 func TestImportOfOneFileTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	// Windows in parts, so that one window has several batches.
-	opt := ingest.Options{KeyLimit: 700}
+	opt := Options{KeyLimit: 700}
 	file := writeCapture(t, 60000, 12)
 	want := undisturbed(t, opt, file)
 	db := openImportTest(t, pgtest.New(t))
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			r, err := ingest.Files(t.Context(), db, []string{file}, "s1", opt, nil)
+			r, err := Files(t.Context(), db, []string{file}, "s1", opt, nil)
 			if err != nil || r[0].Err != nil {
 				t.Errorf("got %+v, %v", r, err)
 			}
@@ -206,10 +205,10 @@ func TestImportOfOneFileTwiceAtOnce(t *testing.T) {
 func TestImportOfWindowsTooLargeToHold(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 30000, 3)
-	want := undisturbed(t, ingest.Options{}, file)
+	want := undisturbed(t, Options{}, file)
 	db := openImportTest(t, pgtest.New(t))
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := ingest.Files(ctx, db, []string{file}, "s1", ingest.Options{TextLimit: 1}, func(_ string, read, size int64) {
+	_, err := Files(ctx, db, []string{file}, "s1", Options{textLimit: 1}, func(_ string, read, size int64) {
 		if read > size/2 {
 			cancel()
 		}
@@ -218,7 +217,7 @@ func TestImportOfWindowsTooLargeToHold(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want canceled", err)
 	}
-	last := importOnce(t, db, ingest.Options{TextLimit: 1}, file)[0]
+	last := importOnce(t, db, Options{textLimit: 1}, file)[0]
 	if got := contents(t, db); got != want || last.Written == 0 || last.Written+last.Repeated != 3 {
 		t.Errorf("got %s, want %s, with %+v", got, want, last)
 	}
@@ -227,11 +226,11 @@ func TestImportOfWindowsTooLargeToHold(t *testing.T) {
 func TestImportCanceledGoesOn(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 60000, 24)
-	want := undisturbed(t, ingest.Options{}, file)
+	want := undisturbed(t, Options{}, file)
 	db := openImportTest(t, pgtest.New(t))
 	for round := range 4 {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := ingest.Files(ctx, db, []string{file}, "s1", ingest.Options{}, func(_ string, read, size int64) {
+		_, err := Files(ctx, db, []string{file}, "s1", Options{}, func(_ string, read, size int64) {
 			if read > size*int64(round+1)/5 {
 				cancel()
 			}
@@ -241,7 +240,7 @@ func TestImportCanceledGoesOn(t *testing.T) {
 			t.Fatalf("got %v, want canceled", err)
 		}
 	}
-	last := importOnce(t, db, ingest.Options{Window: time.Minute, KeyLimit: 100}, file)[0]
+	last := importOnce(t, db, Options{Window: time.Minute, KeyLimit: 100}, file)[0]
 	if got := contents(t, db); got != want || last.Repeated == 0 {
 		t.Errorf("got %s, want %s, with %d batches repeated", got, want, last.Repeated)
 	}
@@ -256,13 +255,13 @@ func TestImportChild(t *testing.T) {
 	if !ok {
 		t.Skip("runs only as another test's child")
 	}
-	importOnce(t, openImportTest(t, url), ingest.Options{KeyLimit: 1500}, file)
+	importOnce(t, openImportTest(t, url), Options{KeyLimit: 1500}, file)
 }
 
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 40000, 48)
-	opt := ingest.Options{KeyLimit: 1500}
+	opt := Options{KeyLimit: 1500}
 	want := undisturbed(t, opt, file)
 	for round := range 2 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
@@ -310,19 +309,19 @@ func batches(t *testing.T, db *casedb.DB) (n int) {
 func TestImportWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
 	file := writeCapture(t, 80000, 48)
-	want := undisturbed(t, ingest.Options{}, file)
+	want := undisturbed(t, Options{}, file)
 	cluster := pgtest.NewCluster(t)
 	db := openImportTest(t, cluster.URL())
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	reached := make(chan int64, 100)
 	type outcome struct {
-		results []ingest.Result
+		results []Result
 		err     error
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		r, err := ingest.Files(ctx, db, []string{file}, "s1", ingest.Options{}, func(_ string, read, size int64) {
+		r, err := Files(ctx, db, []string{file}, "s1", Options{}, func(_ string, read, size int64) {
 			select {
 			case reached <- read * 100 / size:
 			default:

@@ -1,4 +1,5 @@
-package capture
+// Package export writes observations as rows: CSV, JSON lines or Parquet.
+package export
 
 import (
 	"fmt"
@@ -22,7 +23,7 @@ var Formats = []string{"csv", "jsonl", "parquet"}
 // NewWriter returns a Writer of observations in the format csv, jsonl or
 // parquet. The columns are the same in all three: window, sensor, source,
 // proto, port, class, packets, bytes, destinations, first, last,
-// destinations_exact, and one counter for each of casedb.Marks.
+// destinations_exact, and one counter for each of observation.Marks.
 func NewWriter(format string, w io.Writer) (Writer, error) {
 	switch format {
 	case "csv":

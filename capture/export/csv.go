@@ -1,4 +1,4 @@
-package capture
+package export
 
 import (
 	"io"
@@ -59,7 +59,7 @@ func (c *csvWriter) WriteBatch(b *observation.Batch) error {
 		c.buf = o.Last.AppendFormat(c.buf, timeLayout)
 		c.buf = append(c.buf, ',')
 		c.buf = strconv.AppendBool(c.buf, o.DestinationsExact)
-		// o.Marks is in the order of casedb.Marks.
+		// o.Marks is in the order of observation.Marks.
 		marks := o.Marks
 		for _, m := range observation.Marks {
 			c.buf = append(c.buf, ',')
