@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -20,7 +21,7 @@ import (
 // stops the embedded server if this process owns it.
 func OpenDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*casedb.DB, func() error, error) {
 	if cfg.Database.URL != "" {
-		db, err := openMigrated(ctx, cfg.Database.URL)
+		db, err := openMigrated(ctx, cfg.Database.URL, log)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -38,15 +39,16 @@ func OpenDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*c
 		defer cancel()
 		return cluster.Stop(ctx)
 	}
-	db, err := openMigrated(ctx, cluster.URL(localpg.DefaultDatabase))
+	db, err := openMigrated(ctx, cluster.URL(localpg.DefaultDatabase), log)
 	if err != nil {
 		return nil, nil, errors.Join(err, stop())
 	}
 	return db, func() error { return errors.Join(db.Close(), stop()) }, nil
 }
 
-// openMigrated opens the database at url, waits for it and migrates it.
-func openMigrated(ctx context.Context, url string) (*casedb.DB, error) {
+// openMigrated opens the database at url, waits for it and migrates it. A line
+// of the log says what was changed.
+func openMigrated(ctx context.Context, url string, log *slog.Logger) (*casedb.DB, error) {
 	db, err := casedb.Open(url)
 	if err != nil {
 		return nil, err
@@ -55,9 +57,15 @@ func openMigrated(ctx context.Context, url string) (*casedb.DB, error) {
 		db.Close()
 		return nil, err
 	}
-	if err := migrations.Apply(ctx, db.SQL()); err != nil {
+	schema, err := migrations.Apply(ctx, db.SQL())
+	if err != nil {
 		db.Close()
-		return nil, err
+		return nil, fmt.Errorf("bring the database's schema up to date: %w", err)
+	}
+	if schema.Changed() {
+		log.Info(schema.String())
+	} else {
+		log.Debug(schema.String())
 	}
 	return db, nil
 }

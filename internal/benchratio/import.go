@@ -87,7 +87,7 @@ func startImportBench(ctx context.Context, teiten, rows string) (*importBench, f
 		return errors.Join(err, cluster.Stop(ctx))
 	}
 	if b.db, err = casedb.Open(b.url); err == nil {
-		err = migrations.Apply(ctx, b.db.SQL())
+		_, err = migrations.Apply(ctx, b.db.SQL())
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, stop())

@@ -100,7 +100,7 @@ func (b *bench) bookkeeping(ctx context.Context, sink string) (err error) {
 		return err
 	}
 	defer db.Close()
-	if err := migrations.Apply(ctx, db.SQL()); err != nil {
+	if _, err := migrations.Apply(ctx, db.SQL()); err != nil {
 		return err
 	}
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: "Example", OrganisationEN: "Example", Email: "csirt@teiten.example",

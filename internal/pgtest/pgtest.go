@@ -141,7 +141,8 @@ func migrate(ctx context.Context, address string) (err error) {
 		return fmt.Errorf("open the template: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return migrations.Apply(ctx, db)
+	_, err = migrations.Apply(ctx, db)
+	return err
 }
 
 // clone creates the test's database.
