@@ -109,6 +109,7 @@ func apply(t *testing.T, db *sql.DB) migrations.Result {
 // over, make: the same columns in the same order, constraints, indexes,
 // triggers, functions, and rows that belong to the schema.
 func TestNewAndCarriedAreTheSame(t *testing.T) {
+	t.Parallel()
 	fresh := open(t, pgtest.NewEmpty(t))
 	if r := apply(t, fresh); r.Before != 0 || r.After < 100 || r.Carried {
 		t.Errorf("a new database: %+v", r)
@@ -135,6 +136,7 @@ func TestNewAndCarriedAreTheSame(t *testing.T) {
 }
 
 func TestEveryRowIsCarried(t *testing.T) {
+	t.Parallel()
 	db, _ := oldDatabase(t)
 	fill(t, db)
 	before := contentsOf(t, db)
@@ -172,6 +174,7 @@ func TestEveryRowIsCarried(t *testing.T) {
 }
 
 func TestCarriedOnce(t *testing.T) {
+	t.Parallel()
 	db, _ := oldDatabase(t)
 	first := apply(t, db)
 	if !strings.Contains(first.String(), "e69e1b6") {
@@ -206,6 +209,7 @@ func with(t *testing.T, files map[string]string) fs.FS {
 }
 
 func TestProcessesCarryOnce(t *testing.T) {
+	t.Parallel()
 	first, url := oldDatabase(t)
 	fill(t, first)
 	// Without the lock, the second carry would find the column there.
@@ -241,6 +245,7 @@ func TestProcessesCarryOnce(t *testing.T) {
 }
 
 func TestCarryFilesInOrder(t *testing.T) {
+	t.Parallel()
 	db, _ := oldDatabase(t)
 	r, err := migrations.ApplyFiles(t.Context(), db, with(t, map[string]string{
 		"carry/02_use.sql": "-- +goose Up\nalter table sensor add column b text not null default '';\nupdate sensor set b = a;",
@@ -255,6 +260,7 @@ func TestCarryFilesInOrder(t *testing.T) {
 }
 
 func TestFailedCarryChangesNothing(t *testing.T) {
+	t.Parallel()
 	db, _ := oldDatabase(t)
 	fill(t, db)
 	before := stateOf(t, db)
@@ -274,6 +280,7 @@ func TestFailedCarryChangesNothing(t *testing.T) {
 
 // A process that is stopped while it carries over leaves the database as it was.
 func TestStoppedCarryChangesNothing(t *testing.T) {
+	t.Parallel()
 	db, url := oldDatabase(t)
 	before := stateOf(t, db)
 	ctx, stop := context.WithCancel(t.Context())

@@ -16,6 +16,7 @@ import (
 // What cannot be brought up to date is refused with what to do, and stays as it
 // is, rows and all.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	more := func(names ...string) fs.FS {
 		files := map[string]string{}
 		for _, n := range names {
@@ -74,6 +75,7 @@ func TestRefusals(t *testing.T) {
 
 // Two files with one number are no migrations at all.
 func TestOneNumberTwice(t *testing.T) {
+	t.Parallel()
 	db := open(t, pgtest.NewEmpty(t))
 	before := stateOf(t, db)
 	_, err := migrations.ApplyFiles(t.Context(), db, with(t, map[string]string{
@@ -89,6 +91,7 @@ func TestOneNumberTwice(t *testing.T) {
 // later and refused them; goose applies them when told, as docs/operations.md
 // says. This is main as it was when 16 was there and 7 was not.
 func TestOlderMainMended(t *testing.T) {
+	t.Parallel()
 	db := open(t, pgtest.NewEmpty(t))
 	early := oldFiles(t)
 	for name := range early {
