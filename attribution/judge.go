@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"teiten/attribution/owner"
 	"teiten/internal/casedb"
 	"teiten/internal/observation"
 	"teiten/internal/work"
@@ -49,6 +48,9 @@ type Judge struct {
 	LookBack time.Duration
 	// Options are as in captures; Allowlist is not used, the case database's is.
 	Options Options
+	// Kinds are the kinds of sources that open cases, for what a re-judgement
+	// would open; none: infected.
+	Kinds []casedb.Kind
 	// Logger gets batches that cannot be judged. Nil means silence.
 	Logger *slog.Logger
 	// Now is the clock. Nil means time.Now.
@@ -72,6 +74,13 @@ func (j *Judge) logger() *slog.Logger {
 		return j.Logger
 	}
 	return slog.New(slog.DiscardHandler)
+}
+
+func (j *Judge) kinds() []casedb.Kind {
+	if len(j.Kinds) == 0 {
+		return []casedb.Kind{casedb.KindInfected}
+	}
+	return j.Kinds
 }
 
 func (j *Judge) lookBack() time.Duration {
@@ -332,7 +341,7 @@ func (s *Profiles) collect(sensor string, o *observation.Observation) error {
 func (s *Profiles) judgements() iter.Seq[casedb.Judgement] {
 	return func(yield func(casedb.Judgement) bool) {
 		s.Verdicts(func(v casedb.Verdict) bool {
-			return yield(casedb.Judgement{Verdict: v, Country: owner.Country(v.Source.Addr)})
+			return yield(judgement(v))
 		})
 	}
 }

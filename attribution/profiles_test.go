@@ -92,7 +92,7 @@ func TestCompanyStandsForReachOnlyWhereOneAddressIsWatched(t *testing.T) {
 		all.Add("north", worm("198.51.100.1").observation(source(i)))
 	}
 	for s, v := range verdicts(all) {
-		if v.Kind != casedb.KindInfected || !v.Evidence.V.Weak || attribution.Actionable(&v) {
+		if v.Kind != casedb.KindInfected || !v.Evidence.V.Weak || attribution.MayTell(&v) {
 			t.Errorf("%s: got %+v, want a weak verdict", s, v)
 		}
 	}

@@ -27,8 +27,8 @@ type Rejudgement struct {
 	version  int64
 	floods   int64
 	events   []casedb.Aggregate
-	accused  []netip.Addr
-	cleared  []netip.Addr
+	accused  []casedb.KindSource
+	cleared  []casedb.KindSource
 	verdicts map[netip.Addr]casedb.Judgement
 }
 
@@ -90,16 +90,18 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 	r.Sources, r.Aggregates = len(seen), len(r.events)
 	for a, d := range differences {
 		r.Differences = append(r.Differences, d)
-		switch was, is := Actionable(&d.Old), Actionable(&d.New); {
-		case was && !is:
-			r.cleared = append(r.cleared, a)
-		case !was && is:
-			r.accused = append(r.accused, a)
+		same := d.Old.Kind == d.New.Kind && d.Old.Tell == d.New.Tell
+		if d.Old.Tell && !same {
+			r.cleared = append(r.cleared, casedb.KindSource{Source: a, Kind: d.Old.Kind})
+		}
+		if d.New.Tell && !same && slices.Contains(j.kinds(), d.New.Kind) {
+			r.accused = append(r.accused, casedb.KindSource{Source: a, Kind: d.New.Kind})
 		}
 	}
 	slices.SortFunc(r.Differences, func(a, b Difference) int { return a.New.Source.Compare(b.New.Source.Addr) })
-	slices.SortFunc(r.cleared, netip.Addr.Compare)
-	slices.SortFunc(r.accused, netip.Addr.Compare)
+	for _, list := range [][]casedb.KindSource{r.cleared, r.accused} {
+		slices.SortFunc(list, func(a, b casedb.KindSource) int { return a.Source.Compare(b.Source) })
+	}
 	r.Effect, err = j.DB.RejudgeEffect(ctx, r.cleared, r.accused)
 	return r, err
 }
@@ -140,7 +142,7 @@ func (j *Judge) differ(ctx context.Context, list []casedb.Judgement, differences
 // of the rules.
 func sameVerdict(a, b *casedb.Verdict) bool {
 	return a.Kind == b.Kind && a.Tool == b.Tool && a.Malware == b.Malware && a.Acknowledged == b.Acknowledged &&
-		a.Attention == b.Attention && a.Rule == b.Rule && a.Confidence == b.Confidence && a.Evidence.V.Weak == b.Evidence.V.Weak
+		a.Attention == b.Attention && a.Tell == b.Tell && a.Rule == b.Rule && a.Confidence == b.Confidence && a.Evidence.V.Weak == b.Evidence.V.Weak
 }
 
 // Apply saves the new verdicts and the events, and deals with the cases of sources that are

@@ -234,10 +234,3 @@ const (
 	ToolHping       = "hping3"
 	ToolAngryIP     = "angryip"
 )
-
-// Actionable reports whether a verdict is reason enough to tell the source's
-// owner: an infected host, no contradiction to look at first, and more than one
-// weak sign.
-func Actionable(v *casedb.Verdict) bool {
-	return v.Kind == casedb.KindInfected && v.Acknowledged == "" && v.Attention == "" && !v.Evidence.V.Weak
-}

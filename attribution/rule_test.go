@@ -261,7 +261,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("got %s by %s, tool %q, malware %q; want %s by %s, %q, %q (%+v)", v.Kind, v.Rule, v.Tool, v.Malware,
 					test.kind, test.rule, test.tool, test.malware, v.Evidence.V)
 			}
-			if got := attribution.Actionable(&v); got != test.actionable {
+			if got := v.Kind == casedb.KindInfected && attribution.MayTell(&v); got != test.actionable {
 				t.Errorf("actionable: got %v, want %v (%+v)", got, test.actionable, v.Evidence.V)
 			}
 			if test.match != nil && v.Kind == casedb.KindScanner && v.Acknowledged != test.match.Organisation {
@@ -284,7 +284,7 @@ func TestContradictionIsShownAndNeverExcused(t *testing.T) {
 	t.Parallel()
 	s := seen{packets: 6, dests: 3, marks: marks(observation.MarkWorm445, 6), sample: observation.Sample{Window: 8192, TTL: 113}}
 	v := attribution.JudgeProfile(profile("192.0.2.10", s), registered)
-	if v.Attention == "" || !slices.Contains(v.Evidence.V.Also, attribution.RuleWorm445) || attribution.Actionable(&v) {
+	if v.Attention == "" || !slices.Contains(v.Evidence.V.Also, attribution.RuleWorm445) || attribution.MayTell(&v) {
 		t.Errorf("got %+v", v)
 	}
 	s.marks = marks(observation.MarkWorm445, 6, observation.MarkZMap, 6)

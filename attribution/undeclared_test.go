@@ -62,7 +62,7 @@ func TestUndeclaredPorts(t *testing.T) {
 				}
 				return
 			}
-			if v.Kind != casedb.KindScanner || v.Attention != attribution.AttentionUndeclared || attribution.Actionable(&v) {
+			if v.Kind != casedb.KindScanner || v.Attention != attribution.AttentionUndeclared || attribution.MayTell(&v) {
 				t.Fatalf("got %+v", v)
 			}
 			if !strings.HasPrefix(strings.Join(u.Ports, " "), c.want) || u.Packets != c.packets || u.More != c.more || u.Of < u.Packets || len(u.Ports) > 20 {
@@ -82,7 +82,7 @@ func TestUndeclaredPortsAndMalware(t *testing.T) {
 	t.Parallel()
 	match := &attribution.Match{Organisation: "Example Research", List: "registration", Ports: portSet(t, "80/TCP")}
 	v := attribution.JudgeProfile(profile("192.0.2.10", seen{port: 23, packets: 9, dests: 9, marks: marks(observation.MarkMirai, 9)}), match)
-	if v.Attention != "malware:mirai" || v.Evidence.V.Undeclared == nil || attribution.Actionable(&v) {
+	if v.Attention != "malware:mirai" || v.Evidence.V.Undeclared == nil || attribution.MayTell(&v) {
 		t.Errorf("got %+v", v)
 	}
 	var out bytes.Buffer

@@ -128,7 +128,8 @@ create table verdict (
     first_at       timestamptz not null,
     last_at        timestamptz not null,
     created_at     timestamptz not null,
-    superseded_at  timestamptz
+    superseded_at  timestamptz,
+    tell           boolean not null -- its owner may be told: the rule of attribution.MayTell
 );
 -- A source has one verdict in force.
 create unique index verdict_current on verdict (source) where superseded_at is null;

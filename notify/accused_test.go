@@ -32,7 +32,7 @@ func TestOnlyTheInfectedAreAccused(t *testing.T) {
 	m := w.message(c, s, casedb.MessageHeld)
 	w.judge("192.0.2.11", "unknown", "")
 	w.exec(`insert into scanner (prefix, organisation, list, created_at) values ('192.0.2.12/32', 'Example Research Institute', 'test', $1)`, epoch)
-	w.exec(`update verdict set attention = 'contradiction' where source = '192.0.2.13'`)
+	w.exec(`update verdict set attention = 'contradiction', tell = false where source = '192.0.2.13'`)
 	server := startServer(t, &testServer{})
 	sender := w.sender(server.transport())
 	w.approve(m)

@@ -178,8 +178,8 @@ func (w *world) see(s spec) (sources []casedb.CaseSource) {
 		first := epoch.Add(-20*time.Hour + time.Duration(i)*time.Minute)
 		var verdict int64
 		w.exec(`insert into source (address, first_at, last_at, country) values ($1, $2, $3, $4)`, a, first, first.Add(2*time.Hour), s.country)
-		w.scan(`insert into verdict (source, kind, malware, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
-			values ($1, $8, $2, 0.9, $6, '1', array[$7], $9, $3, $4, $5) returning id`, &verdict, a, s.malware, first, first.Add(2*time.Hour), epoch, rule, name,
+		w.scan(`insert into verdict (source, kind, malware, tell, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
+			values ($1, $8, $2, true, 0.9, $6, '1', array[$7], $9, $3, $4, $5) returning id`, &verdict, a, s.malware, first, first.Add(2*time.Hour), epoch, rule, name,
 			kind, evidence)
 		for h := range 2 {
 			w.observe(a, p.proto, p.port, class, first.Add(time.Duration(h)*time.Hour))
@@ -215,8 +215,8 @@ func (w *world) join(c casedb.Case, s spec) {
 func (w *world) judge(a, kind, acknowledged string) {
 	w.t.Helper()
 	w.exec(`update verdict set superseded_at = $2 where source = $1 and superseded_at is null`, a, w.clock.now())
-	w.exec(`insert into verdict (source, kind, acknowledged, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
-		values ($1, $2, $3, 0.5, 'none', '1', '{}', $4, $4, $4)`, a, kind, acknowledged, w.clock.now())
+	w.exec(`insert into verdict (source, kind, acknowledged, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+		values ($1, $2, $3, $2 in ('infected','misconfigured','scanner') and $3 = '', 0.5, 'none', '1', '{}', $4, $4, $4)`, a, kind, acknowledged, w.clock.now())
 }
 
 // message writes a notification for a case, held or queued.

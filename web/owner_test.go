@@ -65,7 +65,7 @@ func TestOwnerSeesTheEvidenceOfHisLetterOnly(t *testing.T) {
 	}
 	want(t, "events after reading", one[int](t, d.db, `select count(*) from case_event`), events)
 	// Nobody is accused any more: nothing is shown.
-	exec(t, d.db, `update verdict set acknowledged = 'Example Research' where superseded_at is null`)
+	exec(t, d.db, `update verdict set acknowledged = 'Example Research', tell = false where superseded_at is null`)
 	if _, body, _ := d.get(page); strings.Contains(body, "192.0.2.9") {
 		t.Error("the page names a source that is acknowledged by now")
 	}

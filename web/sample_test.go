@@ -195,10 +195,10 @@ func addCase(t testing.TB, db *casedb.DB, n int, now time.Time) sampleCase {
 		first, last := now.Add(-50*time.Hour), now.Add(-2*time.Hour)
 		exec(t, db, `insert into source (address, first_at, last_at, country, network_id, judged_at) values ($1, $2, $3, 'JP', $4, $5)
 			on conflict do nothing`, a.String(), first, last, network, now)
-		exec(t, db, `insert into verdict (source, kind, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at, superseded_at)
-			values ($1, 'unknown', 0.2, 'unknown', '2026.1', '{445/TCP}', '{"packets": 2}', $2, $2, $2, $3)`, a.String(), first, now)
-		v := one[int64](t, db, `insert into verdict (source, kind, malware, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
-			values ($1, 'infected', 'ms17-010', 0.97, 'worm445', '2026.1', '{445/TCP}',
+		exec(t, db, `insert into verdict (source, kind, tell, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at, superseded_at)
+			values ($1, 'unknown', false, 0.2, 'unknown', '2026.1', '{445/TCP}', '{"packets": 2}', $2, $2, $2, $3)`, a.String(), first, now)
+		v := one[int64](t, db, `insert into verdict (source, kind, malware, tell, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
+			values ($1, 'infected', 'ms17-010', true, 0.97, 'worm445', '2026.1', '{445/TCP}',
 			'{"packets": 1234, "hits": 1230, "of": 1234, "chance": 1e-9, "destinations": 254, "sensors": 1, "days": 3}', $2, $3, $4) returning id`,
 			a.String(), first, last, now)
 		join = append(join, casedb.CaseSource{Source: casedb.Addr{Addr: a}, VerdictID: v})

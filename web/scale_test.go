@@ -63,12 +63,12 @@ func fillAtScale(t *testing.T, db *casedb.DB, n int) {
 		`insert into contact (owner_id, email, provenance, gate, language, created_at) select id, 'abuse@net' || id || '.example', 'abuse-role', 'auto', 'ja', created_at from owner where key like 'scale:%'`,
 		`insert into source (address, first_at, last_at, country) select '10.0.0.0'::inet + i, '2026-01-01Z', '2026-03-01Z'::timestamptz - i * interval '3 seconds', 'JP'
 			from generate_series(1, $1::int) i`,
-		`insert into verdict (source, kind, tool, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
+		`insert into verdict (source, kind, tool, tell, confidence, rule, ruleset, ports, evidence, first_at, last_at, created_at)
 			select address, case when i % 1000 = 0 then 'reflection' when i % 3 = 0 then 'scanner' else 'infected' end,
-				case when i % 3 = 0 then case when i % 999 = 0 then 'masscan' else 'zmap' end else '' end, 0.9, 'worm445', '1',
+				case when i % 3 = 0 then case when i % 999 = 0 then 'masscan' else 'zmap' end else '' end, i % 1000 <> 0, 0.9, 'worm445', '1',
 				case when i % 5000 = 0 then '{7547/TCP,445/TCP}'::text[] else '{445/TCP}' end, '{"packets": 10, "hits": 10, "of": 10}', first_at, last_at, last_at
 			from (select address, first_at, last_at, address - '10.0.0.0'::inet as i from source where country = 'JP' and address << '10.0.0.0/8') s`,
-		`update verdict set attention = 'undeclared-ports' where id % 500 = 3 and kind = 'scanner' and $1 > 0`,
+		`update verdict set attention = 'undeclared-ports', tell = false where id % 500 = 3 and kind = 'scanner' and $1 > 0`,
 		`insert into aggregate (kind, key, victim, rule, ports, sources, packets, peak, first_at, last_at, confidence, evidence, ruleset, created_at, updated_at)
 			select case when i % 7 = 0 then 'campaign' when i % 1000 = 1 then 'spoofed_flood' else 'dos_victim' end, case when i % 7 = 0 then 'worm445 445/TCP 10.' || i % 100 || '.0.0/24' else 'v' || i % 5000 end,
 				case when i % 7 <> 0 and i % 1000 <> 1 then '10.0.0.0'::inet + i % 5000 end, case when i % 7 = 0 then 'mirai' else '' end, '{80/TCP}', 10, 100, 50,

@@ -61,7 +61,7 @@ func judgeCapture(t *testing.T, file string) judged {
 	got := judged{}
 	for v := range profiles.Verdicts {
 		got[string(v.Kind)+"/"+v.Tool+"/"+v.Malware]++
-		if v.Kind == casedb.KindInfected && attribution.Actionable(&v) {
+		if v.Kind == casedb.KindInfected && attribution.MayTell(&v) {
 			got["actionable"]++
 		}
 	}

@@ -48,7 +48,7 @@ func (c *rejudgeCmd) Run(ctx context.Context, p *program) error {
 		if err != nil {
 			return err
 		}
-		judge := &attribution.Judge{DB: db, Options: options, LookBack: cfg.Attribution.LookBack}
+		judge := &attribution.Judge{DB: db, Options: options, LookBack: cfg.Attribution.LookBack, Kinds: cfg.CaseKinds()}
 		r, err := judge.Rejudge(ctx, since)
 		if err != nil {
 			return err

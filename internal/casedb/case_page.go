@@ -169,7 +169,7 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 // after the given one (the zero Addr: from the start), with their verdicts.
 func (q *Queries) CaseSourceRows(ctx context.Context, caseID int64, after Addr, limit int) ([]CaseSourceRow, error) {
 	var rows []CaseSourceRow
-	err := q.q.SelectContext(ctx, &rows, `select v.id, few.source, v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.confidence,
+	err := q.q.SelectContext(ctx, &rows, `select v.id, few.source, v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.tell, v.confidence,
 			v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at,
 			few.joined_at, s.country, s.last_at as last_seen, coalesce(n.kind, '') as current_kind,
 			coalesce(n.acknowledged, '') as current_acknowledged, coalesce(other.name, '') as other_owner

@@ -45,8 +45,8 @@ func seed(t *testing.T, db *casedb.DB, n int) (contact int64, sources []casedb.C
 	for i := range n {
 		a := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
 		exec(t, db, `insert into source (address, first_at, last_at) values ($1, $2, $2)`, a.String(), noon)
-		exec(t, db, `insert into verdict (source, kind, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
-			values ($1, 'infected', 0.9, 'worm445', 'test', '{}', $2, $2, $2)`, a.String(), noon)
+		exec(t, db, `insert into verdict (source, kind, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+			values ($1, 'infected', true, 0.9, 'worm445', 'test', '{}', $2, $2, $2)`, a.String(), noon)
 		sources = append(sources, casedb.CaseSource{Source: casedb.Addr{Addr: a}, VerdictID: int64(i + 1)})
 	}
 	return 1, sources

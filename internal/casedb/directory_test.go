@@ -154,7 +154,7 @@ func TestDirectoryChangesDuringJudgements(t *testing.T) {
 	var list []casedb.Judgement
 	for i := range 1000 {
 		list = append(list, casedb.Judgement{Verdict: casedb.Verdict{Source: casedb.Addr{Addr: netip.AddrFrom4([4]byte{192, 0, byte(i / 250), byte(i % 250)})},
-			Kind: casedb.KindInfected, Rule: "worm445", Ruleset: "test", Confidence: 0.9, First: noon, Last: noon}, Country: "JP"})
+			Kind: casedb.KindInfected, Rule: "worm445", Ruleset: "test", Confidence: 0.9, Tell: true, First: noon, Last: noon}, Country: "JP"})
 	}
 	judge := func(last time.Time) error {
 		for i := range list {

@@ -26,9 +26,9 @@ func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, err
 }
 
 // LetterScope says which sources a letter may name: those of the case that are
-// judged to be of its kind at present, without a contradiction, on more than a
-// weak sign, that nobody acknowledges, and whose network has not become somebody
-// else's.
+// judged to be of its kind at present, whose owner may be told (attribution.MayTell),
+// that no allowlist entry in force covers, and whose network has not become
+// somebody else's.
 type LetterScope struct {
 	CaseID int64
 	// MessageID restricts them to those that the message covers: for one whose
@@ -50,11 +50,9 @@ func (s LetterScope) args(more ...any) []any {
 	return append([]any{s.CaseID, s.MessageID, s.Now}, more...)
 }
 
-// accused is the condition that the present verdict v of a source may be told
-// to its owner.
-const accused = `v.superseded_at is null and v.attention = '' and v.acknowledged = ''
-	and not coalesce((v.evidence->>'weak')::boolean, false)
-	and (v.kind <> 'backscatter' or v.evidence->'notes' @> '["attack"]') and v.kind not in ('reflection','spoofed','unknown')`
+// accused is the condition that verdict v is the present one of its source and
+// may be told to the owner.
+const accused = `v.superseded_at is null and v.tell`
 
 // letterFrom and letterWhere select the sources of a LetterScope.
 const (

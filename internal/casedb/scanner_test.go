@@ -33,7 +33,7 @@ func trySave(t *testing.T, db *casedb.DB, sources map[string]string, version int
 	var list []casedb.Judgement
 	for s, organisation := range sources {
 		v := casedb.Verdict{Source: casedb.Addr{Addr: netip.MustParseAddr(s)}, Kind: casedb.KindInfected, Rule: "worm445",
-			Malware: casedb.MalwareMS17010, Ruleset: "1", Confidence: 0.8, Ports: []string{"445/TCP"}, First: noon, Last: at}
+			Malware: casedb.MalwareMS17010, Ruleset: "1", Confidence: 0.8, Tell: organisation == "", Ports: []string{"445/TCP"}, First: noon, Last: at}
 		if organisation != "" {
 			v.Kind, v.Malware, v.Rule, v.Acknowledged = casedb.KindScanner, "", "acknowledged", organisation
 		}

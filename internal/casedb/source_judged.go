@@ -20,20 +20,20 @@ type Judgement struct {
 // same in JSON.
 const (
 	createJudged = `create temporary table if not exists judged (source inet, country text, kind text, tool text, malware text,
-		acknowledged text, attention text, confidence double precision, rule text, ruleset text, ports text[], evidence jsonb,
+		acknowledged text, attention text, tell boolean, confidence double precision, rule text, ruleset text, ports text[], evidence jsonb,
 		first_at timestamptz, last_at timestamptz) on commit drop`
-	judgedColumns = `source, country, kind, tool, malware, acknowledged, attention, confidence, rule, ruleset, ports, evidence, first_at, last_at`
+	judgedColumns = `source, country, kind, tool, malware, acknowledged, attention, tell, confidence, rule, ruleset, ports, evidence, first_at, last_at`
 )
 
 // sameJudgement says that verdict v and judgement j do not differ in what
 // makes a new verdict.
-const sameJudgement = `(v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.rule, v.ruleset, v.confidence)
-	= (j.kind, j.tool, j.malware, j.acknowledged, j.attention, j.rule, j.ruleset, j.confidence)`
+const sameJudgement = `(v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.tell, v.rule, v.ruleset, v.confidence)
+	= (j.kind, j.tool, j.malware, j.acknowledged, j.attention, j.tell, j.rule, j.ruleset, j.confidence)`
 
 // SaveVerdicts writes what the judge found of sources, which must be in order
 // of address and each there once. A source's verdict is superseded where the
-// new one differs in kind, tool, malware, acknowledgement, attention, rule,
-// rule set or confidence; otherwise only the time up to which it held moves.
+// new one differs in kind, tool, malware, acknowledgement, attention, whether its
+// owner may be told, rule, rule set or confidence; otherwise only the time up to which it held moves.
 // Live cases whose sources turn out to be acknowledged are dealt with.
 //
 // version is the allowlist's, as ScannersVersion gave it before the sources
@@ -85,9 +85,9 @@ func (t *Tx) SaveVerdicts(ctx context.Context, list []Judgement, version int64, 
 		Acknowledged pq.StringArray `db:"acknowledged"`
 	}
 	if err = t.q.GetContext(ctx, &fresh, `with fresh as (
-			insert into verdict (source, kind, tool, malware, acknowledged, attention, confidence, rule, ruleset, ports, evidence,
+			insert into verdict (source, kind, tool, malware, acknowledged, attention, tell, confidence, rule, ruleset, ports, evidence,
 				first_at, last_at, created_at)
-			select source, kind, tool, malware, acknowledged, attention, confidence, rule, ruleset, ports, evidence, first_at, last_at, $1
+			select source, kind, tool, malware, acknowledged, attention, tell, confidence, rule, ruleset, ports, evidence, first_at, last_at, $1
 			from judged j `+unjudged+` returning source, acknowledged)
 		select count(*) as n, coalesce(array_agg(host(source)) filter (where acknowledged <> ''), '{}') as acknowledged from fresh`, now); err != nil {
 		return 0, fail("insert verdicts", err)
@@ -124,7 +124,7 @@ func (t *Tx) copyJudged(ctx context.Context, list []Judgement) (err error) {
 			ports = pq.StringArray{}
 		}
 		if _, err := in.ExecContext(ctx, v.Source, list[i].Country, string(v.Kind), v.Tool, v.Malware, CleanLine(v.Acknowledged, 200),
-			v.Attention, v.Confidence, v.Rule, v.Ruleset, ports, evidence, v.First.UTC(), v.Last.UTC()); err != nil {
+			v.Attention, v.Tell, v.Confidence, v.Rule, v.Ruleset, ports, evidence, v.First.UTC(), v.Last.UTC()); err != nil {
 			return fail("copy judgements", err)
 		}
 	}

@@ -49,7 +49,7 @@ func (q *Queries) SourcePage(ctx context.Context, address netip.Addr) (SourcePag
 			return p, fail("get owner of source", err)
 		}
 	}
-	err = q.q.SelectContext(ctx, &p.Verdicts, `select id, source, kind, tool, malware, acknowledged, attention, confidence, rule,
+	err = q.q.SelectContext(ctx, &p.Verdicts, `select id, source, kind, tool, malware, acknowledged, attention, tell, confidence, rule,
 			ruleset, ports, evidence, first_at, last_at, created_at, superseded_at
 		from verdict where source = $1 order by created_at desc, id desc limit $2`, a, pageVerdicts)
 	if err != nil {
@@ -132,7 +132,7 @@ func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceC
 	}
 	var rows []SourceRow
 	err := q.q.SelectContext(ctx, &rows, `with page as materialized (select v.id, v.source, v.kind, v.tool, v.malware, v.acknowledged,
-			v.attention, v.confidence, v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at
+			v.attention, v.tell, v.confidence, v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at
 		from verdict v`+w.sql()+` order by `+inner+` limit `+w.arg(limit+1)+`)
 		select p.id, p.source, p.kind, p.tool, p.malware, p.acknowledged, p.attention, p.confidence, p.rule, p.ruleset, p.ports,
 			p.evidence, p.first_at, p.last_at, p.created_at, p.superseded_at, s.country, coalesce(o.name, '') as owner_name

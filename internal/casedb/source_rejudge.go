@@ -34,29 +34,45 @@ func (q *Queries) JudgedBatches(ctx context.Context, since time.Time, after *Bat
 // CurrentVerdicts returns the verdicts in force of the sources.
 func (q *Queries) CurrentVerdicts(ctx context.Context, sources []netip.Addr) ([]Verdict, error) {
 	var list []Verdict
-	err := q.q.SelectContext(ctx, &list, `select id, source, kind, tool, malware, acknowledged, attention, confidence, rule, ruleset,
+	err := q.q.SelectContext(ctx, &list, `select id, source, kind, tool, malware, acknowledged, attention, tell, confidence, rule, ruleset,
 			ports, evidence, first_at, last_at, created_at, superseded_at
 		from verdict where superseded_at is null and source = any($1::inet[])`, addrTexts(sources))
 	return list, fail("current verdicts", err)
 }
 
-// actionableVerdict is attribution's Actionable in SQL.
-const actionableVerdict = `v.kind = 'infected' and v.acknowledged = '' and v.attention = ''
-	and not coalesce((v.evidence->>'weak')::boolean, false)`
+// KindSource is a source with the kind that it was, or is, judged to be.
+type KindSource struct {
+	Source netip.Addr
+	Kind   Kind
+}
 
-// clearedCases finds the live cases all of whose sources are either cleared,
-// the parameter $1, or not actionable anyway.
+// kindTexts are the addresses and the kinds of a list, as the parameters of an
+// unnest.
+func kindTexts(list []KindSource) (addrs, kinds pq.StringArray) {
+	addrs, kinds = make(pq.StringArray, len(list)), make(pq.StringArray, len(list))
+	for i, s := range list {
+		addrs[i], kinds[i] = s.Source.Unmap().WithZone("").String(), string(s.Kind)
+	}
+	return addrs, kinds
+}
+
+// clearedCases finds the live cases that hold a source which is cleared of
+// their kind, the parameters $1 and $2, and no other of that kind whose owner
+// may be told.
 const clearedCases = ` from cases c where c.state not in ('closed','ignored')
-	and exists (select 1 from case_source cs where cs.case_id = c.id and cs.source = any($1::inet[]))
-	and not exists (select 1 from case_source cs join verdict v on v.source = cs.source and v.superseded_at is null
-		where cs.case_id = c.id and cs.source <> all($1::inet[]) and ` + actionableVerdict + `)`
+	and exists (select 1 from case_source cs join unnest($1::inet[], $2::text[]) as x (source, kind) on x.source = cs.source
+		where cs.case_id = c.id and x.kind = c.kind)
+	and not exists (select 1 from case_source cs join verdict v on v.source = cs.source and v.kind = c.kind and ` + accused + `
+		where cs.case_id = c.id and not exists (select 1 from unnest($1::inet[], $2::text[]) as x (source, kind)
+			where x.source = cs.source and x.kind = c.kind))`
 
 // RejudgeEffect is what new verdicts would do to cases.
 type RejudgeEffect struct {
 	// Closed cases hold nothing any more that their owner must be told; with
 	// Attention of them an owner has been told, so a coordinator must look.
 	Closed, Attention int
-	// Opened cases would be new: owners with sources to tell and no live case.
+	// Opened cases would be new: owners with sources to tell and no live case of
+	// their kind.
 	Opened int
 	// Unknown sources would open cases, but nobody knows yet whose they are.
 	Unknown int
@@ -64,26 +80,29 @@ type RejudgeEffect struct {
 
 // RejudgeEffect says what it would do if the cleared sources were no longer to
 // be told about and the accused ones were.
-func (q *Queries) RejudgeEffect(ctx context.Context, cleared, accused []netip.Addr) (e RejudgeEffect, err error) {
+func (q *Queries) RejudgeEffect(ctx context.Context, cleared, accused []KindSource) (e RejudgeEffect, err error) {
+	addrs, kinds := kindTexts(cleared)
 	if err = q.q.QueryRowxContext(ctx, `select count(*), count(*) filter (where c.state not in ('new','open'))`+clearedCases,
-		addrTexts(cleared)).Scan(&e.Closed, &e.Attention); err != nil {
+		addrs, kinds).Scan(&e.Closed, &e.Attention); err != nil {
 		return e, fail("cases of cleared sources", err)
 	}
-	err = q.q.QueryRowxContext(ctx, `select count(distinct n.owner_id) filter (where not exists (select 1 from cases c
-				where c.owner_id = n.owner_id and c.kind = 'infected' and c.state not in ('closed','ignored'))),
+	addrs, kinds = kindTexts(accused)
+	err = q.q.QueryRowxContext(ctx, `select count(distinct (n.owner_id, a.kind)) filter (where n.id is not null and not exists (select 1 from cases c
+				where c.owner_id = n.owner_id and c.kind = a.kind and c.state not in ('closed','ignored'))),
 			count(*) filter (where n.id is null)
-		from unnest($1::inet[]) as a (source) left join source s on s.address = a.source
-		left join network n on n.id = s.network_id and n.superseded_at is null`, addrTexts(accused)).Scan(&e.Opened, &e.Unknown)
+		from unnest($1::inet[], $2::text[]) as a (source, kind) left join source s on s.address = a.source
+		left join network n on n.id = s.network_id and n.superseded_at is null`, addrs, kinds).Scan(&e.Opened, &e.Unknown)
 	return e, fail("cases of accused sources", err)
 }
 
 // SettleRejudged deals with the live cases of sources that new verdicts have
-// cleared, after these were saved: a case that holds nothing else is ignored and
+// cleared of their kind, after these were saved: a case that holds nothing else is ignored and
 // its waiting messages canceled, unless its owner was told already: then a
 // coordinator must look.
-func (t *Tx) SettleRejudged(ctx context.Context, cleared []netip.Addr, ruleset string, now time.Time) error {
+func (t *Tx) SettleRejudged(ctx context.Context, cleared []KindSource, ruleset string, now time.Time) error {
+	addrs, kinds := kindTexts(cleared)
 	var ids pq.Int64Array
-	if err := t.q.GetContext(ctx, &ids, `select coalesce(array_agg(c.id order by c.id), '{}')`+clearedCases, addrTexts(cleared)); err != nil {
+	if err := t.q.GetContext(ctx, &ids, `select coalesce(array_agg(c.id order by c.id), '{}')`+clearedCases, addrs, kinds); err != nil {
 		return fail("cases of cleared sources", err)
 	}
 	for _, id := range ids {

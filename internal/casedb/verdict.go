@@ -82,13 +82,16 @@ type Fixed struct {
 // Verdict is the judgement of one source. It is never overwritten, only
 // superseded.
 type Verdict struct {
-	ID           int64          `db:"id"`
-	Source       Addr           `db:"source"`
-	Kind         Kind           `db:"kind"`
-	Tool         string         `db:"tool"`
-	Malware      string         `db:"malware"`
-	Acknowledged string         `db:"acknowledged"`
-	Attention    string         `db:"attention"` // a contradiction a coordinator must look at, else empty
+	ID           int64  `db:"id"`
+	Source       Addr   `db:"source"`
+	Kind         Kind   `db:"kind"`
+	Tool         string `db:"tool"`
+	Malware      string `db:"malware"`
+	Acknowledged string `db:"acknowledged"`
+	Attention    string `db:"attention"` // a contradiction a coordinator must look at, else empty
+	// Tell says that the owner of the source may be told. Package attribution
+	// decides it when the verdict is saved; nothing else does.
+	Tell         bool           `db:"tell"`
 	Confidence   float64        `db:"confidence"`
 	Rule         string         `db:"rule"`
 	Ruleset      string         `db:"ruleset"`

@@ -85,8 +85,8 @@ func (d *desk) see(addrs ...string) {
 	for _, a := range addrs {
 		d.exec(`insert into source (address, first_at, last_at) values ($1, $2, $2) on conflict (address) do update set last_at = $2`, a, d.now)
 		d.exec(`update verdict set superseded_at = $2 where source = $1 and superseded_at is null`, a, d.now)
-		d.exec(`insert into verdict (source, kind, malware, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
-			values ($1, 'infected', 'ms17-010', 0.9, 'worm445', 'test', '{}', $2, $2, $2)`, a, d.now)
+		d.exec(`insert into verdict (source, kind, malware, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+			values ($1, 'infected', 'ms17-010', true, 0.9, 'worm445', 'test', '{}', $2, $2, $2)`, a, d.now)
 	}
 }
 
@@ -411,7 +411,7 @@ func TestOpenerAfterTheEnd(t *testing.T) {
 func TestOpenerLeavesOut(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]string{
-		"contradiction":        `update verdict set attention = 'mirai and acknowledged'`,
+		"contradiction":        `update verdict set attention = 'mirai and acknowledged', tell = false`,
 		"another kind":         `update verdict set kind = 'scanner'`,
 		"superseded":           `update verdict set superseded_at = now()`,
 		"seen long ago":        `update verdict set last_at = last_at - interval '15 days'`,

@@ -160,7 +160,7 @@ func TestEscalationStops(t *testing.T) {
 		"a pause":               {casedb.RuleHold, func(d *desk) { d.exec(`update cases set paused_until = $1`, d.now.Add(oneDay)) }, 0},
 		"a reminder is to come": {casedb.RuleHold, func(d *desk) { d.opener.Reminders = casework.Reminders{14 * oneDay} }, 0},
 		"a victim":              {casedb.RuleHold, func(d *desk) { d.exec(`update cases set kind = 'backscatter'`) }, 0},
-		"acknowledged":          {casedb.RuleHold, func(d *desk) { d.exec(`update verdict set acknowledged = 'Example Research Institute'`) }, 0},
+		"acknowledged":          {casedb.RuleHold, func(d *desk) { d.exec(`update verdict set acknowledged = 'Example Research Institute', tell = false`) }, 0},
 		"a step was refused": {casedb.RuleHold, func(d *desk) {
 			d.escalate()
 			d.exec(`update message set state = 'canceled' where state = 'held'`)

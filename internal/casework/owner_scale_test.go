@@ -33,8 +33,8 @@ func TestOneQuestionPerNetwork(t *testing.T) {
 	d := newDesk(t, c)
 	d.exec(`insert into source (address, first_at, last_at) select format('2001:db8:%s::%s', to_hex(n), to_hex(i))::inet, $3, $3
 		from generate_series(1, $1::int) n, generate_series(1, $2::int) i`, networks, each, d.now)
-	d.exec(`insert into verdict (source, kind, malware, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
-		select address, 'infected', 'ms17-010', 0.9, 'worm445', 'test', '{}', $1, $1, $1 from source`, d.now)
+	d.exec(`insert into verdict (source, kind, malware, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+		select address, 'infected', 'ms17-010', true, 0.9, 'worm445', 'test', '{}', $1, $1, $1 from source`, d.now)
 	d.exec(`analyze source`)
 	d.exec(`analyze verdict`)
 	begun, handled := time.Now(), 0

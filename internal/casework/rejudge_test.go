@@ -95,8 +95,8 @@ func TestRejudgementIsShownAppliedAndHeld(t *testing.T) {
 	if r := d.rejudge(j); len(r.Differences) != 0 || r.Sources != 4 {
 		t.Fatalf("same rules: got %+v", r)
 	}
-	d.exec(`update verdict set kind = 'unknown', malware = '', rule = 'unknown' where source = '192.0.2.10'`)
-	d.exec(`update verdict set kind = 'infected', malware = 'ms17-010', rule = 'worm445', ruleset = 'old' where source = '192.0.2.70'`)
+	d.exec(`update verdict set kind = 'unknown', malware = '', rule = 'unknown', tell = false where source = '192.0.2.10'`)
+	d.exec(`update verdict set kind = 'infected', malware = 'ms17-010', rule = 'worm445', ruleset = 'old', tell = true where source = '192.0.2.70'`)
 	d.exec(`update verdict set tool = 'masscan', rule = 'masscan', ruleset = 'old' where source = '192.0.2.12'`)
 	d.open()
 	const cases = `select coalesce(string_agg(format('%s %s %s', s.source, c.state, coalesce(m.state || ' [' || m.hold_reason || ']', '-')), ', ' order by s.source), '')

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"teiten/attribution"
 	"teiten/internal/casedb"
 	"teiten/internal/casework"
 )
@@ -49,7 +50,7 @@ func TestOwnersAreRemindedOfWhatIsStillActive(t *testing.T) {
 		t.Fatalf("%d reminders after 13 days", n)
 	}
 	d.now = d.now.Add(oneDay)
-	d.exec(`update verdict set attention = 'contradiction' where source = '192.0.2.12'`)
+	d.exec(`update verdict set attention = 'contradiction', tell = false where source = '192.0.2.12'`)
 	if n := d.remind(); n != 1 {
 		t.Fatalf("%d reminders after 14 days, want 1", n)
 	}
@@ -187,7 +188,12 @@ func TestCasesOfOtherKinds(t *testing.T) {
 	for i, v := range []struct{ kind, rule, evidence string }{
 		{"backscatter", "backscatter", `{"notes":["attack"]}`}, {"backscatter", "backscatter", `{"notes":[]}`}, {"misconfigured", "persistent", `{}`},
 		{"scanner", "zmap", `{}`}, {"scanner", "zmap", `{"weak":true}`}, {"reflection", "reflection", `{}`}, {"spoofed", "bogon", `{}`}, {"unknown", "unknown", `{}`}} {
-		d.exec(`update verdict set kind = $2, malware = '', rule = $3, evidence = $4 where source = $1`, fmt.Sprintf("192.0.2.%d", 10+i), v.kind, v.rule, v.evidence)
+		verdict := casedb.Verdict{Kind: casedb.Kind(v.kind)}
+		if err := verdict.Evidence.Scan(v.evidence); err != nil {
+			t.Fatal(err)
+		}
+		d.exec(`update verdict set kind = $2, malware = '', rule = $3, evidence = $4, tell = $5 where source = $1`, fmt.Sprintf("192.0.2.%d", 10+i),
+			v.kind, v.rule, v.evidence, attribution.MayTell(&verdict))
 	}
 	if n := d.open(); n != 0 {
 		t.Fatalf("%d sources joined cases of kinds that nobody listed", n)

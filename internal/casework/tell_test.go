@@ -1,0 +1,93 @@
+package casework_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"teiten/attribution"
+	"teiten/internal/casedb"
+	"teiten/internal/observation"
+)
+
+// everyVerdict is one verdict for each kind with and without what keeps an
+// owner from being told.
+func everyVerdict() []casedb.Verdict {
+	var list []casedb.Verdict
+	for _, kind := range casedb.Kinds {
+		for n := range 16 {
+			v := casedb.Verdict{Kind: kind, Rule: "worm445", Ruleset: "test", Confidence: 0.9}
+			v.Evidence.V = casedb.Evidence{Packets: 1, Weak: n&4 != 0}
+			if n&1 != 0 {
+				v.Acknowledged = "Example Research Institute"
+			}
+			if n&2 != 0 {
+				v.Attention = "contradiction"
+			}
+			if n&8 != 0 {
+				v.Evidence.V.Notes = []string{attribution.NoteAttack}
+			}
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// TestTheRuleIsStored: the column is the rule's answer for what is stored beside
+// it, whichever way the verdict came there, also when only the answer changes.
+func TestTheRuleIsStored(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	j := &attribution.Judge{DB: d.db, Now: func() time.Time { return d.now }}
+	at := d.now.Add(-24 * time.Hour)
+	d.judged(j, worm("192.0.2.10", at), probes("192.0.2.11", 80, 1, "", at), probes("192.0.2.12", 22, 5, observation.MarkZMap, at))
+	check := func(want string) {
+		t.Helper()
+		var got []string
+		for _, a := range []string{"192.0.2.10", "192.0.2.11", "192.0.2.12"} {
+			v := d.verdict(a)
+			if v.Tell != attribution.MayTell(&v) {
+				t.Errorf("stored %v for %+v", v.Tell, v)
+			}
+			got = append(got, fmt.Sprint(v.Kind, " ", v.Tell))
+		}
+		if got := strings.Join(got, ", "); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	const want = "infected true, unknown false, scanner true"
+	check(want)
+	d.exec(`update verdict set tell = not tell`)
+	if err := j.Apply(t.Context(), d.rejudge(j)); err != nil {
+		t.Fatal(err)
+	}
+	check(want)
+	if n := len(d.rejudge(j).Differences); n != 0 {
+		t.Errorf("%d verdicts differ after all", n)
+	}
+}
+
+// TestQueriesAskTheColumn: a case is opened for exactly those sources whose
+// verdicts the rule lets tell, whatever else their verdicts say.
+func TestQueriesAskTheColumn(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	d.opener.Kinds = casedb.Kinds
+	var want []string
+	for i, v := range everyVerdict() {
+		a := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
+		d.exec(`insert into source (address, first_at, last_at) values ($1, $2, $2)`, a.String(), d.now)
+		d.exec(`insert into verdict (source, kind, acknowledged, attention, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+			values ($1, $2, $3, $4, $5, 0.9, $6, 'test', $7, $8, $8, $8)`, a.String(), v.Kind, v.Acknowledged, v.Attention, attribution.MayTell(&v),
+			v.Rule, v.Evidence, d.now)
+		if attribution.MayTell(&v) {
+			want = append(want, a.String())
+		}
+	}
+	d.open()
+	slices.Sort(want)
+	d.want(`select string_agg(host(source), ' ' order by host(source) collate "C") from case_source`, strings.Join(want, " "))
+}
