@@ -9,6 +9,17 @@
 -- a new one are the same to the order of their columns.
 
 
+-- Why something is as it is: a list of codes with their arguments, as package
+-- reason reads and writes it. The closed list of codes is there.
+-- +goose StatementBegin
+create function are_reasons(list jsonb) returns boolean language sql immutable as $$
+    select jsonb_typeof(list) = 'array' and not exists (select 1 from jsonb_array_elements(list) r
+        where jsonb_typeof(r) <> 'object' or coalesce(r->>'code', '') !~ '^[a-z][a-z-]*$'
+            or jsonb_typeof(coalesce(r->'args', '[]')) <> 'array')
+$$;
+-- +goose StatementEnd
+
+
 -- Sensors and what they saw -------------------------------------------------
 
 -- A place where packets are captured.
@@ -346,7 +357,7 @@ create table contact (
     provenance   text not null check (provenance in ('abuse-role','remark','jpnic-whois','local-part','override','none')),
     gate         text not null check (gate in ('auto','approve','human')),
     valid        boolean,
-    why          text not null default '',
+    why          jsonb not null default '[]' check (are_reasons(why)), -- it was chosen
     language     text not null default 'en' check (language in ('ja','en')),
     rank         integer not null default 0,
     approved_at  timestamptz,
@@ -472,7 +483,6 @@ create table message (
     purpose         text not null check (purpose in ('notification','answer','confirmation','decision','digest')),
     state           text not null check (state in ('held','queued','sent','bounced','canceled','failed')),
     reason          text not null default '',
-    hold_reason     text not null default '',
     recipient       text not null,
     language        text not null check (language in ('ja','en')),
     subject         text not null default '',
@@ -485,7 +495,7 @@ create table message (
     raw             bytea, -- as it was sent
     attempts        integer not null default 0,
     next_attempt_at timestamptz,
-    last_error      text not null default '',
+    last_error      text not null default '', -- what the last attempt met
     approved_by     text not null default '',
     approved_at     timestamptz,
     created_at      timestamptz not null,
@@ -494,6 +504,10 @@ create table message (
     rules           text[] not null default '{}', -- by which a letter's sources were judged: for what a rule has earned
     evidence        boolean not null default false, -- an answer carries the evidence as it is when it goes out
     digest_id       bigint references message,
+    hold_why        jsonb not null default '[]' check (are_reasons(hold_why)), -- it waits for a coordinator, or did last
+    delay_why       jsonb not null default '[]' check (are_reasons(delay_why)), -- it is due later
+    end_why         jsonb not null default '[]' check (are_reasons(end_why)), -- it was canceled, failed or came back
+    overruled       text[] not null default '{}', -- codes of what it was held for when people approved it
     check (case_id is not null or registration_id is not null or purpose = 'digest'),
     check (digest_id is null or purpose = 'notification')
 );
@@ -576,12 +590,12 @@ create table mail_backoff (
 create table suppression (
     id          bigint generated always as identity primary key,
     address     text not null,
-    reason      text not null,
     message_id  bigint references message,
     created_at  timestamptz not null,
     until       timestamptz,
     lifted_at   timestamptz,
-    lifted_by   text not null default ''
+    lifted_by   text not null default '',
+    why         jsonb not null check (are_reasons(why) and why <> '[]')
 );
 -- An address is suppressed once.
 create unique index suppression_current on suppression (address) where lifted_at is null;
@@ -711,8 +725,9 @@ create table case_event (
     actor       text not null,
     message_id  bigint references message,
     inbound_id  bigint references inbound,
-    text        text not null default '',
-    data        jsonb not null default '{}'
+    text        text not null default '', -- others' words
+    data        jsonb not null default '{}',
+    why         jsonb not null default '[]' check (are_reasons(why)) -- it happened
 );
 -- The timeline of a case.
 create index case_event_case on case_event (case_id, id);
@@ -776,7 +791,7 @@ create table control_draw (
     ended_at    timestamptz,
     end_kind    text not null default '' check (end_kind in ('','over','hand','contaminated','severe','case')),
     ended_by    text not null default '',
-    end_reason  text not null default '',
+    end_why     jsonb not null default '[]' check (are_reasons(end_why)),
     check ((arm = 'control') = (drawn < share)),
     check ((arm = 'control') = (until is not null)),
     check ((ended_at is null) = (end_kind = '') and (ended_at is null or arm = 'control'))

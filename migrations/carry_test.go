@@ -24,7 +24,15 @@ import (
 // converted returns the columns ("table.column") of version 33 whose values the
 // files of carry change, or which they drop. Each has a test of its own for what
 // becomes of it; all other columns must keep every value.
-func converted() map[string]bool { return map[string]bool{} }
+// codes_test.go has the tests.
+func converted() map[string]bool {
+	list := map[string]bool{}
+	for _, column := range []string{"message.hold_reason", "message.last_error", "contact.why", "network.choice", "suppression.reason",
+		"control_draw.end_reason", "case_event.text", "case_event.data"} {
+		list[column] = true
+	}
+	return list
+}
 
 var partHeader = regexp.MustCompile(`(?m)^-- (\d{4}_\w+\.sql) --\n`)
 

@@ -40,7 +40,7 @@ func TestOnlyTheInfectedAreAccused(t *testing.T) {
 	w.approve(m)
 	w.do(sender.Do)
 	if m = w.getMessage(m.ID); m.State != casedb.MessageSent {
-		t.Fatalf("message is %s: %s", m.State, m.HoldReason)
+		t.Fatalf("message is %s: %s", m.State, m.HoldWhy)
 	}
 	if !strings.Contains(m.Body, "192.0.2.10 ") {
 		t.Error("the infected source is missing")
@@ -66,8 +66,8 @@ func TestNobodyIsAccusedAnyMore(t *testing.T) {
 	server := startServer(t, &testServer{})
 	for range 2 {
 		w.do(w.sender(server.transport()).Do)
-		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "no source is judged so any more" {
-			t.Fatalf("message is %s: %q", m.State, m.HoldReason)
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldWhy.String() != "none-left" {
+			t.Fatalf("message is %s: %q", m.State, m.HoldWhy)
 		}
 		if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
 			t.Errorf("case waits for %q", c.Waiting)
@@ -90,8 +90,8 @@ func TestNothingIsLeftToShow(t *testing.T) {
 	server := startServer(t, &testServer{})
 	for range 2 {
 		w.do(w.sender(server.transport()).Do)
-		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "the observations are gone" {
-			t.Fatalf("message is %s: %q %q", m.State, m.HoldReason, m.LastError)
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldWhy.String() != "evidence-gone" {
+			t.Fatalf("message is %s: %q %q", m.State, m.HoldWhy, m.LastError)
 		}
 		if _, err := w.composer.Preview(t.Context(), w.db, m, w.clock.now()); !errors.Is(err, notify.ErrGone) {
 			t.Errorf("the letter: %v", err)
@@ -129,8 +129,8 @@ func TestSettledWordsAreNotSentAgainstTheCleared(t *testing.T) {
 		fail = false
 		w.judge("192.0.2.11", "unknown", "")
 		w.do(sender.Do)
-		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || !strings.HasSuffix(m.HoldReason, "not judged so any more: 192.0.2.11") {
-			t.Errorf("edited %v: message is %s: %q", edited, m.State, m.HoldReason)
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldWhy.String() != "source-lost: 192.0.2.11" {
+			t.Errorf("edited %v: message is %s: %q", edited, m.State, m.HoldWhy)
 		}
 		if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
 			t.Errorf("case waits for %q", c.Waiting)
@@ -142,7 +142,7 @@ func TestSettledWordsAreNotSentAgainstTheCleared(t *testing.T) {
 			w.approve(m)
 			w.do(sender.Do)
 			if m = w.getMessage(m.ID); m.State != casedb.MessageSent {
-				t.Errorf("message is %s: %q", m.State, m.HoldReason)
+				t.Errorf("message is %s: %q", m.State, m.HoldWhy)
 			}
 		}
 	}
@@ -159,21 +159,21 @@ func TestRulesHoldAtTheLastMoment(t *testing.T) {
 	c, m := w.queued(ispCase)
 	w.join(c, mixed)
 	w.do(sender.Do)
-	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "rule holds" {
-		t.Fatalf("message is %s: %q", m.State, m.HoldReason)
+	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldWhy.String() != "rule-holds" {
+		t.Fatalf("message is %s: %q", m.State, m.HoldWhy)
 	}
 	w.approve(m)
 	w.do(sender.Do)
 	if m = w.getMessage(m.ID); m.State != casedb.MessageSent || !strings.Contains(m.Body, "192.0.2.40") {
-		t.Errorf("message is %s: %q", m.State, m.HoldReason)
+		t.Errorf("message is %s: %q", m.State, m.HoldWhy)
 	}
 	s := ispCase
 	s.owner, s.sources, s.email = "another", []string{"192.0.2.80"}, "abuse@another.example"
 	c, m = w.queued(s)
 	w.rule("worm445", casedb.RuleHold)
 	w.do(sender.Do)
-	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "rule holds" || w.getCase(c.ID).Waiting != casedb.WaitingApproval {
-		t.Errorf("message is %s: %q", m.State, m.HoldReason)
+	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldWhy.String() != "rule-holds" || w.getCase(c.ID).Waiting != casedb.WaitingApproval {
+		t.Errorf("message is %s: %q", m.State, m.HoldWhy)
 	}
 	if n := len(server.received()); n != 1 {
 		t.Errorf("%d mails, want 1", n)

@@ -121,14 +121,14 @@ func TestAnswerWithoutEvidenceIsHeld(t *testing.T) {
 		w.judge(a, "scanner", "Example Research")
 	}
 	w.do(sender.Do)
-	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || !strings.Contains(m.HoldReason, "no source is judged so any more") {
-		t.Errorf("answer is %s: %q", m.State, m.HoldReason)
+	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldWhy.String() != "none-left" {
+		t.Errorf("answer is %s: %q", m.State, m.HoldWhy)
 	}
 	if kinds := w.events(c.ID); !slices.Contains(kinds, casedb.EventHeld) || w.getCase(c.ID).Waiting != casedb.WaitingApproval {
 		t.Errorf("the case does not wait for a person: %v", kinds)
 	}
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		return tx.CancelMessage(ctx, m.ID, m.Version, "coordinator", "", epoch)
+		return tx.CancelMessage(ctx, m.ID, m.Version, "coordinator", nil, epoch)
 	})
 	if got := w.getCase(c.ID).Waiting; got != casedb.WaitingNone {
 		t.Errorf("after it was canceled the case waits for %q", got)

@@ -10,6 +10,8 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/notify"
+
+	"teiten/internal/reason"
 )
 
 // TestCoordinatorsWork goes through what a coordinator can do with a message.
@@ -52,7 +54,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	}
 	m = w.getMessage(m.ID)
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		return tx.HoldMessage(ctx, m.ID, m.Version, by, "wait for the phone call", epoch)
+		return tx.HoldMessage(ctx, m.ID, m.Version, by, reason.Typed("wait for the phone call"), epoch)
 	})
 	if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
 		t.Errorf("a held message: the case waits for %q", c.Waiting)
@@ -63,7 +65,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	})
 	m = w.getMessage(m.ID)
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		return tx.CancelMessage(ctx, m.ID, m.Version, by, "not needed", epoch)
+		return tx.CancelMessage(ctx, m.ID, m.Version, by, reason.Typed("not needed"), epoch)
 	})
 	fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error { return tx.ApproveMessage(ctx, m.ID, 0, by, epoch) })
 	c = w.getCase(c.ID)
@@ -103,7 +105,7 @@ func TestCoordinatorsWork(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return tx.CloseCase(ctx, &c, by, "done", epoch)
+		return tx.CloseCase(ctx, &c, by, reason.Typed("done"), epoch)
 	})
 	if m := w.getMessage(msgs[2].ID); m.State != casedb.MessageCanceled {
 		t.Errorf("the message of the closed case is %s", m.State)
@@ -134,7 +136,7 @@ func TestClosingDuringAnAttempt(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return tx.CloseCase(t.Context(), &c, "coordinator", "done", epoch)
+			return tx.CloseCase(t.Context(), &c, "coordinator", reason.Typed("done"), epoch)
 		})
 	}})
 	w.do(w.sender(server.transport()).Do)
@@ -152,11 +154,11 @@ func TestSuppressionsCanBeLifted(t *testing.T) {
 	until := epoch.Add(time.Hour)
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		return errors.Join(
-			tx.Suppress(ctx, casedb.Suppression{Address: "A@isp.example", Reason: "first", CreatedAt: epoch, Until: &until}),
-			tx.Suppress(ctx, casedb.Suppression{Address: " a@ISP.example ", Reason: "second", CreatedAt: epoch}))
+			tx.Suppress(ctx, casedb.Suppression{Address: "A@isp.example", Why: reason.Of(reason.Other, "first"), CreatedAt: epoch, Until: &until}),
+			tx.Suppress(ctx, casedb.Suppression{Address: " a@ISP.example ", Why: reason.Of(reason.Other, "second"), CreatedAt: epoch}))
 	})
 	s, err := w.db.Suppression(t.Context(), "a@isp.example", until.Add(time.Hour))
-	if err != nil || s.Reason != "first" || s.Until != nil {
+	if err != nil || s.Why.String() != "other: first" || s.Until != nil {
 		t.Errorf("suppression %+v, %v", s, err)
 	}
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
@@ -174,9 +176,9 @@ func TestDecide(t *testing.T) {
 	t.Parallel()
 	notification := casedb.Message{Purpose: casedb.PurposeNotification, Reason: "first"}
 	approved := notification
-	approved.ApprovedAt, approved.HoldReason = &epoch2, "acknowledged scanner: X"
+	approved.ApprovedAt, approved.Overruled = &epoch2, []string{"acknowledged"}
 	open, closed := casedb.Case{State: casedb.CaseOpen}, casedb.Case{State: casedb.CaseClosed}
-	dead := &casedb.Suppression{Reason: "bounced"}
+	dead := &casedb.Suppression{Why: reason.Of(reason.Other, "bounced")}
 	one := []casedb.LetterGroup{{Rule: "worm445", Sources: 1}}
 	two := append(one[:1:1], casedb.LetterGroup{Rule: "mirai", Sources: 1})
 	automatic := casedb.RuleLeave{Modes: map[string]casedb.RuleMode{"worm445": casedb.RuleAutomatic, "slammer": casedb.RuleAutomatic, "mirai": casedb.RuleHold}}
@@ -195,32 +197,32 @@ func TestDecide(t *testing.T) {
 		want  notify.Action
 		why   string
 	}{
-		{"first", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic}, notify.ActionSend, "first"},
+		{"first", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic}, notify.ActionSend, ""},
 		{"closed", notify.Facts{Message: notification, Case: &closed}, notify.ActionCancel, "closed"},
 		{"answer in a closed case", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeAnswer}, Case: &closed}, notify.ActionSend, ""},
 		{"suppressed", notify.Facts{Message: notification, Case: &open, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"confirmation to a suppressed address", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeConfirmation}, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"acknowledged", notify.Facts{Message: notification, Case: &open, Acknowledged: []string{"X"}}, notify.ActionHold, "X"},
 		{"acknowledged and approved even so", notify.Facts{Message: approved, Case: &open, Acknowledged: []string{"X"}, Accused: two}, notify.ActionSend, ""},
-		{"one of two rules holds", notify.Facts{Message: notification, Case: &open, Accused: two, Leave: automatic}, notify.ActionHold, "rule holds"},
-		{"nobody set a mode", notify.Facts{Message: notification, Case: &open, Accused: one}, notify.ActionHold, "rule holds"},
-		{"nothing left to say", notify.Facts{Message: approved, Case: &open, Leave: automatic}, notify.ActionHold, "no source"},
+		{"one of two rules holds", notify.Facts{Message: notification, Case: &open, Accused: two, Leave: automatic}, notify.ActionHold, "rule-holds"},
+		{"nobody set a mode", notify.Facts{Message: notification, Case: &open, Accused: one}, notify.ActionHold, "rule-holds"},
+		{"nothing left to say", notify.Facts{Message: approved, Case: &open, Leave: automatic}, notify.ActionHold, "none-left"},
 		{"settled words about others", notify.Facts{Message: approved, Case: &open, Accused: one, Lost: []string{"192.0.2.1"}}, notify.ActionHold, "192.0.2.1"},
 		{"approved, then the contact changed", notify.Facts{Message: approved, Case: &open, ContactRetired: true}, notify.ActionHold, "contact"},
-		{"first of a rule", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: once}, notify.ActionHold, "first letter"},
+		{"first of a rule", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: once}, notify.ActionHold, "rule-first"},
 		{"first of a rule, approved", notify.Facts{Message: approved, Case: &open, Accused: one, Leave: once}, notify.ActionSend, ""},
-		{"second of a rule", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: earned}, notify.ActionSend, "first"},
-		{"second of one rule, first of another", notify.Facts{Message: notification, Case: &open, Accused: two, Leave: earned}, notify.ActionHold, "rule holds"},
+		{"second of a rule", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: earned}, notify.ActionSend, ""},
+		{"second of one rule, first of another", notify.Facts{Message: notification, Case: &open, Accused: two, Leave: earned}, notify.ActionHold, "rule-holds"},
 		{"paused by the owner", notify.Facts{Message: notification, Case: &paused, Accused: one, Leave: automatic, Now: midnight}, notify.ActionDelay, "paused"},
 		{"paused, and approved all the same", notify.Facts{Message: approved, Case: &paused, Accused: one, Now: midnight}, notify.ActionSend, ""},
 		{"after the pause", notify.Facts{Message: notification, Case: &paused, Accused: one, Leave: automatic, Now: midnight.Add(8 * 24 * time.Hour)}, notify.ActionSend, ""},
 		{"at night", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionDelay, "quiet"},
 		{"at night, approved", notify.Facts{Message: approved, Case: &open, Accused: one, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionSend, ""},
 		{"at somebody else's night", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic, Quiet: night, Now: midnight, Country: "DE"}, notify.ActionSend, ""},
-		{"held rather than delayed", notify.Facts{Message: notification, Case: &open, Accused: one, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionHold, "rule holds"},
-		{"after eight tries", notify.Facts{Message: tired, Case: &open, Accused: one, Leave: automatic}, notify.ActionFail, "gave up"},
+		{"held rather than delayed", notify.Facts{Message: notification, Case: &open, Accused: one, Quiet: night, Now: midnight, Country: "JP"}, notify.ActionHold, "rule-holds"},
+		{"after eight tries", notify.Facts{Message: tired, Case: &open, Accused: one, Leave: automatic}, notify.ActionFail, "gave-up: 8"},
 	} {
-		if got := notify.Decide(test.facts); got.Action != test.want || !strings.Contains(got.Reason, test.why) {
+		if got := notify.Decide(test.facts); got.Action != test.want || !strings.Contains(got.Why.String(), test.why) {
 			t.Errorf("%s: %+v, want %s because of %q", test.name, got, test.want, test.why)
 		}
 	}

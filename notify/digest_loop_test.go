@@ -15,6 +15,8 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/notify"
+
+	"teiten/internal/reason"
 )
 
 // digestLoop is the mail of a desk that asks for one mail a day, in the hands of
@@ -130,14 +132,14 @@ var digestSteps = []struct {
 	{"hold", func(l *digestLoop) {
 		if m, ok := l.letter(casedb.MessageQueued); ok {
 			l.try(func(ctx context.Context, tx *casedb.Tx) error {
-				return tx.HoldMessage(ctx, m.ID, m.Version, "taro", "wait", l.clock.now())
+				return tx.HoldMessage(ctx, m.ID, m.Version, "taro", reason.Typed("wait"), l.clock.now())
 			})
 		}
 	}},
 	{"cancel", func(l *digestLoop) {
 		if m, ok := l.letter(casedb.MessageQueued); ok {
 			l.try(func(ctx context.Context, tx *casedb.Tx) error {
-				return tx.CancelMessage(ctx, m.ID, m.Version, "taro", "no", l.clock.now())
+				return tx.CancelMessage(ctx, m.ID, m.Version, "taro", reason.Typed("no"), l.clock.now())
 			})
 		}
 	}},
@@ -167,7 +169,7 @@ var digestSteps = []struct {
 				if err != nil {
 					return err
 				}
-				return tx.CloseCase(ctx, &c, "taro", "done", l.clock.now())
+				return tx.CloseCase(ctx, &c, "taro", reason.Typed("done"), l.clock.now())
 			})
 		}
 	}},
@@ -293,7 +295,7 @@ func runDigestLoop(t *testing.T, seed uint64) {
 			case casedb.MessageSent, casedb.MessageCanceled, casedb.MessageFailed:
 			case casedb.MessageHeld:
 				if !l.wrong[c.ID] {
-					l.fail("letter %d waits: %s", m.ID, m.HoldReason)
+					l.fail("letter %d waits: %s", m.ID, m.HoldWhy)
 				}
 			default:
 				l.fail("letter %d is %s: %s", m.ID, m.State, m.LastError)

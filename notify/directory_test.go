@@ -62,8 +62,8 @@ func TestDirectoryChangesBeforeALetterGoes(t *testing.T) {
 		sent           bool   // when a coordinator approves it after that
 	}{
 		{"nothing", func(*world) {}, func(*world) {}, "", false},
-		{"a prefix", func(*world) {}, func(w *world) { w.enter(casedb.ScopePrefix, "192.0.2.0/28", "dept@example.net") }, "no source is judged so any more", false},
-		{"an organisation", func(*world) {}, func(w *world) { w.enter(casedb.ScopeOrganisation, ispCase.owner, "csirt@example.net") }, "contact replaced", true},
+		{"a prefix", func(*world) {}, func(w *world) { w.enter(casedb.ScopePrefix, "192.0.2.0/28", "dept@example.net") }, "none-left", false},
+		{"an organisation", func(*world) {}, func(w *world) { w.enter(casedb.ScopeOrganisation, ispCase.owner, "csirt@example.net") }, "contact-replaced", true},
 		{"another organisation", func(*world) {}, func(w *world) { w.enter(casedb.ScopeOrganisation, "Example", "csirt@example.net") }, "", false},
 		{"the same address", func(*world) {}, func(w *world) { w.enter(casedb.ScopeOrganisation, ispCase.owner, "ABUSE@isp.example") }, "", false},
 		{"a country", func(*world) {}, func(w *world) { w.enter(casedb.ScopeCountry, "JP", "cert@example.net") }, "", false},
@@ -71,7 +71,7 @@ func TestDirectoryChangesBeforeALetterGoes(t *testing.T) {
 		{"ended", func(w *world) { w.enter(casedb.ScopeOrganisation, ispCase.owner, "csirt@example.net") }, func(w *world) { w.end("example internet service (japan)") }, "", false},
 		{"suppressed", func(*world) {}, func(w *world) {
 			w.enter(casedb.ScopeOrganisation, ispCase.owner, "csirt@example.net")
-			w.exec(`insert into suppression (address, reason, created_at) values ('csirt@example.net', 'bounced', $1)`, epoch)
+			w.exec(`insert into suppression (address, why, created_at) values ('csirt@example.net', '[{"code":"other","args":["bounced"]}]', $1)`, epoch)
 		}, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -88,18 +88,18 @@ func TestDirectoryChangesBeforeALetterGoes(t *testing.T) {
 			m = w.getMessage(m.ID)
 			if tt.held == "" {
 				if m.State != casedb.MessageSent || len(tr.to) != 1 || tr.to[0] != ispCase.email {
-					t.Errorf("got %s [%s], sent to %v", m.State, m.HoldReason, tr.to)
+					t.Errorf("got %s [%s], sent to %v", m.State, m.HoldWhy, tr.to)
 				}
 				return
 			}
-			if m.State != casedb.MessageHeld || m.HoldReason != tt.held || len(tr.to) != 0 {
-				t.Fatalf("got %s [%s], sent to %v", m.State, m.HoldReason, tr.to)
+			if m.State != casedb.MessageHeld || m.HoldWhy.String() != tt.held || len(tr.to) != 0 {
+				t.Fatalf("got %s [%s], sent to %v", m.State, m.HoldWhy, tr.to)
 			}
 			w.clock.advance(time.Minute)
 			w.approve(m)
 			w.do(w.sender(tr).Do)
 			if m = w.getMessage(m.ID); (m.State == casedb.MessageSent) != tt.sent {
-				t.Errorf("approved: got %s [%s], sent to %v", m.State, m.HoldReason, tr.to)
+				t.Errorf("approved: got %s [%s], sent to %v", m.State, m.HoldWhy, tr.to)
 			}
 		})
 	}
@@ -136,7 +136,7 @@ func TestDirectoryEntryEndsWhileALetterIsSent(t *testing.T) {
 			want = casedb.MessageSent
 		}
 		if m.State != want || len(tr.to) != 1 {
-			t.Errorf("arrives %v: got %s [%s], sent to %v", arrives, m.State, m.HoldReason, tr.to)
+			t.Errorf("arrives %v: got %s [%s], sent to %v", arrives, m.State, m.HoldWhy, tr.to)
 		}
 	}
 }

@@ -170,7 +170,7 @@ func TestBounceFromTheMailbox(t *testing.T) {
 		t.Errorf("case is %s waiting %q", c.State, c.Waiting)
 	}
 	s, err := p.db.Suppression(t.Context(), ispCase.email, epoch)
-	if err != nil || !strings.Contains(s.Reason, "5.1.1") {
+	if err != nil || !strings.Contains(s.Why.String(), "5.1.1") {
 		t.Errorf("suppression %+v, %v", s, err)
 	}
 	kinds := p.events(c.ID)
@@ -515,8 +515,8 @@ func TestUncomposableMessageWaitsForACoordinator(t *testing.T) {
 	for range 3 {
 		_, _ = p.sender.Do(t.Context()) // it says what is wrong
 	}
-	if m := p.getMessage(bad.ID); m.State != casedb.MessageHeld || !strings.Contains(m.HoldReason, "no mail address") {
-		t.Errorf("message is %s because of %q", m.State, m.HoldReason)
+	if m := p.getMessage(bad.ID); m.State != casedb.MessageHeld || !strings.Contains(m.HoldWhy.String(), "no mail address") {
+		t.Errorf("message is %s because of %q", m.State, m.HoldWhy)
 	}
 	if got := p.getCase(c.ID); got.Waiting != casedb.WaitingApproval {
 		t.Errorf("case waits for %q", got.Waiting)

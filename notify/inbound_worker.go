@@ -3,12 +3,12 @@ package notify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // maxReads is how often a mail is tried that cannot be processed.
@@ -83,9 +83,9 @@ func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now tim
 	if err := w.match(ctx, in, p); err != nil {
 		return err
 	}
-	suppress := ""
+	var suppress reason.List
 	if c.class == casedb.InboundBounce && c.dead && in.Trusted {
-		suppress = fmt.Sprintf("mail bounced: %s (%s)", casedb.CleanLine(firstWords(c), 300), c.status)
+		suppress = reason.Of(reason.MailBounced, casedb.CleanLine(firstWords(c), 300), c.status)
 	}
 	return w.DB.InTx(ctx, func(tx *casedb.Tx) error { return tx.ProcessInbound(ctx, *in, suppress, now) })
 }

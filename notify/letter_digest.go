@@ -5,10 +5,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // What a digest holds at most; what is left over goes in another one.
@@ -82,7 +85,7 @@ func (s *Sender) claimDigest(ctx context.Context, tx *casedb.Tx, id int64, now t
 		switch {
 		case err == nil:
 		case l.Message.ID == id:
-			return nil, fmt.Errorf("%w: %w", errCompose, err)
+			return nil, &composeError{err}
 		default:
 			continue // its own claim will say what is wrong with it
 		}
@@ -104,7 +107,7 @@ func (s *Sender) claimDigest(ctx context.Context, tx *casedb.Tx, id int64, now t
 	}
 	draft, err := s.Composer.digest(m, parts, now)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errCompose, err)
+		return nil, &composeError{err}
 	}
 	m.Raw, m.Template, m.Subject, m.Body = draft.Raw, draft.Template, draft.Subject, draft.Body
 	if err := tx.BeginDigest(ctx, &m, letters, now.Add(s.retryAfter(1)), now); err != nil {
@@ -125,7 +128,7 @@ func sameKey(letters []casedb.Letter, parts []digestPart, key string) (l []cased
 
 // newDigest is a digest to whom its first letter goes.
 func newDigest(first casedb.Message, domain string, now time.Time) casedb.Message {
-	m := casedb.Message{Purpose: casedb.PurposeDigest, State: casedb.MessageQueued, Reason: reasonDigest, ContactID: first.ContactID,
+	m := casedb.Message{Purpose: casedb.PurposeDigest, State: casedb.MessageQueued, Reason: string(casedb.PurposeDigest), ContactID: first.ContactID,
 		Recipient: first.Recipient, Language: first.Language, CreatedAt: now, NextAttemptAt: &now}
 	m.HeaderID, m.Token = casedb.NewIdentity(domain)
 	return m
@@ -140,9 +143,9 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 		return nil, err
 	}
 	if d.Action != ActionSend {
-		return nil, tx.FailDigest(ctx, m, letters, d.Waiting, d.Reason, now)
+		return nil, tx.FailDigest(ctx, m, letters, d.Waiting, d.Why, now)
 	}
-	until, reason := now, ""
+	until, why := now, reason.List(nil)
 	for _, l := range letters {
 		facts, err := s.facts(ctx, tx, l.Message, &l.Case, true, now)
 		if err != nil {
@@ -150,27 +153,28 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 		}
 		d := Decide(facts)
 		if l.Message.State != casedb.MessageQueued {
-			d = Decision{Action: ActionHold, Reason: string(l.Message.State)}
+			d = Decision{Action: ActionHold, Why: slices.Concat(l.Message.HoldWhy, l.Message.EndWhy)}
 		}
 		switch d.Action {
 		case ActionSend:
 		case ActionDelay:
 			if d.Until.After(until) {
-				until, reason = d.Until, d.Reason
+				until, why = d.Until, d.Why
 			}
 		default:
 			s.Metrics.result("canceled")
-			return nil, tx.DissolveDigest(ctx, m, letters, fmt.Sprintf("message %d: %s", l.Message.ID, d.Reason), now)
+			return nil, tx.DissolveDigest(ctx, m, letters,
+				append(reason.Of(reason.DigestLetter, strconv.FormatInt(l.Message.ID, 10)), d.Why...), now)
 		}
 	}
 	if until.After(now) {
-		return nil, tx.PutOffMessage(ctx, m.ID, "put off: "+reason, until)
+		return nil, tx.PutOffMessage(ctx, m.ID, why, until)
 	}
 	switch clear, err := inClear(ctx, &tx.Queries, m, now); {
 	case err != nil:
 		return nil, err
 	case clear:
-		return nil, tx.DissolveDigest(ctx, m, letters, reasonInClear, now)
+		return nil, tx.DissolveDigest(ctx, m, letters, reason.Of(reason.InClear), now)
 	}
 	from := s.Composer.tokens.Make(TokenBounce, "", m.ID)
 	if err := tx.BeginDigest(ctx, &m, letters, now.Add(s.retryAfter(m.Attempts+1)), now); err != nil {

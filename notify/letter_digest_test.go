@@ -20,6 +20,8 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/notify"
+
+	"teiten/internal/reason"
 )
 
 // nine is when digests leave in the tests.
@@ -361,10 +363,10 @@ func TestDigestIsTriedAgain(t *testing.T) {
 	digest := d.digests()[0]
 	for name, f := range map[string]func(tx *casedb.Tx) error{
 		"hold": func(tx *casedb.Tx) error {
-			return tx.HoldMessage(t.Context(), digest.ID, digest.Version, "taro", "", epoch)
+			return tx.HoldMessage(t.Context(), digest.ID, digest.Version, "taro", nil, epoch)
 		},
 		"cancel": func(tx *casedb.Tx) error {
-			return tx.CancelMessage(t.Context(), digest.ID, digest.Version, "taro", "", epoch)
+			return tx.CancelMessage(t.Context(), digest.ID, digest.Version, "taro", nil, epoch)
 		},
 	} {
 		if err := d.db.InTx(t.Context(), f); !errors.Is(err, casedb.ErrState) {
@@ -402,14 +404,14 @@ func TestDigestGivenUp(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return tx.CloseCase(ctx, &c, "taro", "done by phone", d.clock.now())
+				return tx.CloseCase(ctx, &c, "taro", reason.Typed("done by phone"), d.clock.now())
 			})
 		}, "sent canceled sent", 2},
 		"source acknowledged": {later, func(d *desk) { d.judge("192.0.2.50", "scanner", "Example University") }, "sent sent held", 2},
 		"held by hand": {later, func(d *desk) {
 			m := d.letters()[0]
 			d.tx(func(ctx context.Context, tx *casedb.Tx) error {
-				return tx.HoldMessage(ctx, m.ID, m.Version, "taro", "wait", d.clock.now())
+				return tx.HoldMessage(ctx, m.ID, m.Version, "taro", reason.Typed("wait"), d.clock.now())
 			})
 		}, "held sent sent", 2},
 		"may have arrived": {unknown, func(d *desk) { d.judge("192.0.2.50", "scanner", "Example University") }, "held held held", 1},
@@ -489,10 +491,10 @@ func TestHeldLetterOutlivesItsDigest(t *testing.T) {
 	d.atNine()
 	m := d.letters()[0]
 	d.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		if err := tx.HoldMessage(ctx, m.ID, m.Version, "taro", "wait", d.clock.now()); err != nil {
+		if err := tx.HoldMessage(ctx, m.ID, m.Version, "taro", reason.Typed("wait"), d.clock.now()); err != nil {
 			return err
 		}
-		return tx.Suppress(ctx, casedb.Suppression{Address: m.Recipient, Reason: "another mail bounced", CreatedAt: d.clock.now()})
+		return tx.Suppress(ctx, casedb.Suppression{Address: m.Recipient, Why: reason.Of(reason.Other, "another mail bounced"), CreatedAt: d.clock.now()})
 	})
 	d.atNine()
 	if d.states() != "held failed failed" || d.digests()[0].State != casedb.MessageFailed {
@@ -663,12 +665,12 @@ func TestDigestsInThePlan(t *testing.T) {
 		t.Fatalf("%d lines, %v", len(plan.Lines), err)
 	}
 	for _, l := range plan.Lines {
-		if l.Delay != "digest" || l.Decision.Action != notify.ActionSend || l.At.UTC().Format("2006-01-02 15:04") != "2026-11-21 00:00" {
+		if l.Delay.String() != "digest" || l.Decision.Action != notify.ActionSend || l.At.UTC().Format("2006-01-02 15:04") != "2026-11-21 00:00" {
 			t.Errorf("%s at %s, waits for %q", l.Decision.Action, l.At, l.Delay)
 		}
 	}
 	d.do(d.sender.Do) // which puts them off
-	if again, err := planner.Queue(t.Context(), 0, 10, d.clock.now()); err != nil || again.Lines[0].Delay != "digest" {
+	if again, err := planner.Queue(t.Context(), 0, 10, d.clock.now()); err != nil || again.Lines[0].Delay.String() != "digest" {
 		t.Errorf("put off, it waits for %q, %v", again.Lines[0].Delay, err)
 	}
 	d.atNine()

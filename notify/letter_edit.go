@@ -13,9 +13,9 @@ import (
 // one on a case that no letter can be made of at present.
 var (
 	ErrOtherKind    = errors.New("the case is of another kind")
-	ErrNothingToSay = errors.New(reasonNobody)
+	ErrNothingToSay = errors.New("no source is judged so any more")
 	// ErrGone is a letter whose evidence is past its retention.
-	ErrGone = errors.New(reasonGone)
+	ErrGone = errors.New("the observations are gone")
 )
 
 // letterText returns the template of a letter that is in force, and its

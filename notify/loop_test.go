@@ -17,6 +17,8 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/notify"
+
+	"teiten/internal/reason"
 )
 
 // loop is one owner's case in the hands of chance: the real sender, the real
@@ -190,7 +192,7 @@ func (l *loop) finish() {
 			if err != nil {
 				return err
 			}
-			return tx.CloseCase(ctx, &c, "test", "end of the sequence", l.clock.now())
+			return tx.CloseCase(ctx, &c, "test", reason.Typed("end of the sequence"), l.clock.now())
 		})
 	}
 	l.clock.advance(time.Hour)
@@ -377,9 +379,9 @@ func (l *loop) move(from, to casedb.MessageState) {
 	}
 	err := l.db.InTx(l.t.Context(), func(tx *casedb.Tx) error {
 		if to == casedb.MessageHeld {
-			return tx.HoldMessage(l.t.Context(), m.ID, m.Version, "taro", "by hand", l.clock.now())
+			return tx.HoldMessage(l.t.Context(), m.ID, m.Version, "taro", reason.Typed("by hand"), l.clock.now())
 		}
-		return tx.CancelMessage(l.t.Context(), m.ID, m.Version, "taro", "by hand", l.clock.now())
+		return tx.CancelMessage(l.t.Context(), m.ID, m.Version, "taro", reason.Typed("by hand"), l.clock.now())
 	})
 	if errors.Is(err, casedb.ErrState) {
 		return // it may be on its way
@@ -538,9 +540,9 @@ func (l *loop) end(state casedb.CaseState) {
 	}
 	l.must(l.locked(func(tx *casedb.Tx, c *casedb.Case) error {
 		if state == casedb.CaseClosed {
-			return tx.CloseCase(l.t.Context(), c, "taro", "done", l.clock.now())
+			return tx.CloseCase(l.t.Context(), c, "taro", reason.Typed("done"), l.clock.now())
 		}
-		return tx.IgnoreCase(l.t.Context(), c, "taro", "nothing to do", l.clock.now())
+		return tx.IgnoreCase(l.t.Context(), c, "taro", reason.Typed("nothing to do"), l.clock.now())
 	}))
 	l.state, l.unread = state, false
 	for id, s := range l.messages {
@@ -555,7 +557,7 @@ func (l *loop) reopen() {
 		return
 	}
 	l.must(l.locked(func(tx *casedb.Tx, c *casedb.Case) error {
-		return tx.ReopenCase(l.t.Context(), c, "taro", "again", l.clock.now())
+		return tx.ReopenCase(l.t.Context(), c, "taro", reason.Typed("again"), l.clock.now())
 	}))
 	l.state, l.quietAt = casedb.CaseOpen, time.Time{}
 	l.unread = l.getCase(l.c.ID).Waiting == casedb.WaitingReply

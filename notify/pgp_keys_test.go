@@ -163,8 +163,8 @@ func TestKeyThatEndsBeforeSending(t *testing.T) {
 	w.clock.advance(2 * time.Hour)
 	server := startServer(t, &testServer{})
 	w.do(w.sender(server.transport()).Do)
-	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || len(server.received()) != 0 || !strings.Contains(m.HoldReason, "expired") {
-		t.Errorf("%s %q, %d mails", m.State, m.HoldReason, len(server.received()))
+	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || len(server.received()) != 0 || !strings.Contains(m.HoldWhy.String(), "expired") {
+		t.Errorf("%s %q, %d mails", m.State, m.HoldWhy, len(server.received()))
 	}
 }
 
@@ -224,8 +224,8 @@ func TestRetryInClearIsHeld(t *testing.T) {
 	for range 2 {
 		w.clock.advance(24 * time.Hour)
 		w.do(s.Do)
-		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.Attempts != 1 || !strings.Contains(m.HoldReason, "PGP key by now") || len(server.received()) != 0 {
-			t.Fatalf("%s %q after %d attempts", m.State, m.HoldReason, m.Attempts)
+		if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.Attempts != 1 || m.HoldWhy.String() != "in-clear" || len(server.received()) != 0 {
+			t.Fatalf("%s %q after %d attempts", m.State, m.HoldWhy, m.Attempts)
 		}
 		w.approve(m) // overrules nothing
 	}

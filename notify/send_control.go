@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // Control says which first letters are drawn at random for a control group,
@@ -29,32 +31,25 @@ const (
 	sureSensors     = 3
 )
 
-// reasonControl delays the letter of a control.
-const reasonControl = "control group"
-
-// reasonControlQuiet holds the letter of a control that was not seen any more:
-// it would be news of the day before yesterday.
-const reasonControlQuiet = "nothing was seen since it was held as a control"
-
-// severe returns why a case is not drawn for the control group, or "".
-func (c Control) severe(f casedb.ControlFacts) string {
+// severe returns why a case is not drawn for the control group, or nothing.
+func (c Control) severe(f casedb.ControlFacts) reason.List {
 	switch {
 	case f.OwnerMailed:
-		return "the owner gets another mail of ours"
+		return reason.Of(reason.ControlMailed)
 	case f.Sources == 0:
-		return "no source is judged so any more"
+		return reason.Of(reason.NoneLeft)
 	case slices.ContainsFunc(f.Rules, func(r string) bool { return !slices.Contains(c.Rules, r) }):
-		return "not all rules are of low severity"
+		return reason.Of(reason.ControlRules)
 	case f.Sources > maxDrawnSources:
-		return fmt.Sprintf("more than %d sources", maxDrawnSources)
+		return reason.Of(reason.ControlSources, strconv.Itoa(maxDrawnSources))
 	case f.Sure > 0:
-		return fmt.Sprintf("judged with confidence %.2f or more at %d sensors or more", sureConfidence, sureSensors)
+		return reason.Of(reason.ControlSure, strconv.FormatFloat(sureConfidence, 'f', 2, 64), strconv.Itoa(sureSensors))
 	case f.ICS:
-		return "asks for industrial control systems"
+		return reason.Of(reason.ControlICS)
 	case f.Critical:
-		return "in a critical network"
+		return reason.Of(reason.ControlCritical)
 	}
-	return ""
+	return nil
 }
 
 // gather asks for the draw of a message's case, and draws if that is to be
@@ -73,7 +68,7 @@ func (c Control) gather(ctx context.Context, q *casedb.Queries, f *Facts) error 
 		return err
 	}
 	facts, err := c.facts(ctx, q, *f.Case, f.Now)
-	if err != nil || c.severe(facts) != "" {
+	if err != nil || len(c.severe(facts)) > 0 {
 		return err
 	}
 	draw := casedb.NewControlDraw(*f.Case, c.Seed, c.Share, c.Days, f.Now)
@@ -97,17 +92,23 @@ func ignoreNotFound(err error) error {
 func control(f Facts, send Decision) Decision {
 	switch {
 	case f.Control.Holds(f.Now):
-		return Decision{Action: ActionDelay, Reason: reasonControl, Until: *f.Control.Until}
-	case f.Control != nil && f.Control.Arm == casedb.ArmControl && f.Message.Attempts == 0 && f.Message.Reason == casedb.ReasonFirst:
-		if !seenSince(f.Accused, f.Control.DrawnAt) && !(f.Message.ApprovedAt != nil && f.Message.HoldReason == reasonControlQuiet) {
-			return Decision{Action: ActionHold, Reason: reasonControlQuiet}
-		}
+		return Decision{Action: ActionDelay, Why: reason.Of(reason.Control), Until: *f.Control.Until}
+	case wasQuiet(f) && open(f.Message, reason.Of(reason.ControlQuiet)):
+		return hold(f, guards(f))
 	case f.Draw != nil && f.Draw.Arm == casedb.ArmControl:
-		return Decision{Action: ActionDelay, Reason: reasonControl, Until: *f.Draw.Until, Draw: f.Draw}
+		return Decision{Action: ActionDelay, Why: reason.Of(reason.Control), Until: *f.Draw.Until, Draw: f.Draw}
 	case f.Draw != nil:
 		send.Draw = f.Draw
 	}
 	return send
+}
+
+// wasQuiet reports whether a message is the first letter of a case that was held
+// as a control, and whose sources were not seen since: it would be news of the
+// day before yesterday.
+func wasQuiet(f Facts) bool {
+	return f.Control != nil && f.Control.Arm == casedb.ArmControl && !f.Control.Holds(f.Now) && f.Message.Attempts == 0 &&
+		f.Message.Reason == casedb.ReasonFirst && !seenSince(f.Accused, f.Control.DrawnAt)
 }
 
 func seenSince(groups []casedb.LetterGroup, at time.Time) bool {
@@ -152,16 +153,16 @@ func (c Control) keep(ctx context.Context, tx *casedb.Tx, id int64, now time.Tim
 		return false, err
 	}
 	if !d.Holds(now) {
-		return true, tx.EndControl(ctx, &k, casedb.ControlOver, casedb.ActorSystem, "", now)
+		return true, tx.EndControl(ctx, &k, casedb.ControlOver, casedb.ActorSystem, nil, now)
 	}
 	facts, err := c.facts(ctx, &tx.Queries, k, now)
 	if err != nil {
 		return false, err
 	}
 	facts.OwnerMailed = false // a mail that leaves ends the control by itself
-	reason := c.severe(facts)
-	if reason == "" || facts.Sources == 0 {
+	why := c.severe(facts)
+	if len(why) == 0 || facts.Sources == 0 {
 		return false, nil // cleared by now: nobody would be told
 	}
-	return true, tx.EndControl(ctx, &k, casedb.ControlSevere, casedb.ActorSystem, reason, now)
+	return true, tx.EndControl(ctx, &k, casedb.ControlSevere, casedb.ActorSystem, why, now)
 }

@@ -10,6 +10,8 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/notify"
+
+	"teiten/internal/reason"
 )
 
 const testSeed = "seed for tests"
@@ -103,7 +105,7 @@ func TestNoMailLeavesForAControl(t *testing.T) {
 	c, m := w.queued(ispCase)
 	s, _ := w.drawn(c, casedb.ArmControl)
 	plan, err := (&notify.Planner{DB: w.db, Control: s.Control}).Queue(t.Context(), 0, 10, w.clock.now())
-	if err != nil || len(plan.Lines) != 1 || plan.Lines[0].Decision.Action != notify.ActionDelay || plan.Lines[0].Decision.Reason != "control group" {
+	if err != nil || len(plan.Lines) != 1 || plan.Lines[0].Decision.Action != notify.ActionDelay || plan.Lines[0].Decision.Why.String() != "control" {
 		t.Errorf("plan %+v, %v", plan, err)
 	}
 	w.do(s.Do)
@@ -123,7 +125,7 @@ func TestNoMailLeavesForAControl(t *testing.T) {
 	}
 	// Held and approved by a coordinator: it is a control still.
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		return tx.HoldMessage(ctx, m.ID, w.getMessage(m.ID).Version, "taro", "look", w.clock.now())
+		return tx.HoldMessage(ctx, m.ID, w.getMessage(m.ID).Version, "taro", reason.Typed("look"), w.clock.now())
 	})
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		return tx.ApproveMessage(ctx, m.ID, w.getMessage(m.ID).Version, "taro", w.clock.now())
@@ -151,7 +153,7 @@ func TestNoMailLeavesForAControl(t *testing.T) {
 	if d = w.draw(c); d.EndKind != casedb.ControlOver || !d.EndedAt.Equal(*d.Until) {
 		t.Errorf("draw %+v", d)
 	}
-	for _, change := range []string{`update control_draw set drawn = 0.1`, `update control_draw set end_reason = 'x'`, `delete from control_draw`} {
+	for _, change := range []string{`update control_draw set drawn = 0.1`, `update control_draw set end_why = '[{"code":"control-ics"}]'`, `delete from control_draw`} {
 		if _, err := w.db.SQL().Exec(change); err == nil {
 			t.Errorf("%s is possible", change)
 		}
@@ -168,8 +170,8 @@ func TestAControlThatWasNotSeenAgainIsHeld(t *testing.T) {
 	w.do(s.Do)
 	w.clock.advance(15 * 24 * time.Hour)
 	w.do(s.Do)
-	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldReason != "nothing was seen since it was held as a control" {
-		t.Fatalf("message %s: %s", m.State, m.HoldReason)
+	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || m.HoldWhy.String() != "control-quiet" {
+		t.Fatalf("message %s: %s", m.State, m.HoldWhy)
 	}
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		return tx.ApproveMessage(ctx, m.ID, m.Version, "taro", w.clock.now())
@@ -206,7 +208,7 @@ func TestControlsEnd(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return tx.EndControl(ctx, &locked, casedb.ControlHand, "taro", "the press asks", w.clock.now())
+				return tx.EndControl(ctx, &locked, casedb.ControlHand, "taro", reason.Typed("the press asks"), w.clock.now())
 			})
 		},
 		// Another case of the owner, of another kind: its letter is not delayed.
@@ -250,7 +252,7 @@ func TestControlsEnd(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return tx.CloseCase(ctx, &locked, "taro", "", w.clock.now())
+				return tx.CloseCase(ctx, &locked, "taro", nil, w.clock.now())
 			})
 		},
 	}

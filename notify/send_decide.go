@@ -1,11 +1,12 @@
 package notify
 
 import (
-	"fmt"
-	"strings"
+	"slices"
+	"strconv"
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // Action is what Decide says to do with a message that is due.
@@ -50,35 +51,16 @@ type Facts struct {
 // Decision is what to do with a message, and why.
 type Decision struct {
 	Action  Action
-	Reason  string
+	Why     reason.List         // of everything but ActionSend
 	Waiting casedb.Waiting      // what the case waits for after ActionFail
 	Until   time.Time           // with ActionDelay
 	Draw    *casedb.ControlDraw // to be kept, nil: none
 }
 
-// The beginnings of reasons. A coordinator who approves a message held for one
-// of them overrules it.
-const (
-	reasonAcknowledged = "acknowledged scanner"
-	reasonRetired      = "contact replaced"
-)
-
-// The reasons, or their beginnings, that an approval does not overrule: the
-// letter would be wrong.
-const (
-	reasonNobody = "no source is judged so any more"
-	reasonLost   = "a source that the letter names is not judged so any more"
-	reasonGone   = "the observations are gone"
-)
-
-// reasonQuiet delays what nobody approved while the recipient sleeps.
-const reasonQuiet = "quiet hours"
-
-// reasonPaused delays what nobody approved while the owner wants no mail.
-const reasonPaused = "paused by the owner"
-
-// reasonDigest delays what goes with the day's digest.
-const reasonDigest = "digest"
+// overrulable are the guards that a coordinator overrules by approving a
+// message that was held for them. Of all others the letter would be wrong, or
+// the approval itself answers them.
+var overrulable = []reason.Code{reason.Acknowledged, reason.ContactReplaced, reason.ControlQuiet}
 
 // Decide says, at the last moment, whether a due message is still right to
 // send. It asks nothing and changes nothing. The control group comes last: what
@@ -91,7 +73,7 @@ func Decide(f Facts) Decision {
 	// What was under way once goes on.
 	if f.Digest && f.Message.Attempts == 0 {
 		if until := f.DigestAt.After(readyAt(f.Message), f.Country); until.After(f.Now) {
-			return Decision{Action: ActionDelay, Reason: reasonDigest, Until: until}
+			return Decision{Action: ActionDelay, Why: reason.Of(reason.Digest), Until: until}
 		}
 	}
 	return control(f, d)
@@ -100,53 +82,80 @@ func Decide(f Facts) Decision {
 func decide(f Facts) Decision {
 	m, c := f.Message, f.Case
 	if m.Attempts >= maxTries {
-		return Decision{Action: ActionFail, Reason: fmt.Sprintf("gave up after %d tries", m.Attempts), Waiting: casedb.WaitingFailed}
+		return Decision{Action: ActionFail, Why: reason.Of(reason.GaveUp, strconv.Itoa(m.Attempts)), Waiting: casedb.WaitingFailed}
 	}
 	if c != nil && !c.State.Live() && m.Purpose == casedb.PurposeNotification {
-		return Decision{Action: ActionCancel, Reason: "case " + string(c.State)}
+		code := reason.CaseClosed
+		if c.State == casedb.CaseIgnored {
+			code = reason.CaseIgnored
+		}
+		return Decision{Action: ActionCancel, Why: reason.Of(code)}
 	}
 	if f.Suppression != nil {
-		return Decision{Action: ActionFail, Reason: "no mail to this address: " + f.Suppression.Reason, Waiting: casedb.WaitingBounce}
+		return Decision{Action: ActionFail, Why: append(reason.Of(reason.Suppressed), f.Suppression.Why...), Waiting: casedb.WaitingBounce}
 	}
 	if m.Purpose != casedb.PurposeNotification {
-		return Decision{Action: ActionSend, Reason: m.Reason}
+		return Decision{Action: ActionSend}
 	}
-	hold := func(reason string) Decision { return Decision{Action: ActionHold, Reason: reason} }
-	overruled := func(reason string) bool {
-		return m.ApprovedAt != nil && strings.HasPrefix(m.HoldReason, reason)
+	if found := guards(f); open(m, found) {
+		return hold(f, found)
 	}
-	if len(f.Acknowledged) > 0 && !overruled(reasonAcknowledged) {
-		return hold(reasonAcknowledged + ": " + strings.Join(f.Acknowledged, ", "))
+	if m.ApprovedBy != "" {
+		return Decision{Action: ActionSend} // a person chose the hour, too
 	}
-	if f.ContactRetired && !overruled(reasonRetired) {
-		return hold(reasonRetired)
+	if c != nil && c.PausedUntil != nil && c.PausedUntil.After(f.Now) {
+		return Decision{Action: ActionDelay, Why: reason.Of(reason.Paused), Until: *c.PausedUntil}
+	}
+	if until := f.Quiet.Until(f.Now, f.Country); until.After(f.Now) {
+		return Decision{Action: ActionDelay, Why: reason.Of(reason.QuietHours), Until: until}
+	}
+	return Decision{Action: ActionSend}
+}
+
+// guards are the reasons there are now to hold a notification, whether somebody
+// has overruled them or not.
+func guards(f Facts) reason.List {
+	var found reason.List
+	if len(f.Acknowledged) > 0 {
+		found = found.And(reason.Acknowledged, f.Acknowledged...)
+	}
+	if f.ContactRetired {
+		found = found.And(reason.ContactReplaced)
 	}
 	switch {
 	case len(f.Accused) == 0:
-		return hold(reasonNobody)
+		found = found.And(reason.NoneLeft)
 	case len(f.Lost) > 0:
-		return hold(reasonLost + ": " + strings.Join(f.Lost, ", "))
+		found = found.And(reason.SourceLost, f.Lost...)
 	case f.Gone:
-		return hold(reasonGone)
+		found = found.And(reason.EvidenceGone)
 	}
-	if m.ApprovedBy != "" {
-		return Decision{Action: ActionSend, Reason: m.Reason} // a person chose the hour, too
+	if f.Message.ApprovedBy != "" || len(f.Accused) == 0 {
+		return found
 	}
 	rules := make([]string, len(f.Accused))
 	for i, g := range f.Accused {
 		rules[i] = g.Rule
 	}
-	if casedb.IsEscalation(m.Reason) {
+	if casedb.IsEscalation(f.Message.Reason) {
 		rules = append(rules, casedb.RuleEscalation)
 	}
-	if reason := f.Leave.Holds(rules...); reason != "" {
-		return hold(reason)
+	return append(found, f.Leave.Holds(rules...)...)
+}
+
+// open reports whether one of the guards holds the message: nobody who approved
+// it has overruled it.
+func open(m casedb.Message, found reason.List) bool {
+	return slices.ContainsFunc(found, func(r reason.Reason) bool {
+		return !slices.Contains(overrulable, r.Code) || m.ApprovedAt == nil || !slices.Contains(m.Overruled, string(r.Code))
+	})
+}
+
+// hold names every guard that there is now, so that an approval overrules all of
+// them at once.
+func hold(f Facts, found reason.List) Decision {
+	if wasQuiet(f) {
+		found = found.And(reason.ControlQuiet)
 	}
-	if c != nil && c.PausedUntil != nil && c.PausedUntil.After(f.Now) {
-		return Decision{Action: ActionDelay, Reason: reasonPaused, Until: *c.PausedUntil}
-	}
-	if until := f.Quiet.Until(f.Now, f.Country); until.After(f.Now) {
-		return Decision{Action: ActionDelay, Reason: reasonQuiet, Until: until}
-	}
-	return Decision{Action: ActionSend, Reason: m.Reason}
+	return Decision{Action: ActionHold, Why: found}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // maxPlanned is how many queued messages a plan looks at.
@@ -33,9 +34,9 @@ type Planned struct {
 	Case     *casedb.Case // nil: a message about a registration
 	Decision Decision
 	At       time.Time // when it will be decided; zero: when a coordinator has approved it
-	// Delay is what it waits for until then: "quiet hours", the name of a limit,
-	// "back-off", or why it was tried in vain or put off before. Empty: nothing.
-	Delay string
+	// Delay is what it waits for until then: quiet hours, a limit, a back-off, or
+	// why it was tried in vain or put off before. Empty: nothing.
+	Delay reason.List
 }
 
 // Plan is a part of what will become of the queue.
@@ -95,15 +96,12 @@ func (p *Planner) Held(ctx context.Context, after int64, n int) ([]Planned, erro
 			if err != nil {
 				return err
 			}
-			lines = append(lines, Planned{Message: m, Case: c, Decision: Decision{Action: ActionHold, Reason: m.HoldReason}})
+			lines = append(lines, Planned{Message: m, Case: c, Decision: Decision{Action: ActionHold, Why: m.HoldWhy}})
 		}
 		return nil
 	})
 	return lines, err
 }
-
-// delayBackoff delays what waits because of another mail's failure.
-const delayBackoff = "back-off"
 
 // line decides about one message as of the time it will be its turn.
 func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now time.Time) (Planned, error) {
@@ -120,20 +118,22 @@ func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now t
 		return Planned{}, err
 	}
 	facts.Quiet, facts.Digest, facts.DigestAt, facts.Now = p.Quiet, t.digest, p.DigestAt, t.at
-	if t.delay == "" && t.at.After(now) {
-		t.delay, _ = PutOff(m.LastError)
-	}
-	return Planned{Message: m, Case: c, Decision: Decide(facts), At: t.at, Delay: t.delay}, nil
+	return Planned{Message: m, Case: c, Decision: Decide(facts), At: t.at, Delay: delayOf(t, m, now)}, nil
 }
 
-// PutOff returns why a message was put off, as a plan says it, by its last
-// error; false: that is what its last attempt met.
-func PutOff(lastError string) (reason string, ok bool) {
-	reason, ok = strings.CutPrefix(lastError, "put off: ")
-	if name, limit := strings.CutPrefix(reason, "the daily limit per "); ok && limit {
-		reason = strings.TrimSuffix(name, " is reached")
+// delayOf is why a message is not sent before its turn.
+func delayOf(t foretold, m casedb.Message, now time.Time) reason.List {
+	switch {
+	case t.delay != "":
+		return reason.Of(t.delay)
+	case !t.at.After(now):
+		return nil
+	case len(m.DelayWhy) > 0:
+		return m.DelayWhy
+	case m.LastError != "":
+		return reason.Of(reason.LastError, m.LastError)
 	}
-	return reason, ok
+	return nil
 }
 
 func caseOf(ctx context.Context, q *casedb.Queries, m casedb.Message) (*casedb.Case, error) {
@@ -148,7 +148,7 @@ func caseOf(ctx context.Context, q *casedb.Queries, m casedb.Message) (*casedb.C
 type foretold struct {
 	id     int64
 	at     time.Time
-	delay  string
+	delay  reason.Code
 	digest bool
 }
 
@@ -161,7 +161,7 @@ func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now 
 	for i, m := range mails {
 		queue[i] = turn{QueuedMail: m}
 		if m.Backoff != nil && m.Backoff.After(m.Due) {
-			queue[i].Due, queue[i].delay = *m.Backoff, delayBackoff
+			queue[i].Due, queue[i].delay = *m.Backoff, reason.BackOff
 		}
 	}
 	heap.Init(&queue)
@@ -174,16 +174,16 @@ func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now 
 			clock = t.Due
 		}
 		if until := p.DigestAt.After(t.Ready, t.Country); t.Digest && until.After(clock) {
-			t.Due, t.delay = until, reasonDigest
+			t.Due, t.delay = until, reason.Digest
 			heap.Fix(&queue, 0)
 			continue
 		}
 		if until := p.Quiet.Until(clock, t.Country); t.Alone && until.After(clock) {
-			t.Due, t.delay = until, reasonQuiet
+			t.Due, t.delay = until, reason.QuietHours
 			heap.Fix(&queue, 0)
 			continue
 		}
-		at, limit := clock, ""
+		at, limit := clock, reason.Code("")
 		address := strings.ToLower(t.Recipient)
 		if last, ok := digests[address]; !t.Digest || !ok || !last.Equal(clock) {
 			at, limit = l.Reserve(t.Destination, clock)
@@ -209,7 +209,7 @@ func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now 
 // turn is a message that waits for its turn.
 type turn struct {
 	casedb.QueuedMail
-	delay string
+	delay reason.Code
 }
 
 // turns is a heap of them, the longest due first.

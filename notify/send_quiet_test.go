@@ -65,8 +65,8 @@ func TestNobodyIsWokenByTheProgram(t *testing.T) {
 		t.Fatalf("%d mails at night", len(got))
 	}
 	m = w.getMessage(m.ID)
-	if wait := m.NextAttemptAt.Sub(w.clock.now()); m.State != casedb.MessageQueued || m.Attempts != 0 || wait != 7*time.Hour || m.LastError != "put off: quiet hours" {
-		t.Errorf("message is %s, due in %s: %s", m.State, wait, m.LastError)
+	if wait := m.NextAttemptAt.Sub(w.clock.now()); m.State != casedb.MessageQueued || m.Attempts != 0 || wait != 7*time.Hour || m.DelayWhy.String() != "quiet-hours" {
+		t.Errorf("message is %s, due in %s: %s", m.State, wait, m.DelayWhy)
 	}
 	w.clock.advance(7 * time.Hour)
 	w.do(sender.Do)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // The times and numbers of retries: 7.5 minutes, doubling to 16 hours, eight
@@ -209,29 +210,6 @@ func (s *Sender) claim(ctx context.Context) (j *job, again bool, err error) {
 	return j, again, nil
 }
 
-// errCompose marks the error of a message that no mail can be made of.
-var errCompose = errors.New("no mail can be made of it")
-
-// setAside keeps a message that cannot be claimed from standing in the way of
-// others: a coordinator has to look at what no mail can be made of; all else
-// is tried again later.
-func (s *Sender) setAside(ctx context.Context, id int64, cause error, now time.Time) error {
-	if !errors.Is(cause, errCompose) {
-		return s.DB.PutOffMessage(ctx, id, cause.Error(), now.Add(15*time.Minute))
-	}
-	return s.DB.InTx(ctx, func(tx *casedb.Tx) error {
-		m, c, err := tx.LockDueMessage(ctx, id, now)
-		if errors.Is(err, casedb.ErrStale) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		s.Metrics.result("held")
-		return tx.HoldDue(ctx, m, c, cause.Error(), now)
-	})
-}
-
 // begin decides about a locked due message and, if it is to be sent, records
 // the attempt.
 func (s *Sender) begin(ctx context.Context, tx *casedb.Tx, m casedb.Message, c *casedb.Case, now time.Time) (*job, error) {
@@ -272,17 +250,17 @@ func (s *Sender) decide(ctx context.Context, tx *casedb.Tx, m casedb.Message, c 
 	switch d.Action {
 	case ActionCancel:
 		s.Metrics.result("canceled")
-		return false, tx.CancelDue(ctx, m, c, d.Reason, now)
+		return false, tx.CancelDue(ctx, m, c, d.Why, now)
 	case ActionHold:
 		s.Metrics.result("held")
-		return false, tx.HoldDue(ctx, m, c, d.Reason, now)
+		return false, tx.HoldDue(ctx, m, c, d.Why, now)
 	case ActionFail:
 		if d.Waiting == casedb.WaitingBounce {
 			s.Metrics.result("suppressed")
 		}
-		return false, tx.FailDue(ctx, m, c, d.Waiting, d.Reason, now)
+		return false, tx.FailDue(ctx, m, c, d.Waiting, d.Why, now)
 	case ActionDelay:
-		return false, tx.PutOffMessage(ctx, m.ID, "put off: "+d.Reason, d.Until)
+		return false, tx.PutOffMessage(ctx, m.ID, d.Why, d.Until)
 	}
 	return true, nil
 }
@@ -291,13 +269,13 @@ func (s *Sender) decide(ctx context.Context, tx *casedb.Tx, m casedb.Message, c 
 func (s *Sender) attempt(ctx context.Context, tx *casedb.Tx, m casedb.Message, now time.Time) (*job, error) {
 	draft, err := s.Composer.compose(ctx, &tx.Queries, m, now)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errCompose, err)
+		return nil, &composeError{err}
 	}
 	switch clear, err := inClear(ctx, &tx.Queries, m, now); {
 	case err != nil:
 		return nil, err
 	case clear:
-		return nil, fmt.Errorf("%w: %s", errCompose, reasonInClear)
+		return nil, &composeError{errInClear}
 	}
 	if len(m.Raw) == 0 {
 		m.Raw, m.Template = draft.Raw, draft.Template
@@ -311,8 +289,8 @@ func (s *Sender) attempt(ctx context.Context, tx *casedb.Tx, m casedb.Message, n
 	return &job{message: m, envelope: Envelope{From: draft.EnvelopeFrom, To: m.Recipient, ID: m.Token}}, nil
 }
 
-// reasonInClear holds what no retry may repeat as it is.
-const reasonInClear = "it was first tried without encryption, and its recipient has a PGP key by now: cancel it and write again"
+// errInClear holds what no retry may repeat as it is.
+var errInClear = errors.New("it was first tried without encryption, and its recipient has a PGP key now")
 
 // inClear reports whether the bytes kept of a message are not encrypted although
 // its recipient has a key by now.
@@ -450,7 +428,7 @@ func (s *Sender) judge(m casedb.Message, receipt Receipt, err error) casedb.Atte
 		end.Outcome = casedb.AttemptPermanent
 		if failed.Command != "MAIL" {
 			if v := judgeReply(failed.Code, failed.Enhanced, failed.Response); v.dead {
-				end.DeadFor = fmt.Sprintf("the server refused the address: %s", casedb.CleanLine(failed.Response, 500))
+				end.DeadFor = reason.Of(reason.AddressRefused, casedb.CleanLine(failed.Response, 500))
 			}
 		}
 	case failed.Ambiguous:

@@ -18,6 +18,8 @@ import (
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
 	"teiten/notify"
+
+	"teiten/internal/reason"
 )
 
 func TestSendOverSTARTTLS(t *testing.T) {
@@ -398,8 +400,8 @@ func TestStopSwitchAndDecisions(t *testing.T) {
 	// An acknowledged source makes the message wait; the coordinator overrules it.
 	w.exec(`insert into scanner (prefix, organisation, list, created_at) values ('192.0.2.10/32', 'Example Research Institute', 'test', $1)`, epoch)
 	w.do(sender.Do)
-	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || !strings.Contains(m.HoldReason, "Example Research Institute") {
-		t.Fatalf("message is %s because of %q", m.State, m.HoldReason)
+	if m = w.getMessage(m.ID); m.State != casedb.MessageHeld || !strings.Contains(m.HoldWhy.String(), "acknowledged: Example Research Institute") {
+		t.Fatalf("message is %s because of %q", m.State, m.HoldWhy)
 	}
 	if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
 		t.Errorf("case waits for %q", c.Waiting)
@@ -416,7 +418,7 @@ func TestStopSwitchAndDecisions(t *testing.T) {
 	s.owner, s.sources, s.email = "another", []string{"192.0.2.30"}, "Dead@Isp.example"
 	c2, m2 := w.queued(s)
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		return tx.Suppress(ctx, casedb.Suppression{Address: "dead@isp.example", Reason: "bounced", CreatedAt: epoch})
+		return tx.Suppress(ctx, casedb.Suppression{Address: "dead@isp.example", Why: reason.Of(reason.Other, "bounced"), CreatedAt: epoch})
 	})
 	w.do(sender.Do)
 	if m2 = w.getMessage(m2.ID); m2.State != casedb.MessageFailed || w.getCase(c2.ID).Waiting != casedb.WaitingBounce {

@@ -13,6 +13,8 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/notify"
+
+	"teiten/internal/reason"
 )
 
 // desk is a coordinator at a case.
@@ -96,7 +98,7 @@ func TestLetterIsShownAndDecidedAbout(t *testing.T) {
 	want(t, "approve twice", status, http.StatusConflict)
 	status, _ = d.actMessage("hold", "reason", "look again")
 	want(t, "hold", status, http.StatusSeeOther)
-	want(t, "held", []any{d.message().State, d.message().HoldReason, d.state().Waiting}, []any{casedb.MessageHeld, "look again", casedb.WaitingApproval})
+	want(t, "held", []any{d.message().State, d.message().HoldWhy.String(), d.state().Waiting}, []any{casedb.MessageHeld, "person: look again", casedb.WaitingApproval})
 	status, _ = d.actMessage("cancel", "reason", "known")
 	want(t, "cancel", status, http.StatusSeeOther)
 	want(t, "canceled", d.message().State, casedb.MessageCanceled)
@@ -447,10 +449,10 @@ func TestSettings(t *testing.T) {
 		t.Errorf("policies: got %+v, %v", policies, err)
 	}
 	inTx(t, d.db, func(tx *casedb.Tx) error {
-		return tx.Suppress(context.Background(), casedb.Suppression{Address: "dead@isp.example", Reason: "hard bounce 5.1.1", CreatedAt: d.now})
+		return tx.Suppress(context.Background(), casedb.Suppression{Address: "dead@isp.example", Why: reason.Of(reason.Other, "hard bounce 5.1.1"), CreatedAt: d.now})
 	})
 	inTx(t, d.db, func(tx *casedb.Tx) error {
-		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Reason: "user unknown", CreatedAt: d.now})
+		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Why: reason.Of(reason.Other, "user unknown"), CreatedAt: d.now})
 	})
 	if body := d.page("/cases/" + d.c.Number); !strings.Contains(body, "No mail goes to this address: user unknown") {
 		t.Error("the case does not show that its contact is suppressed")
@@ -477,7 +479,7 @@ func TestAnswersToTheSuppressed(t *testing.T) {
 		t.Error("the page warns of an address that gets mail")
 	}
 	inTx(t, d.db, func(tx *casedb.Tx) error {
-		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Reason: "mail bounced: 550 no such user (5.1.1)", CreatedAt: d.now})
+		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Why: reason.Of(reason.MailBounced, "550 no such user", "5.1.1"), CreatedAt: d.now})
 	})
 	body := d.page("/cases/" + d.c.Number)
 	if !strings.Contains(body, warning) || strings.Count(body, "abuse1@isp.example (no mail)") != 2 {
@@ -669,8 +671,8 @@ func TestACoordinatorAsksForTheOwner(t *testing.T) {
 func TestControlsAreSeenAndEnded(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)
-	exec(t, d.db, `update message set state = 'queued', next_attempt_at = $2, last_error = $3 where id = $1`, d.c.Message.ID, d.now.Add(14*24*time.Hour),
-		"put off: control group")
+	exec(t, d.db, `update message set state = 'queued', next_attempt_at = $2, delay_why = $3 where id = $1`, d.c.Message.ID, d.now.Add(14*24*time.Hour),
+		reason.Of(reason.Control))
 	exec(t, d.db, `update cases set waiting = '', waiting_since = null`)
 	seed := 0
 	for casedb.DrawNumber(fmt.Sprint(seed), d.c.Number) >= 0.5 {

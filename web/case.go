@@ -13,6 +13,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/internal/reason"
 	"teiten/notify"
 )
 
@@ -43,7 +44,7 @@ type casePage struct {
 	// Links are the notifications whose recipients have a page with the evidence.
 	Links []casedb.Message
 	// Suppressed says why the letter's recipient gets no mail.
-	Suppressed string
+	Suppressed reason.List
 	CanSend    bool // a new notification may be written
 	// NoMail tells that no mail goes to the contact, NoAnswer whom of those that an
 	// answer can go to it does not reach.
@@ -69,8 +70,7 @@ type letter struct {
 	Gone     bool // ... because the evidence is past its retention
 	Attempts []casedb.Attempt
 	MayEdit  bool
-	Sending  bool   // it is on its way out, or will be in a moment
-	Delay    string // why it was put off; empty: it was not
+	Sending  bool // it is on its way out, or will be in a moment
 }
 
 // answerable is a mail that can be answered.
@@ -200,7 +200,7 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		if err != nil && !errors.Is(err, casedb.ErrNotFound) {
 			return err
 		}
-		data.Suppressed = suppression.Reason
+		data.Suppressed = suppression.Why
 	}
 	data.TicketRows = data.Tickets
 	if k := data.Contact; k != nil && k.Email != "" {
@@ -307,9 +307,6 @@ func (s *Server) loadLetter(ctx context.Context, data *casePage, now time.Time) 
 		if a.MessageID == chosen.ID {
 			l.Attempts = append(l.Attempts, a)
 		}
-	}
-	if reason, ok := notify.PutOff(l.LastError); ok {
-		l.Delay, l.LastError = reason, ""
 	}
 	l.Sending = sending(l, now)
 	data.Letter = l

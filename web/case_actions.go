@@ -11,6 +11,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/internal/reason"
 	"teiten/notify"
 )
 
@@ -50,11 +51,11 @@ func (a caseArgs) text(field string, limit int) (string, error) {
 
 // reason returns the reason typed into a field, which must be there.
 func (a caseArgs) reason(field string) (string, error) {
-	reason, err := a.text(field, maxReason)
-	if err == nil && reason == "" {
+	typed, err := a.text(field, maxReason)
+	if err == nil && typed == "" {
 		err = invalidError("invalid.reason")
 	}
-	return reason, err
+	return typed, err
 }
 
 // typedText makes a text from what a browser sent and reports whether it has
@@ -134,7 +135,7 @@ func (s *Server) noteCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error 
 }
 
 func (s *Server) closeCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	reason, err := a.text("reason", maxReason)
+	why, err := a.text("reason", maxReason)
 	if err != nil {
 		return err
 	}
@@ -142,11 +143,11 @@ func (s *Server) closeCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error
 	if err != nil {
 		return err
 	}
-	return tx.CloseCase(ctx, &c, a.v.user.Name, reason, a.v.now)
+	return tx.CloseCase(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
 }
 
 func (s *Server) ignoreCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	reason, err := a.reason("reason")
+	why, err := a.reason("reason")
 	if err != nil {
 		return err
 	}
@@ -154,11 +155,11 @@ func (s *Server) ignoreCase(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 	if err != nil {
 		return err
 	}
-	return tx.IgnoreCase(ctx, &c, a.v.user.Name, reason, a.v.now)
+	return tx.IgnoreCase(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
 }
 
 func (s *Server) reopenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	reason, err := a.text("reason", maxReason)
+	why, err := a.text("reason", maxReason)
 	if err != nil {
 		return err
 	}
@@ -166,7 +167,7 @@ func (s *Server) reopenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 	if err != nil {
 		return err
 	}
-	return tx.ReopenCase(ctx, &c, a.v.user.Name, reason, a.v.now)
+	return tx.ReopenCase(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
 }
 
 // seenCase takes a case out of the queue that needs nothing done: the reply
@@ -181,12 +182,12 @@ func (s *Server) seenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error 
 		return casedb.ErrState
 	}
 	return tx.ChangeCase(ctx, &c, casedb.CaseChange{Waiting: casedb.WaitFor(casedb.WaitingNone),
-		Event: casedb.CaseEvent{Kind: casedb.EventNote, Actor: a.v.user.Name, Text: a.v.p.T("seen.note")}}, a.v.now)
+		Event: casedb.CaseEvent{Kind: casedb.EventNote, Actor: a.v.user.Name, Why: reason.Of(reason.Seen)}}, a.v.now)
 }
 
 // endControl ends a case's time in the control group.
 func (s *Server) endControl(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
-	reason, err := a.reason("reason")
+	why, err := a.reason("reason")
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func (s *Server) endControl(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 	if err != nil {
 		return err
 	}
-	return tx.EndControl(ctx, &c, casedb.ControlHand, a.v.user.Name, reason, a.v.now)
+	return tx.EndControl(ctx, &c, casedb.ControlHand, a.v.user.Name, reason.Typed(why), a.v.now)
 }
 
 // tellRecovered says whether the owner hears when all sources are quiet.
@@ -286,7 +287,7 @@ func (s *Server) messageAction(w http.ResponseWriter, r *http.Request, v *visit)
 	args := caseArgs{c: c, version: caseVersion, values: r.PostForm, v: v}
 	by := v.user.Name
 	err = s.db.InTx(ctx, func(tx *casedb.Tx) error {
-		reason, err := args.text("reason", maxReason)
+		why, err := args.text("reason", maxReason)
 		if err != nil {
 			return err
 		}
@@ -299,9 +300,9 @@ func (s *Server) messageAction(w http.ResponseWriter, r *http.Request, v *visit)
 		case "approve":
 			return tx.ApproveMessage(ctx, id, version, by, v.now)
 		case "hold":
-			return tx.HoldMessage(ctx, id, version, by, reason, v.now)
+			return tx.HoldMessage(ctx, id, version, by, reason.Typed(why), v.now)
 		case "cancel":
-			return tx.CancelMessage(ctx, id, version, by, reason, v.now)
+			return tx.CancelMessage(ctx, id, version, by, reason.Typed(why), v.now)
 		case "edit":
 			subject := casedb.CleanLine(r.PostForm.Get("subject"), 0)
 			body, err := args.text("body", maxLetter)

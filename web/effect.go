@@ -134,6 +134,7 @@ func (s *Server) drawsCSV(w http.ResponseWriter, r *http.Request) error {
 		return t.UTC().Format(time.RFC3339)
 	}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	english := s.catalog.Printer(locale.English) // as the heads of the columns
 	for after := int64(0); ; {
 		list, err := s.db.ControlDraws(r.Context(), after, batch)
 		if err != nil {
@@ -142,7 +143,7 @@ func (s *Server) drawsCSV(w http.ResponseWriter, r *http.Request) error {
 		for _, d := range list {
 			after = d.CaseID
 			if err := c.Write([]string{d.Number, at(&d.DrawnAt), cell.Neutralise(d.Seed), number(d.Drawn), number(d.Share), string(d.Arm), at(d.Until),
-				at(d.EndedAt), string(d.EndKind), cell.Neutralise(d.EndedBy), cell.Neutralise(d.EndReason)}); err != nil {
+				at(d.EndedAt), string(d.EndKind), cell.Neutralise(d.EndedBy), cell.Neutralise(english.Reasons(d.EndWhy))}); err != nil {
 				return err
 			}
 		}

@@ -42,7 +42,7 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 		"actor":      func(actor string) string { return actorText(p, actor) },
 		"ruletitle":  func(rule string) string { return ruleTitle(p, rule) },
 		"attention":  func(code string) string { return explain.Attention(code, p.Lang()) },
-		"contactwhy": func(why string) string { return explain.ContactReason(why, p.Lang()) },
+		"why":        p.Reasons,
 		"entry":      entryField,
 		"kindname":   func(kind casedb.Kind, malware, tool string) string { return kindName(p, kind, malware, tool) },
 	}
@@ -53,10 +53,6 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 func otherText(p *locale.Printer, key, value string) string {
 	if p.Has(key + "." + value) {
 		return p.T(key + "." + value)
-	}
-	// "reason: details" has a line for the reason, and may have one for the details.
-	if first, rest, ok := strings.Cut(value, ": "); ok && p.Has(key+"."+first) {
-		return p.T(key+"."+first) + ": " + otherText(p, key, rest)
 	}
 	return value
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 	"teiten/notify"
 )
 
@@ -152,7 +153,7 @@ func fillWithEvil(t *testing.T, b *bundle) sampleCase {
 	exec(t, b.db, `update message_attempt set response = $1`, plain("response"))
 	exec(t, b.db, `update owner set name = $1`, plain("owner"))
 	exec(t, b.db, `update network set name = $1, handle = $2`, plain("network"), brief("handle"))
-	exec(t, b.db, `update contact set name = $1, why = $2`, plain("contactname"), plain("why"))
+	exec(t, b.db, `update contact set name = $1, why = $2`, plain("contactname"), reason.Of(reason.Remark, plain("why")))
 	exec(t, b.db, `insert into case_ticket (case_id, address, tag, inbound_id, set_at) select $1, 'abuse1@isp.example', '[<x-pwn>#99]', min(id), $2 from inbound
 		on conflict do nothing`, c.ID, b.now)
 	raw := "From: " + encoded(evil("box-from")) + " <a@b.example>\r\nTo: \"" + brief("box-to") + "\" <x@y.example>\r\nSubject: " + encoded(evil("box-subject")) +

@@ -11,6 +11,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/internal/reason"
 	"teiten/notify"
 )
 
@@ -40,7 +41,7 @@ func families() map[string][]string {
 		"gate":         {"auto", "approve", "human"},
 		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
 		"action":       {"send", "hold", "cancel", "fail", "delay"},
-		"delay":        {"quiet hours", "digest", "paused by the owner", "back-off", "control group", casedb.LimitHour, casedb.LimitRecipient, casedb.LimitDomain, casedb.LimitAS},
+		"why":          whyKeys(),
 		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn),
 		"language":     locale.Languages(),
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
@@ -48,8 +49,6 @@ func families() map[string][]string {
 		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
 		"reason": {casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonContactChanged, casedb.ReasonAgain, casedb.ReasonStillActive, casedb.ReasonRecovered, casedb.ReasonSoftRetry, casedb.ReasonNextContact,
 			"answer", "hard", "soft", casedb.ReasonUnverified, casedb.ReasonEscalated, casedb.ReasonProvider, casedb.ReasonCSIRT, "notified", "control", "over", "hand", "contaminated", "severe", "digest"},
-		"hold": {"the observations are gone", "mail bounced", "the server refused the address", "control group", "digest", casedb.ReasonInDoubt, "nothing was seen since it was held as a control", casedb.HoldRule, "no mail to this address", casedb.HoldOnce, "first mail to the contact", "contact needs approval", "contact by hand only", "contact is invalid", "case waits for a coordinator", "judged again", "no source is judged so any more", "a source that the letter names is not judged so any more",
-			"acknowledged scanner", "contact replaced", "by hand", "contact changed", "case closed", "case ignored"},
 	}
 }
 
@@ -58,6 +57,15 @@ func findingKeys() []string {
 	for field, list := range map[string][]string{"result": casedb.FindingResults, "device": casedb.FindingDevices, "support": casedb.FindingSupport,
 		"entry": casedb.FindingEntries, "action": casedb.FindingActions} {
 		keys = append(keys, prefixed(field+".", slices.Clone(list))...)
+	}
+	return keys
+}
+
+// whyKeys are every code of a reason, and the words that arguments have.
+func whyKeys() []string {
+	keys := values(reason.Codes())
+	for kind, words := range reason.Words() {
+		keys = append(keys, prefixed(string(kind)+".", words)...)
 	}
 	return keys
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // inline finds what the content policy forbids.
@@ -262,7 +263,9 @@ func arrive(t testing.TB, b *bundle, in casedb.Inbound) {
 		t.Fatalf("claim: %v, %d mails", err, len(claimed))
 	}
 	in.ID, in.Attempts = claimed[0].ID, claimed[0].Attempts
-	inTx(t, b.db, func(tx *casedb.Tx) error { return tx.ProcessInbound(ctx, in, "hard bounce 5.1.1", b.now) })
+	inTx(t, b.db, func(tx *casedb.Tx) error {
+		return tx.ProcessInbound(ctx, in, reason.Of(reason.MailBounced, "hard bounce", "5.1.1"), b.now)
+	})
 }
 
 func TestPlacesThatAreNone(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
+	"teiten/internal/reason"
 	"teiten/notify"
 	"teiten/web"
 )
@@ -183,10 +184,10 @@ func addCase(t testing.TB, db *casedb.DB, n int, now time.Time) sampleCase {
 		values ($1, $2, $3, 'EX-ISP-JP', 'EX-ISP', 'JP', 'apnic', '', $4, $5) returning id`, owner, base.String(),
 		netip.AddrFrom4([4]byte{192, 0, 2, byte(n*8 + 7)}).String(), now, now.Add(24*time.Hour))
 	contact := one[int64](t, db, `insert into contact (owner_id, network_id, email, name, role, provenance, gate, valid, why, language, rank, created_at)
-		values ($1, $2, $3, 'Abuse desk', 'abuse', 'abuse-role', 'auto', true, 'The only entity with the abuse role.', 'ja', 0, $4) returning id`,
+		values ($1, $2, $3, 'Abuse desk', 'abuse', 'abuse-role', 'auto', true, '[{"code":"named","args":["Abuse desk"]}]', 'ja', 0, $4) returning id`,
 		owner, network, fmt.Sprintf("abuse%d@isp.example", n), now)
 	exec(t, db, `insert into contact (owner_id, network_id, email, provenance, gate, why, language, rank, created_at)
-		values ($1, $2, $3, 'remark', 'approve', 'Named in a remark of the network.', 'ja', 1, $4)`, owner, network, fmt.Sprintf("noc%d@isp.example", n), now)
+		values ($1, $2, $3, 'remark', 'approve', '[{"code":"remark","args":["abuse: desk"]}]', 'ja', 1, $4)`, owner, network, fmt.Sprintf("noc%d@isp.example", n), now)
 	c := sampleCase{}
 	var join []casedb.CaseSource
 	for i := range 3 {
@@ -212,7 +213,7 @@ func addCase(t testing.TB, db *casedb.DB, n int, now time.Time) sampleCase {
 			return err
 		}
 		m := casedb.Message{CaseID: &c.ID, ContactID: &contact, Purpose: casedb.PurposeNotification, State: casedb.MessageHeld, Reason: "first",
-			HoldReason: "rule holds", Recipient: fmt.Sprintf("abuse%d@isp.example", n), Language: "ja",
+			HoldWhy: reason.Of(reason.RuleHolds), Recipient: fmt.Sprintf("abuse%d@isp.example", n), Language: "ja",
 			CreatedAt: now}
 		m.HeaderID, m.Token = casedb.NewIdentity("teiten.example")
 		c.Message, err = tx.InsertMessage(ctx, m, "rule worm445")

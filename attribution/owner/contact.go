@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
-	"teiten/internal/explain"
+	"teiten/internal/reason"
 )
 
 // Choice is what an answer says about who to write to.
@@ -41,15 +41,15 @@ type ChosenContact struct {
 	Role       string
 	Provenance casedb.Provenance
 	Gate       casedb.Gate
-	Valid      *bool  // what the registry says of the address; nil: nothing
-	Why        string // for the coordinator, of explain.Why in English
+	Valid      *bool       // what the registry says of the address; nil: nothing
+	Why        reason.List // for the coordinator
 }
 
 // RejectedContact is an address that stands in the answer and must not be
 // written to, with the reason.
 type RejectedContact struct {
-	Email string `json:"email"`
-	Why   string `json:"why"`
+	Email string
+	Why   reason.List
 }
 
 // ChooseContact chooses the contact for the address from a registry's answer.
@@ -65,17 +65,17 @@ func ChooseContact(answer Answer, addr netip.Addr, cfg ContactConfig) Choice {
 	}
 	c.own = c.isOwnNetwork(addr)
 	c.choice.OwnerName, c.choice.OwnerKey = c.owner()
-	none := ChosenContact{Provenance: casedb.FromNone, Gate: casedb.GateHuman, Why: explain.WhyNoAddress.Say()}
+	none := ChosenContact{Provenance: casedb.FromNone, Gate: casedb.GateHuman, Why: reason.Of(reason.NoAddress)}
 	if answer.Redacted {
-		none.Why = explain.WhyRedacted.Say()
+		none.Why = reason.Of(reason.Redacted)
 	}
 	switch {
 	case !answer.First.IsValid():
-		none.Why = explain.WhyNoRange.Say()
+		none.Why = reason.Of(reason.NoRange)
 		c.choice.Contact = none
 		return c.choice
 	case !answer.Contains(addr):
-		none.Why = explain.WhyOtherRange.Say(rangeText(answer.First, answer.Last))
+		none.Why = reason.Of(reason.OtherRange, rangeText(answer.First, answer.Last))
 		c.choice.Contact = none
 		return c.choice
 	}
@@ -83,12 +83,12 @@ func ChooseContact(answer Answer, addr netip.Addr, cfg ContactConfig) Choice {
 	found := c.candidates()
 	if len(found) == 0 {
 		if len(c.choice.Rejected) > 0 {
-			none.Why = explain.WhyAllRejected.Say()
+			none.Why = reason.Of(reason.AllRejected)
 		}
 		if w := answer.Whois; w != nil {
-			none.Why = explain.WhyWhoisNamesNone.After(none.Why, w.source())
-		} else if answer.WhoisNote != "" {
-			none.Why = explain.JoinWhy(none.Why, answer.WhoisNote)
+			none.Why = none.Why.And(reason.WhoisNamesNone, w.source())
+		} else if len(answer.WhoisNote) > 0 {
+			none.Why = append(none.Why, answer.WhoisNote...)
 		}
 		c.choice.Contact = none
 		return c.choice
@@ -226,7 +226,7 @@ func (c *chooser) isPlaceholderHandle(handle string) bool {
 
 func (c *chooser) hasOnlyPlaceholders(e AnswerEntity) bool {
 	for _, m := range e.Emails {
-		if address, reason := MailAddress(m.Address); reason == "" && !c.cfg.IsPlaceholderEmail(address) {
+		if address, defect := MailAddress(m.Address); defect == "" && !c.cfg.IsPlaceholderEmail(address) {
 			return false
 		}
 	}

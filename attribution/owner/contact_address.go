@@ -6,18 +6,18 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"teiten/internal/explain"
+	"teiten/internal/reason"
 )
 
 // MailAddress checks an e-mail address from a registry or a form and returns it
 // as it is written to: without blanks, brackets and mailto:, its domain in
-// ASCII and lower case where it was not ASCII. The reason says in words why an
-// address is none; it is empty for a good one.
-func MailAddress(s string) (address, reason string) {
+// ASCII and lower case where it was not ASCII. The defect is a code of package
+// reason that says why an address is none; it is empty for a good one.
+func MailAddress(s string) (address, defect string) {
 	if strings.ContainsFunc(s, func(r rune) bool {
 		return r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029'
 	}) {
-		return "", explain.MailControl
+		return "", reason.MailControl
 	}
 	s = strings.TrimSpace(s)
 	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
@@ -27,39 +27,39 @@ func MailAddress(s string) (address, reason string) {
 		s = s[1 : len(s)-1]
 	}
 	if len(s) > 254 { // RFC 5321, 4.5.3.1.3
-		return "", explain.MailTooLong
+		return "", reason.MailTooLong
 	}
 	at := strings.LastIndexByte(s, '@')
 	if at < 1 || at == len(s)-1 {
-		return "", explain.MailNone
+		return "", reason.MailNone
 	}
 	local, domain := s[:at], s[at+1:]
 	if len(local) > 64 {
-		return "", explain.MailTooLong
+		return "", reason.MailTooLong
 	}
 	if strings.Contains(local, "*") || len(local) >= 3 && strings.Trim(strings.ToLower(local), "x") == "" {
-		return "", explain.MailMasked // RFC 9537, 4.2: a part of the value is redacted
+		return "", reason.MailMasked // RFC 9537, 4.2: a part of the value is redacted
 	}
 	for i := range len(local) {
 		if c := local[i]; c >= 0x80 || !isAtomOrDot(c) {
-			return "", explain.MailLocal
+			return "", reason.MailLocal
 		}
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
 	if err != nil || len(ascii) > 253 {
-		return "", explain.MailNoName
+		return "", reason.MailNoName
 	}
 	if strings.EqualFold(ascii, domain) {
 		ascii = domain // in the letters that the registry wrote
 	}
 	top := ascii[strings.LastIndexByte(ascii, '.')+1:]
 	if top == ascii || strings.Trim(top, "0123456789") == "" {
-		return "", explain.MailNotInDNS
+		return "", reason.MailNotInDNS
 	}
 	address = local + "@" + ascii
 	// The library's parser has the last word on dots and lengths.
 	if parsed, err := mail.ParseAddress(address); err != nil || parsed.Address != address {
-		return "", explain.MailNone
+		return "", reason.MailNone
 	}
 	return address, ""
 }

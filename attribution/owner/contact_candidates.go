@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
-	"teiten/internal/explain"
+	"teiten/internal/reason"
 )
 
 // maxCandidates bounds the alternatives; more would help nobody.
@@ -45,9 +45,9 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 	for i, m := range e.Emails {
 		address, why := c.acceptable(m.Address)
 		if placeholder && !c.own {
-			why = explain.WhyPlaceholder.Say(cmp.Or(e.Handle, e.Name))
+			why = reason.Of(reason.Placeholder, cmp.Or(e.Handle, e.Name))
 		}
-		if why != "" {
+		if len(why) > 0 {
 			c.reject(address, why)
 			continue
 		}
@@ -58,21 +58,21 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 		case abuse:
 			f.class, f.Provenance, f.Gate = classAbuseRole, casedb.FromAbuseRole, casedb.GateAuto
 			f.order = append([]int{boolRank(len(e.Roles) == 1), e.Depth, position}, within...)
-			f.Why = roleWhy(e, explain.WhyNamed, explain.WhyNamedBeside)
+			f.Why = roleWhy(e, reason.Named, reason.NamedBeside)
 			if len(e.Emails) > 1 {
-				f.Why = ofSeveral(m, address).After(f.Why)
+				f.Why = f.Why.And(ofSeveral(m, address))
 			}
 		case localPart(address) == "abuse", slices.Contains(m.Types, "abuse"):
 			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
 			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
-			f.Why = roleWhy(e, explain.WhyBeginsAbuseNoRole, explain.WhyBeginsAbuse)
+			f.Why = roleWhy(e, reason.BeginsAbuseNoRole, reason.BeginsAbuse)
 			if localPart(address) != "abuse" {
-				f.Why = roleWhy(e, explain.WhyMarkedAbuseNoRole, explain.WhyMarkedAbuse)
+				f.Why = roleWhy(e, reason.MarkedAbuseNoRole, reason.MarkedAbuse)
 			}
 		default:
 			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
 			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
-			f.Why = roleWhy(e, explain.WhyOtherNoRole, explain.WhyOther)
+			f.Why = roleWhy(e, reason.OtherNoRole, reason.OtherRole)
 		}
 		c.judge(&f, &e)
 		found = append(found, f)
@@ -91,7 +91,7 @@ func (c *chooser) ofWhois() []candidate {
 	var found []candidate
 	for i, k := range w.Contacts {
 		address, why := c.acceptable(k.Email)
-		if why != "" {
+		if len(why) > 0 {
 			c.reject(address, why)
 			continue
 		}
@@ -99,16 +99,16 @@ func (c *chooser) ofWhois() []candidate {
 		switch {
 		case k.Abuse && w.Registry == jpnicWhois.name:
 			f.class, f.Provenance, f.Gate = classWhois, casedb.FromJPNICWhois, casedb.GateApprove
-			f.Why = explain.WhyWhoisField.Say(w.source(), k.Label)
+			f.Why = reason.Of(reason.WhoisField, w.source(), k.Label)
 		case k.Abuse:
 			f.class, f.Provenance, f.Gate = classWhois, casedb.FromRemark, casedb.GateApprove
-			f.Why = explain.WhyWhoisSection.Say(w.source(), shortLine(k.Label))
+			f.Why = reason.Of(reason.WhoisSection, w.source(), shortLine(k.Label))
 		case localPart(address) == "abuse":
 			f.class, f.Provenance, f.Gate = classLocalPart, casedb.FromLocalPart, casedb.GateApprove
-			f.Why = explain.WhyWhoisBeginsAbuse.Say(w.source())
+			f.Why = reason.Of(reason.WhoisBeginsAbuse, w.source())
 		default:
 			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
-			f.Why = explain.WhyWhoisOther.Say(w.source(), shortLine(k.Label))
+			f.Why = reason.Of(reason.WhoisOther, w.source(), shortLine(k.Label))
 		}
 		c.judge(&f, nil)
 		found = append(found, f)
@@ -121,15 +121,15 @@ func (w *WhoisAnswer) source() string { return strings.ToUpper(w.Registry) }
 
 // acceptable checks an address of an answer and returns it as it is written to,
 // or as far as it can be shown with the reason why it must not be.
-func (c *chooser) acceptable(email string) (address, why string) {
-	address, reason := MailAddress(email)
+func (c *chooser) acceptable(email string) (address string, why reason.List) {
+	address, defect := MailAddress(email)
 	switch {
-	case reason != "":
-		return casedb.CleanLine(email, 254), explain.WhyNotMailable.Say(reason)
+	case defect != "":
+		return casedb.CleanLine(email, 254), reason.Of(reason.NotMailable, defect)
 	case c.cfg.IsPlaceholderEmail(address) && !c.own:
-		return address, explain.WhyRegistrysOwn.Say()
+		return address, reason.Of(reason.RegistrysOwn)
 	}
-	return address, ""
+	return address, nil
 }
 
 // judge applies what the registry says about the address.
@@ -140,13 +140,13 @@ func (c *chooser) judge(f *candidate, e *AnswerEntity) {
 	switch {
 	case c.invalid[key]:
 		f.Valid, f.Gate, f.class = &no, casedb.GateHuman, classInvalid
-		f.Why = explain.WhyInvalid.After(f.Why)
+		f.Why = f.Why.And(reason.Invalid)
 	case validated:
 		f.Valid = &yes
 		if date == "" {
-			f.Why = explain.WhyValidated.After(f.Why)
+			f.Why = f.Why.And(reason.Validated)
 		} else {
-			f.Why = explain.WhyValidatedOn.After(f.Why, date)
+			f.Why = f.Why.And(reason.ValidatedOn, date)
 		}
 	case e == nil:
 	case slices.ContainsFunc(e.Remarks, func(r AnswerRemark) bool { return strings.Contains(r.Title, "unvalidated poc") }):
@@ -154,14 +154,14 @@ func (c *chooser) judge(f *candidate, e *AnswerEntity) {
 		if f.Gate == casedb.GateAuto {
 			f.Gate = casedb.GateApprove
 		}
-		f.Why = explain.WhyNotValidated.After(f.Why)
+		f.Why = f.Why.And(reason.NotValidated)
 	case slices.Contains(e.Status, "validated"):
 		f.Valid = &yes
-		f.Why = explain.WhyHasValidated.After(f.Why)
+		f.Why = f.Why.And(reason.HasValidated)
 	}
 }
 
-func (c *chooser) reject(email, why string) {
+func (c *chooser) reject(email string, why reason.List) {
 	key := strings.ToLower(email)
 	if c.rejected[key] || len(c.choice.Rejected) >= maxCandidates {
 		return
@@ -195,6 +195,7 @@ func prefRank(pref int) int {
 	return pref
 }
 
+// entityText names an entity; empty: it has no name.
 func entityText(e AnswerEntity) string {
 	switch {
 	case e.Name != "" && e.Handle != "" && e.Name != e.Handle:
@@ -202,29 +203,29 @@ func entityText(e AnswerEntity) string {
 	case e.Name != "" || e.Handle != "":
 		return cmp.Or(e.Name, e.Handle)
 	}
-	return explain.NamelessEntity
+	return ""
 }
 
-// roleWhy says the sentence about an entity for what it is beside abuse.
-func roleWhy(e AnswerEntity, nothing, something explain.Why) string {
+// roleWhy is the reason about an entity for what it is beside abuse.
+func roleWhy(e AnswerEntity, nothing, something reason.Code) reason.List {
 	others := slices.DeleteFunc(slices.Clone(e.Roles), func(r string) bool { return r == "abuse" })
 	if len(others) == 0 {
-		return nothing.Say(entityText(e))
+		return reason.Of(nothing, entityText(e))
 	}
-	return something.Say(entityText(e), strings.Join(others, ", "))
+	return reason.Of(something, append([]string{entityText(e)}, others...)...)
 }
 
 // ofSeveral says why this one of several addresses.
-func ofSeveral(m CardEmail, address string) explain.Why {
+func ofSeveral(m CardEmail, address string) reason.Code {
 	switch {
 	case slices.Contains(m.Types, "abuse"):
-		return explain.WhyOfSeveralMarked
+		return reason.OfSeveralMarked
 	case m.Pref > 0:
-		return explain.WhyOfSeveralPreferred
+		return reason.OfSeveralPreferred
 	case localPart(address) == "abuse":
-		return explain.WhyOfSeveralBeginsAbuse
+		return reason.OfSeveralBeginsAbuse
 	}
-	return explain.WhyOfSeveral
+	return reason.OfSeveral
 }
 
 // shortLine is an answer's line as a sentence quotes it.

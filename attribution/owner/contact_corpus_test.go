@@ -61,7 +61,7 @@ func TestLookupFileAgreesWithCorpus(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			got, err := owner.LookupFile(r, netip.MustParseAddr(query), owner.DefaultContactConfig(), nil)
+			got, err := owner.LookupFile(r, netip.MustParseAddr(query), owner.DefaultContactConfig(), nil, sayer(t, "ja"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,10 +72,10 @@ func TestLookupFileAgreesWithCorpus(t *testing.T) {
 				t.Errorf("got %s %s %s, want %s %s %s", got.Contact.Email, got.Contact.Provenance, got.Contact.Gate, email, provenance, gate)
 			}
 			for _, k := range append([]owner.LookupContact{got.Contact}, got.Alternatives...) {
-				whyInJapanese(t, k.Why)
+				saidInJapanese(t, k.Why)
 			}
 			for _, k := range got.Rejected {
-				whyInJapanese(t, k.Why)
+				saidInJapanese(t, k.Why)
 			}
 			note := strings.Join(f[5:], " ")
 			fromRemark := slices.ContainsFunc(got.Alternatives, func(a owner.LookupContact) bool { return a.Provenance == casedb.FromRemark })

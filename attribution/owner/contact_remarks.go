@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
-	"teiten/internal/explain"
+	"teiten/internal/reason"
 )
 
 var (
@@ -73,16 +73,16 @@ func (c *chooser) ofRemarks() []candidate {
 			}
 			address, why := c.acceptable(a.address)
 			switch {
-			case why != "":
+			case len(why) > 0:
 				c.reject(address, why)
 				continue
 			case a.forbidden:
-				c.reject(address, explain.WhyRemarkForbids.Say(shortLine(a.line)))
+				c.reject(address, reason.Of(reason.RemarkForbids, shortLine(a.line)))
 				continue
 			}
 			f := candidate{class: classRemark, order: []int{boolRank(localPart(address) == "abuse"), len(found)}}
 			f.ChosenContact = ChosenContact{Email: address, Role: "remark", Provenance: casedb.FromRemark, Gate: casedb.GateApprove,
-				Why: explain.WhyRemark.Say(shortLine(a.line))}
+				Why: reason.Of(reason.Remark, shortLine(a.line))}
 			c.judge(&f, nil)
 			found = append(found, f)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"teiten/attribution/owner"
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 	"teiten/internal/registrytest"
 )
 
@@ -95,7 +96,7 @@ func TestChooseContact(t *testing.T) {
 			}
 			for _, x := range c.Rejected {
 				rejected = append(rejected, x.Email)
-				if x.Why == "" {
+				if len(x.Why) == 0 {
 					t.Errorf("%s is rejected without a reason", x.Email)
 				}
 			}
@@ -105,7 +106,7 @@ func TestChooseContact(t *testing.T) {
 			if d := cmp.Diff(rejected, tt.rejected); d != "" {
 				t.Errorf("rejected, got - want +:\n%s", d)
 			}
-			if c.Contact.Why == "" {
+			if len(c.Contact.Why) == 0 {
 				t.Error("no sentence for the coordinator")
 			}
 		})
@@ -198,7 +199,7 @@ func TestParseAnswerReadsHostileOnes(t *testing.T) {
 			continue
 		}
 		c := owner.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), owner.DefaultContactConfig())
-		if c.Contact.Email != "desk@example.net" || strings.ContainsAny(c.OwnerName+c.OwnerKey+c.Network.Name+c.Contact.Why, "\r\n\x00") || len(c.Alternatives) > 50 {
+		if c.Contact.Email != "desk@example.net" || strings.ContainsAny(c.OwnerName+c.OwnerKey+c.Network.Name+c.Contact.Why.String(), "\r\n\x00") || len(c.Alternatives) > 50 {
 			t.Errorf("%s: got %+v of %q", name, c.Contact, c.OwnerName)
 		}
 	}
@@ -213,16 +214,16 @@ func TestMailAddress(t *testing.T) {
 		"a@192.0.2.1": "", "a@example": "", "あ@example.net": "", "a@ex_ample.net": "", "a@-x.example.net": "",
 		"a,b@example.net": "", strings.Repeat("a", 65) + "@example.net": "", "a\x00@example.net": "",
 	} {
-		got, reason := owner.MailAddress(in)
-		if got != want || (reason == "") != (want != "") {
-			t.Errorf("%q: got %q (%s), want %q", in, got, reason, want)
+		got, defect := owner.MailAddress(in)
+		if got != want || (defect == "") != (want != "") {
+			t.Errorf("%q: got %q (%s), want %q", in, got, defect, want)
 		}
 	}
 }
 
 func TestLookupResultKeys(t *testing.T) {
 	t.Parallel()
-	got, err := owner.LookupFile(strings.NewReader(registrytest.Network("")), netip.MustParseAddr("192.0.2.5"), owner.DefaultContactConfig(), nil)
+	got, err := owner.LookupFile(strings.NewReader(registrytest.Network("")), netip.MustParseAddr("192.0.2.5"), owner.DefaultContactConfig(), nil, sayer(t, "en"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,11 +255,11 @@ func FuzzChooseContact(f *testing.F) {
 		inJapanese(t, &c)
 		all := append([]owner.ChosenContact{c.Contact}, c.Alternatives...)
 		for i, x := range all {
-			if x.Email == "" && i > 0 || strings.ContainsAny(x.Email+x.Name+x.Role+x.Why, "\r\n\x00") {
+			if x.Email == "" && i > 0 || strings.ContainsAny(x.Email+x.Name+x.Role+x.Why.String(), "\r\n\x00") {
 				t.Errorf("bad contact %+v", x)
 			}
-			if again, reason := owner.MailAddress(x.Email); x.Email != "" && again != x.Email {
-				t.Errorf("contact %q: %s", x.Email, reason)
+			if again, defect := owner.MailAddress(x.Email); x.Email != "" && again != x.Email {
+				t.Errorf("contact %q: %s", x.Email, defect)
 			}
 			if x.Valid != nil && !*x.Valid && x.Gate != casedb.GateHuman {
 				t.Errorf("invalid contact with gate %s", x.Gate)
@@ -268,7 +269,7 @@ func FuzzChooseContact(f *testing.F) {
 			}
 		}
 		for _, r := range c.Rejected {
-			if r.Why == "" || strings.ContainsAny(r.Email+r.Why, "\r\n\x00") {
+			if len(r.Why) == 0 || strings.ContainsAny(r.Email+r.Why.String(), "\r\n\x00") {
 				t.Errorf("rejected %+v", r)
 			}
 		}
@@ -286,7 +287,7 @@ func FuzzChooseContact(f *testing.F) {
 				t.Errorf("%d prefixes of %s hold the address", inside, c.Network.Range)
 			}
 		}
-		if _, err := json.Marshal(c.Result(addr, nil)); err != nil || c.OwnerKey == "" || strings.ContainsAny(c.OwnerKey+c.OwnerName, "\r\n\x00") {
+		if _, err := json.Marshal(c.Result(addr, nil, reason.List.String)); err != nil || c.OwnerKey == "" || strings.ContainsAny(c.OwnerKey+c.OwnerName, "\r\n\x00") {
 			t.Errorf("owner %q %q: %v", c.OwnerKey, c.OwnerName, err)
 		}
 	})

@@ -11,7 +11,8 @@ import (
 
 	"teiten/attribution/owner"
 	"teiten/internal/casedb"
-	"teiten/internal/explain"
+	"teiten/internal/locale"
+	"teiten/internal/reason"
 	"teiten/internal/registrytest"
 )
 
@@ -26,15 +27,34 @@ func inJapanese(t *testing.T, c *owner.Choice) {
 	}
 }
 
-func whyInJapanese(t *testing.T, why string) {
+func whyInJapanese(t *testing.T, why reason.List) {
 	t.Helper()
-	if explain.ContactReason(why, "ja") == why {
+	if err := why.Check(); err != nil || len(why) == 0 {
+		t.Errorf("%s: %v", why, err)
+	}
+	saidInJapanese(t, sayer(t, "ja")(why))
+}
+
+// saidInJapanese wants whole Japanese sentences.
+func saidInJapanese(t *testing.T, why string) {
+	t.Helper()
+	if !strings.Contains(why, "。") && !strings.HasSuffix(why, "」") {
 		t.Errorf("without a Japanese form: %q", why)
 	}
 }
 
-// A reason that is not in package explain would be English for everybody.
-func TestReasonsAreSaidInExplain(t *testing.T) {
+// sayer says reasons as the catalogue of a language does.
+func sayer(t testing.TB, lang string) owner.Sayer {
+	t.Helper()
+	c, err := locale.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Printer(lang).Reasons
+}
+
+// A reason that is a sentence here would be English for everybody.
+func TestReasonsAreCodes(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("contact*.go")
 	if err != nil {
@@ -73,19 +93,19 @@ func TestReasonsOfEveryKind(t *testing.T) {
 		registrytest.Network(`,"remarks":[{"title":"remarks","description":["spam: <desk@example.net>","desk@example.net is invalid"]}]`):                      "「spam: <desk@example.net>」とあります。登録機関によると、このアドレスは無効です。",
 	} {
 		c := choose(t, answer)
-		if got := explain.ContactReason(c.Contact.Why, "ja"); !strings.Contains(got, want) {
+		if got := sayer(t, "ja")(c.Contact.Why); !strings.Contains(got, want) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	for _, email := range []string{"a\n@example.net", strings.Repeat("a", 65) + "@example.net", "nobody", "a***@example.net", "a b@example.net", "a@-x.example.net", "a@example"} {
 		c := choose(t, registrytest.Network(registrytest.Entities(registrytest.Entity("A", `"abuse"`, strings.ReplaceAll(email, " ", "\u00a0")))))
-		if len(c.Rejected) != 1 || strings.Contains(explain.ContactReason(c.Rejected[0].Why, "ja"), " it") {
+		if len(c.Rejected) != 1 || strings.Contains(sayer(t, "ja")(c.Rejected[0].Why), " it") {
 			t.Errorf("%s: rejected %+v", email, c.Rejected)
 		}
 	}
 	e := casedb.DirectoryEntry{ID: 7, Scope: casedb.ScopeOrganisation, Target: "Example, by University", CreatedBy: "taro"}
-	r := owner.DirectoryResult(choose(t, registrytest.Network("")).Network.First, e)
-	if got := explain.ContactReason(r.Contact.Why, "ja"); got != "「連絡先」の項目 7 (対象: 組織 Example, by University、登録: taro)" {
+	r := owner.DirectoryResult(choose(t, registrytest.Network("")).Network.First, e, sayer(t, "ja"))
+	if got := r.Contact.Why; got != "「連絡先」の項目 7 (対象: 組織 Example, by University、登録: taro)" {
 		t.Errorf("got %s", got)
 	}
 }

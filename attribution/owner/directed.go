@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
-	"teiten/internal/explain"
+	"teiten/internal/reason"
 )
 
 // NotAnOwner reports why nobody who owns a source can be reached at a mail
@@ -25,28 +25,28 @@ func NotAnOwner(address string, cfg ContactConfig, ownDomain string) error {
 }
 
 // directoryContact is an entry's contact as `teiten lookup` prints it.
-func directoryContact(e *casedb.DirectoryEntry) LookupContact {
+func directoryContact(e *casedb.DirectoryEntry, say Sayer) LookupContact {
 	return LookupContact{Email: e.Email, Provenance: casedb.FromOverride, Gate: casedb.GateApprove,
-		Why: explain.WhyDirectory.Say(strconv.FormatInt(e.ID, 10), string(e.Scope), e.Target, e.CreatedBy)}
+		Why: say(reason.Of(reason.Directory, strconv.FormatInt(e.ID, 10), string(e.Scope), e.Target, e.CreatedBy))}
 }
 
 // DirectoryResult is what `teiten lookup` prints of an address that the
 // directory has a prefix for.
-func DirectoryResult(addr netip.Addr, e casedb.DirectoryEntry) LookupResult {
-	return LookupResult{Address: addr.Unmap().String(), Owner: cmp.Or(e.Name, e.Target), Contact: directoryContact(&e),
+func DirectoryResult(addr netip.Addr, e casedb.DirectoryEntry, say Sayer) LookupResult {
+	return LookupResult{Address: addr.Unmap().String(), Owner: cmp.Or(e.Name, e.Target), Contact: directoryContact(&e, say),
 		Network:      LookupNetwork{Range: e.Target, Name: e.Name, Country: e.Country, Registry: "directory"},
-		Alternatives: []LookupContact{}, Rejected: []RejectedContact{}, Language: e.Language}
+		Alternatives: []LookupContact{}, Rejected: []LookupRejected{}, Language: e.Language}
 }
 
 // Direct puts the contacts of directory entries, the most specific first,
 // before those that registries gave, and one for a country after them.
-func (r *LookupResult) Direct(entries []casedb.DirectoryEntry) {
+func (r *LookupResult) Direct(entries []casedb.DirectoryEntry, say Sayer) {
 	var first, last []LookupContact
 	for i := range entries {
 		if entries[i].Scope == casedb.ScopeCountry {
-			last = append(last, directoryContact(&entries[i]))
+			last = append(last, directoryContact(&entries[i], say))
 		} else {
-			first = append(first, directoryContact(&entries[i]))
+			first = append(first, directoryContact(&entries[i], say))
 		}
 	}
 	all := first

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // Lookup asks who an address belongs to. The error of a failed lookup is
@@ -20,13 +21,13 @@ type Lookup interface {
 
 // LookupResult is what `teiten lookup` prints.
 type LookupResult struct {
-	Address      string            `json:"address"`
-	Network      LookupNetwork     `json:"network"`
-	Owner        string            `json:"owner"`
-	Contact      LookupContact     `json:"contact"`
-	Alternatives []LookupContact   `json:"alternatives"`
-	Rejected     []RejectedContact `json:"rejected"`
-	Language     string            `json:"language"`
+	Address      string           `json:"address"`
+	Network      LookupNetwork    `json:"network"`
+	Owner        string           `json:"owner"`
+	Contact      LookupContact    `json:"contact"`
+	Alternatives []LookupContact  `json:"alternatives"`
+	Rejected     []LookupRejected `json:"rejected"`
+	Language     string           `json:"language"`
 	// History is whose the address was when, as far as the database knows; the
 	// newest first.
 	History []LookupPast `json:"history,omitempty"`
@@ -69,17 +70,26 @@ type LookupContact struct {
 	Role       string            `json:"role"`
 }
 
+// LookupRejected is an address in a LookupResult that must not be written to.
+type LookupRejected struct {
+	Email string `json:"email"`
+	Why   string `json:"why"`
+}
+
+// Sayer says reasons in words. It is of one language's catalogue.
+type Sayer func(reason.List) string
+
 // Result turns a choice into what `teiten lookup` prints, with the AS that
 // announces the address, or the one that the registry names.
-func (c *Choice) Result(addr netip.Addr, table *ASTable) LookupResult {
+func (c *Choice) Result(addr netip.Addr, table *ASTable, say Sayer) LookupResult {
 	r := LookupResult{
 		Address: addr.Unmap().String(),
 		Network: LookupNetwork{Range: c.Network.Range, Handle: c.Network.Handle, Name: c.Network.Name,
 			Country: c.Network.Country, Registry: c.Network.Registry},
 		Owner:        c.OwnerName,
-		Contact:      c.Contact.result(),
+		Contact:      c.Contact.result(say),
 		Alternatives: make([]LookupContact, 0, len(c.Alternatives)), // [] and not null
-		Rejected:     append(make([]RejectedContact, 0, len(c.Rejected)), c.Rejected...),
+		Rejected:     make([]LookupRejected, 0, len(c.Rejected)),
 		Language:     c.Language,
 	}
 	as, ok := table.Address(addr)
@@ -90,19 +100,22 @@ func (c *Choice) Result(addr netip.Addr, table *ASTable) LookupResult {
 		r.Network.ASN, r.Network.ASName = &as.Number, as.Name
 	}
 	for _, a := range c.Alternatives {
-		r.Alternatives = append(r.Alternatives, a.result())
+		r.Alternatives = append(r.Alternatives, a.result(say))
+	}
+	for _, x := range c.Rejected {
+		r.Rejected = append(r.Rejected, LookupRejected{Email: x.Email, Why: say(x.Why)})
 	}
 	return r
 }
 
-func (c *ChosenContact) result() LookupContact {
-	return LookupContact{Email: c.Email, Provenance: c.Provenance, Gate: c.Gate, Valid: c.Valid, Why: c.Why, Role: c.Role}
+func (c *ChosenContact) result(say Sayer) LookupContact {
+	return LookupContact{Email: c.Email, Provenance: c.Provenance, Gate: c.Gate, Valid: c.Valid, Why: say(c.Why), Role: c.Role}
 }
 
 // LookupFile makes the result for an address from a recorded answer, without
 // asking anybody. The error wraps ErrNotRDAP or ErrAnswerTooLarge if the file
 // is not an answer.
-func LookupFile(r io.Reader, addr netip.Addr, cfg ContactConfig, table *ASTable) (LookupResult, error) {
+func LookupFile(r io.Reader, addr netip.Addr, cfg ContactConfig, table *ASTable, say Sayer) (LookupResult, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, MaxAnswerBytes+1))
 	if err != nil {
 		return LookupResult{}, fmt.Errorf("read answer: %w", err)
@@ -112,7 +125,7 @@ func LookupFile(r io.Reader, addr netip.Addr, cfg ContactConfig, table *ASTable)
 		return LookupResult{}, err
 	}
 	choice := ChooseContact(answer, addr, cfg)
-	return choice.Result(addr, table), nil
+	return choice.Result(addr, table, say), nil
 }
 
 // StoredAnswer is the answer that a network was stored from, to choose anew.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // Limits of what is read from a registry's answer; it is hostile input.
@@ -58,7 +59,7 @@ type Answer struct {
 	// Whois is what a national registry's WHOIS adds; nil: nothing. WhoisNote
 	// says why, if it was asked.
 	Whois     *WhoisAnswer
-	WhoisNote string
+	WhoisNote reason.List
 }
 
 // AnswerRemark is a remark (RFC 9083, 4.3).

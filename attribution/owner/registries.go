@@ -10,7 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"teiten/internal/casedb"
-	"teiten/internal/explain"
+	"teiten/internal/reason"
 )
 
 const (
@@ -69,9 +69,9 @@ func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (Answer, error
 	case err == nil:
 		answer.Whois = &found
 	case errors.As(err, &failed) && failed.Kind == LookupNotFound:
-		answer.WhoisNote = explain.WhyWhoisUnknown.Say(national.source)
+		answer.WhoisNote = reason.Of(reason.WhoisUnknown, national.source)
 	default:
-		answer.WhoisNote = explain.WhyWhoisSilent.Say(national.source)
+		answer.WhoisNote = reason.Of(reason.WhoisSilent, national.source)
 		return answer, err
 	}
 	return answer, nil

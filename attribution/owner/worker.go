@@ -112,8 +112,8 @@ func (w *Worker) one(ctx context.Context, row casedb.OwnerLookup) error {
 	w.deferred = 0
 	choice := ChooseContact(answer, row.Address.Addr, w.Config)
 	if !choice.Network.First.IsValid() {
-		w.logger().Warn("registry answered about other addresses", "source", row.Address, "err", choice.Contact.Why)
-		return w.DB.FailLookup(ctx, row, choice.Contact.Why, w.now().Add(defaultHopeless))
+		w.logger().Warn("registry answered about other addresses", "source", row.Address, "err", choice.Contact.Why.String())
+		return w.DB.FailLookup(ctx, row, choice.Contact.Why.String(), w.now().Add(defaultHopeless))
 	}
 	return w.store(ctx, row, answer, choice, cacheFor)
 }

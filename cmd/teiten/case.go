@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/locale"
 )
 
 type caseCmd struct {
@@ -114,10 +115,17 @@ type caseDetail struct {
 	caseLine
 	Addresses []string `json:"addresses"`
 	// Health is what became of the mail to the contact, in all cases.
-	Health   *casedb.ContactHealth `json:"contact_health"`
-	Findings []casedb.Finding      `json:"findings"`
-	Messages []messageLine         `json:"messages"`
-	Events   []eventLine           `json:"events"`
+	Health   *healthLine      `json:"contact_health"`
+	Findings []casedb.Finding `json:"findings"`
+	Messages []messageLine    `json:"messages"`
+	Events   []eventLine      `json:"events"`
+}
+
+// healthLine is what became of the mail to a contact, in words.
+type healthLine struct {
+	casedb.ContactHealth
+	Suppressed   *string    `json:"suppressed"` // why we do not write there
+	SuppressedTo *time.Time `json:"suppressed_until"`
 }
 
 type messageLine struct {
@@ -140,8 +148,12 @@ type eventLine struct {
 
 // Run shows one case.
 func (c *caseShowCmd) Run(ctx context.Context, p *program) error {
+	say, err := english()
+	if err != nil {
+		return err
+	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
-		d, err := readCase(ctx, db, strings.ToUpper(c.Number))
+		d, err := readCase(ctx, db, say, strings.ToUpper(c.Number))
 		if errors.Is(err, casedb.ErrNotFound) {
 			return fmt.Errorf("there is no case %s", c.Number)
 		}
@@ -172,8 +184,16 @@ func firstLine(s string) string {
 	return line
 }
 
+// eventText is what an event says: others' words, and why it happened.
+func eventText(e casedb.CaseEvent, say *locale.Printer) string {
+	if why := say.Reasons(e.Why); e.Text == "" || why == "" {
+		return e.Text + why
+	}
+	return e.Text + "\n" + say.Reasons(e.Why)
+}
+
 // readCase gathers a case with at most ten thousand sources and events.
-func readCase(ctx context.Context, db *casedb.DB, number string) (caseDetail, error) {
+func readCase(ctx context.Context, db *casedb.DB, say *locale.Printer, number string) (caseDetail, error) {
 	const most = 10000
 	page, err := db.CasePage(ctx, number)
 	if err != nil {
@@ -190,7 +210,11 @@ func readCase(ctx context.Context, db *casedb.DB, number string) (caseDetail, er
 			return d, err
 		}
 		if h, ok := health[casedb.BaseAddress(d.Contact)]; ok {
-			d.Health = &h
+			d.Health = &healthLine{ContactHealth: h, SuppressedTo: h.SuppressedTo}
+			if len(h.Suppressed) > 0 {
+				why := say.Reasons(h.Suppressed)
+				d.Health.Suppressed = &why
+			}
 		}
 	}
 	sources, err := db.CaseSources(ctx, k.ID, casedb.Addr{}, most)
@@ -215,7 +239,7 @@ func readCase(ctx context.Context, db *casedb.DB, number string) (caseDetail, er
 		return d, err
 	}
 	for _, e := range events {
-		d.Events = append(d.Events, eventLine{At: e.At.UTC(), Kind: string(e.Kind), Actor: e.Actor, Text: e.Text})
+		d.Events = append(d.Events, eventLine{At: e.At.UTC(), Kind: string(e.Kind), Actor: e.Actor, Text: eventText(e, say)})
 	}
 	return d, nil
 }

@@ -51,13 +51,17 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	words, err := english()
+	if err != nil {
+		return err
+	}
 	if c.RDAPJSON != "" {
 		in, err := p.openInput(c.RDAPJSON)
 		if err != nil {
 			return err
 		}
 		defer in.Close()
-		res, err := owner.LookupFile(in, addr, cfg.ContactConfig(), as)
+		res, err := owner.LookupFile(in, addr, cfg.ContactConfig(), as, words.Reasons)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.RDAPJSON, err)
 		}
@@ -67,19 +71,20 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 		opened := false
 		err := p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 			opened = true
-			return c.find(ctx, p, cfg, as, addr, db)
+			return c.find(ctx, p, cfg, as, words.Reasons, addr, db)
 		})
 		if opened {
 			return err
 		}
 		fmt.Fprintln(p.Stderr, "teiten: no history:", err)
 	}
-	return c.find(ctx, p, cfg, as, addr, nil)
+	return c.find(ctx, p, cfg, as, words.Reasons, addr, nil)
 }
 
 // find prints what the directory, the stored answers, and else the registries
 // say. Without a database db is nil.
-func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as *owner.ASTable, addr netip.Addr, db *casedb.DB) error {
+func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as *owner.ASTable, say owner.Sayer, addr netip.Addr,
+	db *casedb.DB) error {
 	var answer *owner.Answer
 	var networks []casedb.Network
 	var err error
@@ -93,7 +98,7 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as
 				return err
 			}
 			if len(entries) > 0 { // nobody need be asked
-				res := owner.DirectoryResult(addr, entries[0])
+				res := owner.DirectoryResult(addr, entries[0], say)
 				res.History = owner.LookupHistory(networks)
 				return res.WriteJSON(p.Stdout)
 			}
@@ -112,7 +117,7 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as
 		}
 	}
 	choice := owner.ChooseContact(*answer, addr, cfg.ContactConfig())
-	res := choice.Result(addr, as)
+	res := choice.Result(addr, as, say)
 	if db != nil {
 		question := casedb.DirectoryQuestion{Address: addr, OwnerKey: choice.OwnerKey, OwnerName: choice.OwnerName, Country: choice.Network.Country}
 		if res.Network.ASN != nil {
@@ -122,7 +127,7 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as
 		if err != nil {
 			return err
 		}
-		res.Direct(entries)
+		res.Direct(entries, say)
 	}
 	res.History = owner.LookupHistory(networks)
 	return res.WriteJSON(p.Stdout)

@@ -9,6 +9,7 @@ import (
 
 	"teiten/internal/app"
 	"teiten/internal/casedb"
+	"teiten/internal/locale"
 	"teiten/notify"
 )
 
@@ -30,6 +31,15 @@ The queue is decided about as the sender would, with the limits and quiet hours
 of the configuration; then what waits for a coordinator.`
 }
 
+// english is the catalogue for what commands print.
+func english() (*locale.Printer, error) {
+	c, err := locale.Load()
+	if err != nil {
+		return nil, err
+	}
+	return c.Printer(locale.English), nil
+}
+
 // planLine is a message as mail plan prints it.
 type planLine struct {
 	Message   int64      `json:"message"`
@@ -43,9 +53,12 @@ type planLine struct {
 	Approved  string     `json:"approved_by"`
 }
 
-func linePlanned(p notify.Planned) planLine {
+func linePlanned(p notify.Planned, say *locale.Printer) planLine {
 	l := planLine{Message: p.Message.ID, Purpose: string(p.Message.Purpose), Recipient: p.Message.Recipient,
-		Action: string(p.Decision.Action), Reason: p.Decision.Reason, Delay: p.Delay, Approved: p.Message.ApprovedBy}
+		Action: string(p.Decision.Action), Reason: say.Reasons(p.Decision.Why), Delay: say.Reasons(p.Delay), Approved: p.Message.ApprovedBy}
+	if p.Decision.Action == notify.ActionSend {
+		l.Reason = p.Message.Reason
+	}
 	if p.Case != nil {
 		l.Case = p.Case.Number
 	}
@@ -62,6 +75,10 @@ func (c *mailPlanCmd) Run(ctx context.Context, p *program) error {
 		return usagef("--limit must be at least 1")
 	}
 	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	say, err := english()
 	if err != nil {
 		return err
 	}
@@ -90,7 +107,7 @@ func (c *mailPlanCmd) Run(ctx context.Context, p *program) error {
 		if c.Format == "jsonl" {
 			enc := json.NewEncoder(p.Stdout)
 			for _, l := range lines {
-				if err := enc.Encode(linePlanned(l)); err != nil {
+				if err := enc.Encode(linePlanned(l, say)); err != nil {
 					return err
 				}
 			}
@@ -98,7 +115,7 @@ func (c *mailPlanCmd) Run(ctx context.Context, p *program) error {
 			w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
 			fmt.Fprintln(w, "AT\tACTION\tREASON\tDELAYED BY\tCASE\tRECIPIENT")
 			for _, planned := range lines {
-				l := linePlanned(planned)
+				l := linePlanned(planned, say)
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", stamp(l.At), l.Action, dash(l.Reason), dash(l.Delay), dash(l.Case), l.Recipient)
 			}
 			if err := w.Flush(); err != nil {

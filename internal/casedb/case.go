@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // CaseState is the state of a case.
@@ -251,7 +253,7 @@ func (t *Tx) ChangeCase(ctx context.Context, c *Case, ch CaseChange, now time.Ti
 		return fail("change case", err)
 	}
 	if closed != nil && closed.Equal(now) {
-		if _, err := t.endControl(ctx, c.ID, ControlCase, ch.Event.Actor, "", now); err != nil {
+		if _, err := t.endControl(ctx, c.ID, ControlCase, ch.Event.Actor, nil, now); err != nil {
 			return err
 		}
 	}
@@ -260,32 +262,32 @@ func (t *Tx) ChangeCase(ctx context.Context, c *Case, ch CaseChange, now time.Ti
 }
 
 // CloseCase ends a case; its held and queued messages are canceled.
-func (t *Tx) CloseCase(ctx context.Context, c *Case, by, reason string, now time.Time) error {
-	if err := t.CancelMessages(ctx, c.ID, by, "case closed", now); err != nil {
+func (t *Tx) CloseCase(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
+	if err := t.CancelMessages(ctx, c.ID, by, reason.Of(reason.CaseClosed), now); err != nil {
 		return err
 	}
 	return t.ChangeCase(ctx, c, CaseChange{State: CaseClosed, Waiting: WaitFor(WaitingNone),
-		Event: CaseEvent{Kind: EventClosed, Actor: by, Text: reason}}, now)
+		Event: CaseEvent{Kind: EventClosed, Actor: by, Why: why}}, now)
 }
 
 // IgnoreCase ends a case that should not have been opened; its held and queued
 // messages are canceled.
-func (t *Tx) IgnoreCase(ctx context.Context, c *Case, by, reason string, now time.Time) error {
-	if err := t.CancelMessages(ctx, c.ID, by, "case ignored", now); err != nil {
+func (t *Tx) IgnoreCase(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
+	if err := t.CancelMessages(ctx, c.ID, by, reason.Of(reason.CaseIgnored), now); err != nil {
 		return err
 	}
 	return t.ChangeCase(ctx, c, CaseChange{State: CaseIgnored, Waiting: WaitFor(WaitingNone),
-		Event: CaseEvent{Kind: EventIgnored, Actor: by, Text: reason}}, now)
+		Event: CaseEvent{Kind: EventIgnored, Actor: by, Why: why}}, now)
 }
 
 // ReopenCase makes an ended case live again; ErrConflict if the owner has
 // another live case of the kind by now.
-func (t *Tx) ReopenCase(ctx context.Context, c *Case, by, reason string, now time.Time) error {
+func (t *Tx) ReopenCase(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
 	if c.State.Live() {
 		return fmt.Errorf("reopen case %s: %w", c.Number, ErrState)
 	}
 	return t.ChangeCase(ctx, c, CaseChange{State: CaseOpen,
-		Event: CaseEvent{Kind: EventReopened, Actor: by, Text: reason}}, now)
+		Event: CaseEvent{Kind: EventReopened, Actor: by, Why: why}}, now)
 }
 
 // NoteCase adds a coordinator's note.
@@ -294,12 +296,12 @@ func (t *Tx) NoteCase(ctx context.Context, c *Case, by, text string, now time.Ti
 }
 
 // SetCaseContact makes contact the one the case writes to.
-func (t *Tx) SetCaseContact(ctx context.Context, c *Case, contact Contact, by, reason string, now time.Time) error {
+func (t *Tx) SetCaseContact(ctx context.Context, c *Case, contact Contact, by string, why reason.List, now time.Time) error {
 	if _, err := t.q.ExecContext(ctx, `update cases set contact_id = $2, language = $3 where id = $1`,
 		c.ID, contact.ID, contact.Language); err != nil {
 		return fail("set contact", err)
 	}
-	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventContact, Actor: by, Text: reason,
+	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventContact, Actor: by, Why: why,
 		Data: JSON[EventData]{EventData{Contact: contact.Email}}}}, now)
 }
 

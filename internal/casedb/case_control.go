@@ -7,27 +7,30 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // ControlDraw is the draw of a case: whether its first letter goes out at once,
 // or waits as one of the control group. It is never made twice for a case.
 type ControlDraw struct {
-	CaseID    int64      `db:"case_id"`
-	Number    string     `db:"number"` // of the case; what the number is drawn for
-	DrawnAt   time.Time  `db:"drawn_at"`
-	Seed      string     `db:"seed"`
-	Drawn     float64    `db:"drawn"`
-	Share     float64    `db:"share"` // a control is whose number is below it
-	Arm       Arm        `db:"arm"`
-	Until     *time.Time `db:"until"`    // of a control
-	EndedAt   *time.Time `db:"ended_at"` // of a control
-	EndKind   ControlEnd `db:"end_kind"`
-	EndedBy   string     `db:"ended_by"`
-	EndReason string     `db:"end_reason"`
+	CaseID  int64       `db:"case_id"`
+	Number  string      `db:"number"` // of the case; what the number is drawn for
+	DrawnAt time.Time   `db:"drawn_at"`
+	Seed    string      `db:"seed"`
+	Drawn   float64     `db:"drawn"`
+	Share   float64     `db:"share"` // a control is whose number is below it
+	Arm     Arm         `db:"arm"`
+	Until   *time.Time  `db:"until"`    // of a control
+	EndedAt *time.Time  `db:"ended_at"` // of a control
+	EndKind ControlEnd  `db:"end_kind"`
+	EndedBy string      `db:"ended_by"`
+	EndWhy  reason.List `db:"end_why"`
 }
 
 // ControlEnd is why a case is no control any more.
@@ -81,7 +84,7 @@ func (q *Queries) ControlSeed(ctx context.Context, now time.Time) (string, error
 	return seed, err
 }
 
-const drawColumns = `d.case_id, c.number, d.drawn_at, d.seed, d.drawn, d.share, d.arm, d.until, d.ended_at, d.end_kind, d.ended_by, d.end_reason`
+const drawColumns = `d.case_id, c.number, d.drawn_at, d.seed, d.drawn, d.share, d.arm, d.until, d.ended_at, d.end_kind, d.ended_by, d.end_why`
 
 // ControlDraw returns the draw of a case; ErrNotFound: there was none.
 func (q *Queries) ControlDraw(ctx context.Context, caseID int64) (ControlDraw, error) {
@@ -168,28 +171,28 @@ func (t *Tx) AddDraw(ctx context.Context, d ControlDraw, m Message) error {
 
 // EndControl ends a locked case's time as a control: its letter is decided
 // about as any other. ErrState if it is none.
-func (t *Tx) EndControl(ctx context.Context, c *Case, kind ControlEnd, by, reason string, now time.Time) error {
-	ended, err := t.endControl(ctx, c.ID, kind, by, reason, now)
+func (t *Tx) EndControl(ctx context.Context, c *Case, kind ControlEnd, by string, why reason.List, now time.Time) error {
+	ended, err := t.endControl(ctx, c.ID, kind, by, why, now)
 	if err != nil {
 		return err
 	}
 	if !ended {
 		return fmt.Errorf("end the control case %s: %w", c.Number, ErrState)
 	}
-	if _, err := t.q.ExecContext(ctx, `update message set next_attempt_at = $2, last_error = '', version = version + 1
+	if _, err := t.q.ExecContext(ctx, `update message set next_attempt_at = $2, delay_why = '[]', version = version + 1
 		where case_id = $1 and purpose = 'notification' and state = 'queued' and attempts = 0 and next_attempt_at > $2`, c.ID, now); err != nil {
 		return fail("release the letter of a control", err)
 	}
-	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventControlEnded, Actor: by, Text: reason,
+	return t.ChangeCase(ctx, c, CaseChange{Event: CaseEvent{Kind: EventControlEnded, Actor: by, Why: why,
 		Data: JSON[EventData]{EventData{Reason: string(kind)}}}}, now)
 }
 
 // endControl notes the end of a control; false: it was none any more. One whose
 // time was over before ended then.
-func (t *Tx) endControl(ctx context.Context, caseID int64, kind ControlEnd, by, reason string, now time.Time) (bool, error) {
-	res, err := t.q.ExecContext(ctx, `update control_draw set ended_at = least($2, until), ended_by = $4, end_reason = $5,
+func (t *Tx) endControl(ctx context.Context, caseID int64, kind ControlEnd, by string, why reason.List, now time.Time) (bool, error) {
+	res, err := t.q.ExecContext(ctx, `update control_draw set ended_at = least($2, until), ended_by = $4, end_why = $5,
 			end_kind = case when until <= $2 then 'over' else $3 end
-		where case_id = $1 and arm = 'control' and ended_at is null`, caseID, now, kind, by, Clean(reason, 2000))
+		where case_id = $1 and arm = 'control' and ended_at is null`, caseID, now, kind, by, cleaned(why))
 	if err != nil {
 		return false, fail("end a control", err)
 	}
@@ -216,7 +219,7 @@ func (t *Tx) contaminate(ctx context.Context, m Message, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if err := t.EndControl(ctx, &c, ControlContaminated, ActorSystem, fmt.Sprintf("message %d", m.ID), now); err != nil {
+		if err := t.EndControl(ctx, &c, ControlContaminated, ActorSystem, reason.Of(reason.ControlMail, strconv.FormatInt(m.ID, 10)), now); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // EventKind says what happened to a case.
@@ -69,7 +71,8 @@ const ActorCommandLine = "command line"
 // ActorOwner is the actor of what somebody with the link in a mail says.
 const ActorOwner = "owner"
 
-// EventData holds what some kinds of events say beside their text.
+// EventData holds what some kinds of events say beside their text. Reason is a
+// code: why a message is written, how hard a bounce is, an arm, an end.
 type EventData struct {
 	Contact string `json:"contact,omitempty"`
 	Reason  string `json:"reason,omitempty"`
@@ -88,15 +91,16 @@ type CaseEvent struct {
 	Actor     string          `db:"actor"`
 	MessageID *int64          `db:"message_id"`
 	InboundID *int64          `db:"inbound_id"`
-	Text      string          `db:"text"`
+	Text      string          `db:"text"` // a note, a mail, a server's answer, an address: others' words
+	Why       reason.List     `db:"why"`  // why it happened: the program's reasons, and what a person typed
 	Data      JSON[EventData] `db:"data"`
 }
 
 // AddEvent appends to a case's timeline.
 func (t *Tx) AddEvent(ctx context.Context, e CaseEvent) error {
-	_, err := t.q.ExecContext(ctx, `insert into case_event (case_id, at, kind, actor, message_id, inbound_id, text, data)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		e.CaseID, e.At, e.Kind, e.Actor, e.MessageID, e.InboundID, Clean(e.Text, 0), e.Data)
+	_, err := t.q.ExecContext(ctx, `insert into case_event (case_id, at, kind, actor, message_id, inbound_id, text, why, data)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		e.CaseID, e.At, e.Kind, e.Actor, e.MessageID, e.InboundID, Clean(e.Text, 0), cleaned(e.Why), e.Data)
 	return fail("add event", err)
 }
 
@@ -104,7 +108,7 @@ func (t *Tx) AddEvent(ctx context.Context, e CaseEvent) error {
 // oldest first.
 func (q *Queries) CaseEvents(ctx context.Context, caseID, after int64, limit int) ([]CaseEvent, error) {
 	var e []CaseEvent
-	err := q.q.SelectContext(ctx, &e, `select id, case_id, at, kind, actor, message_id, inbound_id, text, data
+	err := q.q.SelectContext(ctx, &e, `select id, case_id, at, kind, actor, message_id, inbound_id, text, why, data
 		from case_event where case_id = $1 and id > $2 order by id limit $3`, caseID, after, limit)
 	return e, fail("list events", err)
 }

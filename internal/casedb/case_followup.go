@@ -155,7 +155,7 @@ func (t *Tx) CloseQuietCase(ctx context.Context, id int64, days int, now time.Ti
 	if err := t.AddEvent(ctx, CaseEvent{CaseID: id, At: now, Kind: EventQuiet, Actor: ActorSystem, Data: JSON[EventData]{EventData{Count: days}}}); err != nil {
 		return false, err
 	}
-	return true, t.CloseCase(ctx, &c, ActorSystem, "", now)
+	return true, t.CloseCase(ctx, &c, ActorSystem, nil, now)
 }
 
 // ReopenQuietCase reopens the case of the owner and kind that ended at or after
@@ -182,7 +182,7 @@ func (t *Tx) ReopenQuietCase(ctx context.Context, ownerID int64, kind Kind, sour
 	if err != nil || c.State.Live() {
 		return false, err
 	}
-	if err := t.ReopenCase(ctx, &c, actor, "", now); err != nil {
+	if err := t.ReopenCase(ctx, &c, actor, nil, now); err != nil {
 		return false, err
 	}
 	return true, t.ChangeCase(ctx, &c, CaseChange{Waiting: WaitFor(WaitingAttention),

@@ -101,7 +101,7 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 	if err != nil {
 		return p, fail("list networks of case", err)
 	}
-	err = q.q.SelectContext(ctx, &p.Messages, `select id, case_id, registration_id, contact_id, purpose, state, reason, hold_reason,
+	err = q.q.SelectContext(ctx, &p.Messages, `select id, case_id, registration_id, contact_id, purpose, state, reason, hold_why, delay_why, end_why, overruled,
 			recipient, language, subject, body, edited, template, in_reply_to, message_id, token, attempts, next_attempt_at,
 			last_error, approved_by, approved_at, created_at, sent_at, version, evidence, digest_id
 		from message where case_id = $1 order by id desc limit $2`, id, pageMessages)
@@ -136,16 +136,16 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 			where case_id = $1 and kind = 'source-joined'
 			group by at, actor having $2::bigint = 0 or max(id) < $2 order by 1 desc limit $3
 		), page as materialized (
-			(select id, at, kind, actor, message_id, inbound_id, text, data from case_event
+			(select id, at, kind, actor, message_id, inbound_id, text, why, data from case_event
 				where case_id = $1 and kind <> 'source-joined' and ($2::bigint = 0 or id < $2) order by id desc limit $3)
 			union all
 			select id, at, 'source-joined', actor, null, null, (select string_agg(text, ' ' order by e.id) from
 					(select id, text from case_event where case_id = $1 and id between few.first and few.id
-					and kind = 'source-joined' and at = few.at and actor = few.actor order by id limit 8) e),
+					and kind = 'source-joined' and at = few.at and actor = few.actor order by id limit 8) e), '[]'::jsonb,
 				jsonb_build_object('count', n) from few
 			order by id desc limit $3
 		)
-		select p.id, $1::bigint as case_id, p.at, p.kind, p.actor, p.message_id, p.inbound_id, p.text, p.data,
+		select p.id, $1::bigint as case_id, p.at, p.kind, p.actor, p.message_id, p.inbound_id, p.text, p.why, p.data,
 			coalesce(m.subject, '') as message_subject, coalesce(m.body, '') as message_body, coalesce(m.state, '') as message_state,
 			coalesce(i.class, '') as inbound_class, coalesce(i.sender, '') as inbound_sender,
 			coalesce(i.subject, '') as inbound_subject, coalesce(i.text, '') as inbound_text,

@@ -14,6 +14,8 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
+
+	"teiten/internal/reason"
 )
 
 var noon = time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
@@ -144,7 +146,7 @@ func TestStateChanges(t *testing.T) {
 		return after, err
 	}
 	after, err := change(func(tx *casedb.Tx, c *casedb.Case) error {
-		return tx.CloseCase(t.Context(), c, "hanako", "cleaned", noon)
+		return tx.CloseCase(t.Context(), c, "hanako", reason.Typed("cleaned"), noon)
 	})
 	if err != nil || after.State != casedb.CaseClosed || after.ClosedAt == nil || after.Waiting != casedb.WaitingNone {
 		t.Errorf("closed: %+v %v", after, err)
@@ -162,7 +164,7 @@ func TestStateChanges(t *testing.T) {
 		t.Error("a closed case took new sources")
 	}
 	_, err = change(func(tx *casedb.Tx, c *casedb.Case) error {
-		return tx.ReopenCase(t.Context(), c, "hanako", "again", noon)
+		return tx.ReopenCase(t.Context(), c, "hanako", reason.Typed("again"), noon)
 	})
 	if !errors.Is(err, casedb.ErrConflict) {
 		t.Errorf("reopen beside a live case: %v, want ErrConflict", err)

@@ -115,7 +115,7 @@ func (t *Tx) PutContacts(ctx context.Context, n Network, contacts []Contact, sup
 		res, err := t.q.ExecContext(ctx, `update contact set network_id = $3, name = $4, role = $5, provenance = $6, gate = $7,
 			valid = $8, why = $9, language = $10, rank = $11
 			where owner_id = $1 and lower(email) = lower($2) and retired_at is null and provenance <> 'override'`,
-			n.OwnerID, c.Email, n.ID, c.Name, c.Role, c.Provenance, c.Gate, c.Valid, c.Why, c.Language, c.Rank)
+			n.OwnerID, c.Email, n.ID, c.Name, c.Role, c.Provenance, c.Gate, c.Valid, cleaned(c.Why), c.Language, c.Rank)
 		if err != nil {
 			return fail("refresh contact", err)
 		}
@@ -127,7 +127,7 @@ func (t *Tx) PutContacts(ctx context.Context, n Network, contacts []Contact, sup
 			where not exists (select 1 from contact where owner_id = $1 and lower(email) = lower($3) and retired_at is null
 				and directory_id is null)
 			on conflict (owner_id, email) where retired_at is null and directory_id is null do nothing`,
-			n.OwnerID, n.ID, c.Email, c.Name, c.Role, c.Provenance, c.Gate, c.Valid, c.Why, c.Language, c.Rank, now)
+			n.OwnerID, n.ID, c.Email, c.Name, c.Role, c.Provenance, c.Gate, c.Valid, cleaned(c.Why), c.Language, c.Rank, now)
 		if err != nil {
 			return fail("add contact", err)
 		}

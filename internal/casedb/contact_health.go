@@ -5,23 +5,25 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // ContactHealth is what became of the mail to an address, in all cases.
 type ContactHealth struct {
-	Address      string     `db:"address" json:"-"`
-	Sent         int        `db:"sent" json:"sent"` // letters and answers that a server took
-	LastSent     *time.Time `db:"last_sent" json:"last_sent"`
-	Failed       int        `db:"failed" json:"failed"` // that no server took
-	Hard         int        `db:"hard" json:"hard_bounces"`
-	Soft         int        `db:"soft" json:"soft_bounces"`
-	LastBounce   *time.Time `db:"last_bounce" json:"last_bounce"`
-	Answered     int        `db:"answered" json:"answered"` // mails that a person wrote
-	LastAnswer   *time.Time `db:"last_answer" json:"last_answer"`
-	AutoReplies  int        `db:"auto_replies" json:"auto_replies"`
-	Complaints   int        `db:"complaints" json:"complaints"`
-	Suppressed   *string    `db:"suppressed" json:"suppressed"` // why we do not write there
-	SuppressedTo *time.Time `db:"suppressed_to" json:"suppressed_until"`
+	Address      string      `db:"address" json:"-"`
+	Sent         int         `db:"sent" json:"sent"` // letters and answers that a server took
+	LastSent     *time.Time  `db:"last_sent" json:"last_sent"`
+	Failed       int         `db:"failed" json:"failed"` // that no server took
+	Hard         int         `db:"hard" json:"hard_bounces"`
+	Soft         int         `db:"soft" json:"soft_bounces"`
+	LastBounce   *time.Time  `db:"last_bounce" json:"last_bounce"`
+	Answered     int         `db:"answered" json:"answered"` // mails that a person wrote
+	LastAnswer   *time.Time  `db:"last_answer" json:"last_answer"`
+	AutoReplies  int         `db:"auto_replies" json:"auto_replies"`
+	Complaints   int         `db:"complaints" json:"complaints"`
+	Suppressed   reason.List `db:"suppressed" json:"-"` // why we do not write there; empty: we may
+	SuppressedTo *time.Time  `db:"suppressed_to" json:"-"`
 }
 
 // Untried reports whether nothing was ever sent there, or tried to.
@@ -40,7 +42,7 @@ func (q *Queries) ContactsHealth(ctx context.Context, addresses []string, now ti
 		base[i] = BaseAddress(a)
 	}
 	var list []ContactHealth
-	err := q.q.SelectContext(ctx, &list, `select a.address, m.*, i.*, s.reason as suppressed, s.until as suppressed_to
+	err := q.q.SelectContext(ctx, &list, `select a.address, m.*, i.*, s.why as suppressed, s.until as suppressed_to
 		from (select distinct unnest($1::text[]) as address) a
 		cross join lateral (select count(*) filter (where sent_at is not null) as sent, max(sent_at) as last_sent,
 				count(*) filter (where state = 'failed' and sent_at is null) as failed

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // TestContactsHealth: what is tied to our mail counts, forged bounces do not,
@@ -34,14 +35,14 @@ func TestContactsHealth(t *testing.T) {
 	back(1, "autoreply", false, true, 7)
 	back(1, "feedback", false, true, 8)
 	back(4, "human", false, true, 8)
-	exec(t, db, `insert into suppression (address, reason, created_at) values ('abuse@isp.example', 'hard', $1)`, noon)
+	exec(t, db, `insert into suppression (address, why, created_at) values ('abuse@isp.example', $2, $1)`, noon, reason.Of(reason.Other, "hard"))
 	found, err := db.ContactsHealth(t.Context(), []string{"ABUSE@isp.example", "new@isp.example", "abuse@isp.example"}, at(10))
 	if err != nil || len(found) != 2 {
 		t.Fatalf("got %v, %v", found, err)
 	}
 	h := found["abuse@isp.example"]
 	if h.Sent != 2 || !h.LastSent.Equal(at(2)) || h.Failed != 1 || h.Hard != 1 || h.Soft != 1 || !h.LastBounce.Equal(at(5)) ||
-		h.Answered != 1 || !h.LastAnswer.Equal(at(6)) || h.AutoReplies != 1 || h.Complaints != 1 || h.Suppressed == nil || *h.Suppressed != "hard" || h.SuppressedTo != nil {
+		h.Answered != 1 || !h.LastAnswer.Equal(at(6)) || h.AutoReplies != 1 || h.Complaints != 1 || h.Suppressed.String() != "other: hard" || h.SuppressedTo != nil {
 		t.Errorf("got %+v", h)
 	}
 	if n := found["new@isp.example"]; !n.Untried() || n.Suppressed != nil {

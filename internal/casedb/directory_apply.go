@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // entryInForce says that directory entry d holds at the time $1.
@@ -100,7 +102,8 @@ func (t *Tx) succeedEntries(ctx context.Context, now time.Time) error {
 }
 
 // directoryWhy names the entry in a contact's row.
-const directoryWhy = `'entry ' || d.id || ' of the directory, for ' || d.scope || ' ' || d.target || ', by ' || d.created_by`
+const directoryWhy = `jsonb_build_array(jsonb_build_object('code', '` + string(reason.Directory) + `',
+	'args', jsonb_build_array(d.id::text, d.scope, d.target, d.created_by)))`
 
 // retireDirectory takes away what entries made that do not hold.
 func (t *Tx) retireDirectory(ctx context.Context, now time.Time) error {

@@ -1,12 +1,15 @@
 package casedb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // InboundClass is what a mail that came to us is.
@@ -72,7 +75,7 @@ const (
 
 // ReasonUnverified in the event of a reply says that nothing but its words ties
 // it to the case.
-const ReasonUnverified = "unverified sender"
+const ReasonUnverified = "unverified"
 
 const inboundColumns = `id, received_at, envelope_from, envelope_to, raw, state, attempts, next_attempt_at, last_error,
 	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text,
@@ -161,7 +164,7 @@ func (q *Queries) MessageByHeaderIDs(ctx context.Context, ids []string) (Message
 // effect on the message and case it is about, exactly once. suppress is the
 // sentence why the message's recipient gets no more mail; it counts for a
 // trusted hard bounce only. ErrStale if somebody else has the mail by now.
-func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, now time.Time) error {
+func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.List, now time.Time) error {
 	var m *Message
 	var c *Case
 	if in.MessageID != nil {
@@ -205,23 +208,23 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress string, no
 	return t.inboundEvent(ctx, in, c, m, suppress, now)
 }
 
-func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppress string, now time.Time) error {
+func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppress reason.List, now time.Time) error {
 	// A queued one is here too: the first attempt arrived, its end was lost.
 	if m.State == MessageSent || (m.State == MessageQueued && in.Hard) {
-		if _, err := t.q.ExecContext(ctx, `update message set state = 'bounced', next_attempt_at = null, last_error = $2,
-			version = version + 1 where id = $1`, m.ID, CleanLine("bounced: "+in.Status, 200)); err != nil {
+		if _, err := t.q.ExecContext(ctx, `update message set state = 'bounced', next_attempt_at = null, end_why = $2,
+			delay_why = '[]', version = version + 1 where id = $1`, m.ID, reason.Of(reason.CameBack, cmp.Or(CleanLine(in.Status, 20), "5.0.0"))); err != nil {
 			return fail("mark message bounced", err)
 		}
 	}
-	if !in.Hard || suppress == "" {
+	if !in.Hard || len(suppress) == 0 {
 		return nil
 	}
 	// Whom the bounce names may be anybody; the message is ours.
-	return t.Suppress(ctx, Suppression{Address: m.Recipient, Reason: suppress, MessageID: &m.ID, CreatedAt: now})
+	return t.Suppress(ctx, Suppression{Address: m.Recipient, Why: suppress, MessageID: &m.ID, CreatedAt: now})
 }
 
 // inboundEvent writes the event of a mail and moves its case.
-func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, suppress string, now time.Time) error {
+func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, suppress reason.List, now time.Time) error {
 	if in.Class != InboundBounce || !in.Trusted { // of those there are no more than mails of ours
 		if flooded, err := t.flooded(ctx, c.ID, now); err != nil || flooded {
 			return err
@@ -249,7 +252,7 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 		}
 		// Somebody's words that nobody has read come first; the bounce is in the
 		// case's history and in the message's state.
-		waiting, err := t.afterBounce(ctx, in, c, m, suppress != "", now)
+		waiting, err := t.afterBounce(ctx, in, c, m, len(suppress) > 0, now)
 		if err != nil {
 			return err
 		}
@@ -282,9 +285,9 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 	if err := t.ChangeCase(ctx, c, ch, now); err != nil {
 		return err
 	}
-	if in.Class == InboundBounce && in.Trusted && in.Hard && suppress != "" {
+	if in.Class == InboundBounce && in.Trusted && in.Hard && len(suppress) > 0 {
 		return t.AddEvent(ctx, CaseEvent{CaseID: c.ID, At: now, Kind: EventSuppressed, Actor: ActorSystem, MessageID: in.MessageID,
-			InboundID: &in.ID, Text: suppress})
+			InboundID: &in.ID, Why: suppress})
 	}
 	return nil
 }
@@ -316,10 +319,10 @@ func (t *Tx) FileInbound(ctx context.Context, id int64, caseIDs []int64, by stri
 	in.MessageID = nil // that of a digest is none of the case's
 	for i := range cases {
 		in.CaseID = &cases[i].ID
-		if err := t.inboundEvent(ctx, in, &cases[i], nil, "", now); err != nil {
+		if err := t.inboundEvent(ctx, in, &cases[i], nil, nil, now); err != nil {
 			return err
 		}
-		if err := t.AddEvent(ctx, CaseEvent{CaseID: cases[i].ID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Text: "mail filed by hand"}); err != nil {
+		if err := t.AddEvent(ctx, CaseEvent{CaseID: cases[i].ID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Why: reason.Of(reason.Filed)}); err != nil {
 			return err
 		}
 	}

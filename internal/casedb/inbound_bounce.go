@@ -2,9 +2,10 @@ package casedb
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // Why a letter is written again after a bounce, in message.reason.
@@ -77,12 +78,12 @@ func (t *Tx) proposeNext(ctx context.Context, c *Case, m Message, now time.Time)
 		if BaseAddress(k.Email) == BaseAddress(m.Recipient) {
 			continue
 		}
-		written, err := t.writeAgain(ctx, c, m, Message{State: MessageHeld, Reason: ReasonNextContact, HoldReason: "contact needs approval",
+		written, err := t.writeAgain(ctx, c, m, Message{State: MessageHeld, Reason: ReasonNextContact, HoldWhy: reason.Of(reason.ContactApproval),
 			ContactID: &k.ID, Recipient: k.Email, Language: k.Language}, now)
 		if err != nil || !written {
 			return false, err
 		}
-		return true, t.SetCaseContact(ctx, c, k, ActorSystem, fmt.Sprintf("%s bounced", m.Recipient), now)
+		return true, t.SetCaseContact(ctx, c, k, ActorSystem, reason.Of(reason.Bounced, m.Recipient), now)
 	}
 	return false, nil
 }

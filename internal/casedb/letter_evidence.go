@@ -227,7 +227,7 @@ func (t *Tx) coverSources(ctx context.Context, messageID, caseID int64, now time
 // judged.
 func (t *Tx) noteRules(ctx context.Context, messageID int64, s LetterScope) error {
 	_, err := t.q.ExecContext(ctx, `update message set rules = coalesce((select array_agg(distinct v.rule order by v.rule)`+
-		letterSources+`), '{}') || case when reason like 'escalated%' then array['`+RuleEscalation+`'] else '{}' end where id = $4`, s.args(messageID)...)
+		letterSources+`), '{}') || case when reason = any($5) then array['`+RuleEscalation+`'] else '{}' end where id = $4`, s.args(messageID, pq.StringArray(EscalationReasons))...)
 	return fail("note a message's rules", err)
 }
 

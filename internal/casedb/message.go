@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // MessageState is the state of a message.
@@ -40,8 +44,10 @@ type Message struct {
 	ContactID      *int64       `db:"contact_id"`
 	Purpose        Purpose      `db:"purpose"`
 	State          MessageState `db:"state"`
-	Reason         string       `db:"reason"`      // why it is written: first, new-sources, contact-changed, again ...
-	HoldReason     string       `db:"hold_reason"` // why it waits for a coordinator
+	Reason         string       `db:"reason"`    // why it is written: first, new-sources, contact-changed, again ...
+	HoldWhy        reason.List  `db:"hold_why"`  // why it waits for a coordinator, or did last
+	DelayWhy       reason.List  `db:"delay_why"` // why a queued one is due later; empty: it was not put off
+	EndWhy         reason.List  `db:"end_why"`   // why it was canceled, failed or bounced, where we know
 	Recipient      string       `db:"recipient"`
 	Language       string       `db:"language"`
 	Subject        string       `db:"subject"` // empty until edited or sent: composed from the case
@@ -54,14 +60,17 @@ type Message struct {
 	Raw            []byte       `db:"raw"`        // the bytes sent, kept from the first attempt on
 	Attempts       int          `db:"attempts"`
 	NextAttemptAt  *time.Time   `db:"next_attempt_at"`
-	LastError      string       `db:"last_error"`
+	LastError      string       `db:"last_error"` // what its last attempt met: others' words
 	ApprovedBy     string       `db:"approved_by"`
 	ApprovedAt     *time.Time   `db:"approved_at"`
-	CreatedAt      time.Time    `db:"created_at"`
-	SentAt         *time.Time   `db:"sent_at"`
-	Version        int          `db:"version"`
-	Evidence       bool         `db:"evidence"`  // an answer with the evidence of its case
-	DigestID       *int64       `db:"digest_id"` // the message that carries it, or carried it
+	// Overruled are the codes of the reasons that it was held for when people
+	// approved it.
+	Overruled pq.StringArray `db:"overruled"`
+	CreatedAt time.Time      `db:"created_at"`
+	SentAt    *time.Time     `db:"sent_at"`
+	Version   int            `db:"version"`
+	Evidence  bool           `db:"evidence"`  // an answer with the evidence of its case
+	DigestID  *int64         `db:"digest_id"` // the message that carries it, or carried it
 }
 
 // AttemptOutcome is how an attempt to send ended.
@@ -90,7 +99,7 @@ type Attempt struct {
 	Response   string         `db:"response"`
 }
 
-const messageColumns = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_reason, recipient, language,
+const messageColumns = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_why, delay_why, end_why, overruled, recipient, language,
 	subject, body, edited, template, in_reply_to, message_id, token, raw, attempts, next_attempt_at, last_error,
 	approved_by, approved_at, created_at, sent_at, version, evidence, digest_id`
 
@@ -100,11 +109,11 @@ const messageColumns = `id, case_id, registration_id, contact_id, purpose, state
 // under way already.
 func (t *Tx) InsertMessage(ctx context.Context, m Message, actor string) (Message, error) {
 	err := t.q.GetContext(ctx, &m, `insert into message (case_id, registration_id, contact_id, purpose, state, reason,
-		hold_reason, recipient, language, subject, body, edited, template, in_reply_to, message_id, token, next_attempt_at,
+		hold_why, recipient, language, subject, body, edited, template, in_reply_to, message_id, token, next_attempt_at,
 		approved_by, approved_at, created_at, evidence)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 		returning `+messageColumns,
-		m.CaseID, m.RegistrationID, m.ContactID, m.Purpose, m.State, m.Reason, m.HoldReason, m.Recipient, m.Language,
+		m.CaseID, m.RegistrationID, m.ContactID, m.Purpose, m.State, m.Reason, cleaned(m.HoldWhy), m.Recipient, m.Language,
 		m.Subject, m.Body, m.Edited, m.Template, m.InReplyTo, m.HeaderID, m.Token, m.NextAttemptAt,
 		m.ApprovedBy, m.ApprovedAt, m.CreatedAt, m.Evidence)
 	if err != nil {
@@ -126,12 +135,21 @@ func (t *Tx) InsertMessage(ctx context.Context, m Message, actor string) (Messag
 		Data: JSON[EventData]{EventData{Contact: m.Recipient, Reason: m.Reason}}})
 }
 
+// maxArgument is how long an argument of a reason may be.
+const maxArgument = 2000
+
+// cleaned are reasons whose arguments, which may be anybody's words, are fit for
+// a column and for people's eyes.
+func cleaned(why reason.List) reason.List {
+	return why.Map(func(s string) string { return Clean(s, maxArgument) })
+}
+
 // CancelMessages cancels the held and queued messages of a case that no
 // attempt is under way for.
-func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by, reason string, now time.Time) error {
+func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by string, why reason.List, now time.Time) error {
 	var ids []int64
-	err := t.q.SelectContext(ctx, &ids, `update message m set state = 'canceled', version = version + 1, last_error = $2
-		where case_id = $1 and state in ('held','queued') and not `+underWay+`$3) returning id`, caseID, reason, now.Add(-AttemptLease))
+	err := t.q.SelectContext(ctx, &ids, `update message m set state = 'canceled', version = version + 1, end_why = $2, delay_why = '[]'
+		where case_id = $1 and state in ('held','queued') and not `+underWay+`$3) returning id`, caseID, why, now.Add(-AttemptLease))
 	if err != nil {
 		return fail("cancel messages", err)
 	}
@@ -139,7 +157,7 @@ func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by, reason string
 		return err
 	}
 	for _, id := range ids {
-		if err := t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventCanceled, Actor: by, MessageID: &id, Text: reason}); err != nil {
+		if err := t.AddEvent(ctx, CaseEvent{CaseID: caseID, At: now, Kind: EventCanceled, Actor: by, MessageID: &id, Why: why}); err != nil {
 			return err
 		}
 	}

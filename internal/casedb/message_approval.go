@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // lockMessage locks a message's case and then the message, in the order that
@@ -56,7 +60,8 @@ func (t *Tx) settled(ctx context.Context, m Message, op string, now time.Time) e
 	return nil
 }
 
-// ApproveMessage releases a held message: it is due at once. A contact that a
+// ApproveMessage releases a held message: it is due at once, and what it was
+// held for is overruled from now on. A contact that a
 // coordinator has to approve once is approved with it. The case becomes open
 // and waits for nothing. ErrStale if the message has another version by now,
 // ErrState if it is not held.
@@ -72,7 +77,8 @@ func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by strin
 		return fmt.Errorf("approve message %d of case %s, which is %s: %w", id, c.Number, c.State, ErrState)
 	}
 	if _, err := t.q.ExecContext(ctx, `update message set state = 'queued', approved_by = $2, approved_at = $3,
-		next_attempt_at = $3, version = version + 1 where id = $1`, id, by, now); err != nil {
+		next_attempt_at = $3, version = version + 1,
+		overruled = array(select distinct unnest(overruled || $4::text[]) order by 1) where id = $1`, id, by, now, pq.StringArray(m.HoldWhy.Codes())); err != nil {
 		return fail("approve message", err)
 	}
 	if m.ContactID != nil {
@@ -97,7 +103,7 @@ func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by strin
 
 // HoldMessage takes a queued message back for approval. ErrState if it is not
 // queued or is being sent at this moment.
-func (t *Tx) HoldMessage(ctx context.Context, id int64, version int, by, reason string, now time.Time) error {
+func (t *Tx) HoldMessage(ctx context.Context, id int64, version int, by string, why reason.List, now time.Time) error {
 	m, c, err := t.lockMessage(ctx, id, version)
 	if err != nil {
 		return err
@@ -108,20 +114,21 @@ func (t *Tx) HoldMessage(ctx context.Context, id int64, version int, by, reason 
 	if err := t.settled(ctx, m, "hold", now); err != nil {
 		return err
 	}
-	return t.holdLocked(ctx, m, c, by, reason, now)
+	return t.holdLocked(ctx, m, c, by, why, now)
 }
 
 // holdLocked holds a locked message.
-func (t *Tx) holdLocked(ctx context.Context, m Message, c *Case, by, reason string, now time.Time) error {
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'held', hold_reason = $2, next_attempt_at = null,
-		version = version + 1 where id = $1`, m.ID, Clean(reason, 2000)); err != nil {
+func (t *Tx) holdLocked(ctx context.Context, m Message, c *Case, by string, why reason.List, now time.Time) error {
+	why = cleaned(why)
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'held', hold_why = $2, delay_why = '[]', next_attempt_at = null,
+		version = version + 1 where id = $1`, m.ID, why); err != nil {
 		return fail("hold message", err)
 	}
 	if c == nil {
 		return nil
 	}
-	ch := CaseChange{Event: CaseEvent{Kind: EventHeld, Actor: by, MessageID: &m.ID, Text: reason,
-		Data: JSON[EventData]{EventData{Contact: m.Recipient, Reason: reason}}}}
+	ch := CaseChange{Event: CaseEvent{Kind: EventHeld, Actor: by, MessageID: &m.ID, Why: why,
+		Data: JSON[EventData]{EventData{Contact: m.Recipient}}}}
 	if c.State.Live() {
 		ch.Waiting = WaitFor(WaitingApproval)
 	}
@@ -159,7 +166,7 @@ func (t *Tx) EditMessage(ctx context.Context, id int64, version int, subject, bo
 
 // CancelMessage cancels a held or queued message. The case waits for its
 // approval no longer. ErrState if it is neither or is being sent.
-func (t *Tx) CancelMessage(ctx context.Context, id int64, version int, by, reason string, now time.Time) error {
+func (t *Tx) CancelMessage(ctx context.Context, id int64, version int, by string, why reason.List, now time.Time) error {
 	m, c, err := t.lockMessage(ctx, id, version)
 	if err != nil {
 		return err
@@ -170,12 +177,13 @@ func (t *Tx) CancelMessage(ctx context.Context, id int64, version int, by, reaso
 	if err := t.settled(ctx, m, "cancel", now); err != nil {
 		return err
 	}
-	return t.cancelLocked(ctx, m, c, by, reason, now)
+	return t.cancelLocked(ctx, m, c, by, why, now)
 }
 
-func (t *Tx) cancelLocked(ctx context.Context, m Message, c *Case, by, reason string, now time.Time) error {
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'canceled', last_error = $2, next_attempt_at = null,
-		version = version + 1 where id = $1`, m.ID, Clean(reason, 2000)); err != nil {
+func (t *Tx) cancelLocked(ctx context.Context, m Message, c *Case, by string, why reason.List, now time.Time) error {
+	why = cleaned(why)
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'canceled', end_why = $2, delay_why = '[]', next_attempt_at = null,
+		version = version + 1 where id = $1`, m.ID, why); err != nil {
 		return fail("cancel message", err)
 	}
 	if c == nil {
@@ -184,7 +192,7 @@ func (t *Tx) cancelLocked(ctx context.Context, m Message, c *Case, by, reason st
 	if err := t.coverAll(ctx, c.ID, m.ID); err != nil {
 		return err
 	}
-	ch := CaseChange{Event: CaseEvent{Kind: EventCanceled, Actor: by, MessageID: &m.ID, Text: reason}}
+	ch := CaseChange{Event: CaseEvent{Kind: EventCanceled, Actor: by, MessageID: &m.ID, Why: why}}
 	if c.Waiting == WaitingApproval {
 		ch.Waiting = WaitFor(WaitingNone)
 	}
@@ -204,7 +212,7 @@ func (t *Tx) SendAgain(ctx context.Context, caseID int64, version int, domain st
 }
 
 // notify writes a notification for a locked case.
-func (t *Tx) notify(ctx context.Context, c *Case, reason, domain string, release bool, by string, now time.Time) (Message, error) {
+func (t *Tx) notify(ctx context.Context, c *Case, purpose, domain string, release bool, by string, now time.Time) (Message, error) {
 	if !c.State.Live() || c.ContactID == nil {
 		return Message{}, fmt.Errorf("notify for case %s: %w", c.Number, ErrState)
 	}
@@ -217,12 +225,12 @@ func (t *Tx) notify(ctx context.Context, c *Case, reason, domain string, release
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: PurposeNotification, State: MessageHeld, Reason: reason,
-		HoldReason: "by hand", Recipient: email, Language: c.Language, CreatedAt: now}
+	m := Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: PurposeNotification, State: MessageHeld, Reason: purpose,
+		HoldWhy: reason.Of(reason.ByHand), Recipient: email, Language: c.Language, CreatedAt: now}
 	m.HeaderID, m.Token = NewIdentity(domain)
 	waiting := WaitingApproval
 	if release {
-		m.State, m.HoldReason, m.NextAttemptAt = MessageQueued, "", &now
+		m.State, m.HoldWhy, m.NextAttemptAt = MessageQueued, nil, &now
 		m.ApprovedBy, m.ApprovedAt = by, &now
 		waiting = WaitingNone
 	}
@@ -268,7 +276,7 @@ type ContactChange struct {
 	Email     string // made a contact with provenance override if the owner has no such contact
 	Name      string
 	Language  string // ja or en; empty: the case's
-	Why       string // kept with the contact and the event
+	Why       string // what the coordinator typed; kept with the contact and the event
 }
 
 // ChangeContact gives a live case another contact. Its notification under way
@@ -286,7 +294,7 @@ func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch Co
 	if err != nil {
 		return contact, err
 	}
-	if err := t.SetCaseContact(ctx, &c, contact, by, ch.Why, now); err != nil {
+	if err := t.SetCaseContact(ctx, &c, contact, by, reason.Typed(ch.Why), now); err != nil {
 		return contact, err
 	}
 	var open *Message
@@ -303,7 +311,7 @@ func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch Co
 		if err := t.settled(ctx, *open, "redirect", now); err != nil {
 			return contact, err
 		}
-		if err := t.cancelLocked(ctx, *open, &c, by, "contact changed", now); err != nil {
+		if err := t.cancelLocked(ctx, *open, &c, by, reason.Of(reason.ContactChanged), now); err != nil {
 			return contact, err
 		}
 		open = nil
@@ -312,13 +320,13 @@ func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch Co
 		_, err = t.notify(ctx, &c, ReasonContactChanged, domain, false, by, now)
 		return contact, err
 	}
-	if _, err := t.q.ExecContext(ctx, `update message set contact_id = $2, recipient = $3, language = $4, raw = null,
+	if _, err := t.q.ExecContext(ctx, `update message set contact_id = $2, recipient = $3, language = $4, raw = null, overruled = '{}',
 		version = version + 1 where id = $1`, open.ID, contact.ID, contact.Email, contact.Language); err != nil {
 		return contact, fail("redirect message", err)
 	}
 	if open.State == MessageQueued {
 		open.Recipient = contact.Email
-		return contact, t.holdLocked(ctx, *open, &c, by, "contact changed", now)
+		return contact, t.holdLocked(ctx, *open, &c, by, reason.Of(reason.ContactChanged), now)
 	}
 	return contact, t.setCase(ctx, &c, c.State, WaitingApproval, now)
 }
@@ -348,6 +356,6 @@ func (t *Tx) findOrMakeContact(ctx context.Context, c *Case, ch ContactChange, b
 	}
 	err = t.q.GetContext(ctx, &contact, `insert into contact (owner_id, email, name, role, provenance, gate, why, language,
 		rank, approved_at, approved_by, created_at) values ($1, $2, $3, '', 'override', 'approve', $4, $5, 0, $6, $7, $6)
-		returning `+contactColumns, c.OwnerID, email, CleanLine(ch.Name, 200), Clean(ch.Why, 2000), language, now, by)
+		returning `+contactColumns, c.OwnerID, email, CleanLine(ch.Name, 200), cleaned(reason.Typed(ch.Why)), language, now, by)
 	return contact, fail("add contact", err)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // A digest is one mail with the letters of several cases, for a contact whose
@@ -102,15 +104,11 @@ func (t *Tx) BeginDigest(ctx context.Context, digest *Message, letters []Letter,
 	return nil
 }
 
-// ReasonInDoubt holds a letter that a server may have taken with a digest that
-// was given up.
-const ReasonInDoubt = "it may have arrived with a digest"
-
 // DissolveDigest gives up a locked digest that is due again, because not all of
 // its letters are right any more. The letters that wait are on their own again;
 // if a server may have taken the digest, a coordinator has to decide about them.
-func (t *Tx) DissolveDigest(ctx context.Context, digest Message, letters []Letter, reason string, now time.Time) error {
-	if err := t.cancelLocked(ctx, digest, nil, ActorSystem, reason, now); err != nil {
+func (t *Tx) DissolveDigest(ctx context.Context, digest Message, letters []Letter, why reason.List, now time.Time) error {
+	if err := t.cancelLocked(ctx, digest, nil, ActorSystem, why, now); err != nil {
 		return err
 	}
 	var doubt bool
@@ -129,7 +127,7 @@ func (t *Tx) DissolveDigest(ctx context.Context, digest Message, letters []Lette
 			return fail("take a letter out of a digest", err)
 		}
 		if doubt && m.State == MessageQueued {
-			if err := t.holdLocked(ctx, m, &l.Case, ActorSystem, ReasonInDoubt, now); err != nil {
+			if err := t.holdLocked(ctx, m, &l.Case, ActorSystem, reason.Of(reason.InDoubt), now); err != nil {
 				return err
 			}
 		}
@@ -139,16 +137,16 @@ func (t *Tx) DissolveDigest(ctx context.Context, digest Message, letters []Lette
 
 // FailDigest fails a locked due digest that must not be sent, with the letters
 // that wait in it.
-func (t *Tx) FailDigest(ctx context.Context, digest Message, letters []Letter, waiting Waiting, reason string, now time.Time) error {
+func (t *Tx) FailDigest(ctx context.Context, digest Message, letters []Letter, waiting Waiting, why reason.List, now time.Time) error {
 	for _, l := range letters {
 		if l.Message.State != MessageQueued {
 			continue
 		}
-		if err := t.FailDue(ctx, l.Message, &l.Case, waiting, reason, now); err != nil {
+		if err := t.FailDue(ctx, l.Message, &l.Case, waiting, why, now); err != nil {
 			return err
 		}
 	}
-	if err := t.FailDue(ctx, digest, nil, waiting, reason, now); err != nil {
+	if err := t.FailDue(ctx, digest, nil, waiting, why, now); err != nil {
 		return err
 	}
 	return t.freeHeld(ctx, digest.ID)
@@ -165,7 +163,7 @@ func (t *Tx) freeHeld(ctx context.Context, digestID int64) error {
 // inboundOfDigest lets a mail about a digest take effect on its letters: a
 // bounce, a delay or an automatic reply is about all of them. What a person
 // wrote waits to be filed.
-func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, suppress string, now time.Time) error {
+func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, suppress reason.List, now time.Time) error {
 	if in.Class == InboundHuman || in.Class == InboundFeedback {
 		return nil
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // SendLimits bound how much mail leaves. They are kept by queries over the
@@ -18,12 +20,12 @@ type SendLimits struct {
 	PerASDay        int // about the networks of one AS
 }
 
-// The names of the limits, as put-off messages and dry runs say them.
+// The names of the limits, as messages that are put off and dry runs say them.
 const (
-	LimitHour      = "hour"
-	LimitRecipient = "recipient"
-	LimitDomain    = "domain"
-	LimitAS        = "AS"
+	LimitHour      = reason.LimitHour
+	LimitRecipient = reason.LimitRecipient
+	LimitDomain    = reason.LimitDomain
+	LimitAS        = reason.LimitAS
 )
 
 // Destination is where a message goes, as the limits and the recipient's night
@@ -54,7 +56,7 @@ func (q *Queries) Destination(ctx context.Context, messageID int64) (Destination
 
 // limit is one of SendLimits as it meets one destination.
 type limit struct {
-	name string
+	name reason.Code
 	most int
 	span time.Duration
 	key  string // whom it counts; the same for all that share it
@@ -64,7 +66,7 @@ type limit struct {
 func (l SendLimits) of(d Destination) []limit {
 	const day = 24 * time.Hour
 	var out []limit
-	add := func(name string, most int, span time.Duration, key string) {
+	add := func(name reason.Code, most int, span time.Duration, key string) {
 		if most > 0 {
 			out = append(out, limit{name, most, span, key})
 		}
@@ -82,7 +84,7 @@ func (l SendLimits) of(d Destination) []limit {
 
 // countedBy is where the attempts that a limit counts are found, with its key
 // in $5.
-var countedBy = map[string]string{
+var countedBy = map[reason.Code]string{
 	LimitHour:      `message_attempt a where $5 = ''`,
 	LimitRecipient: `message m join message_attempt a on a.message_id = m.id where lower(m.recipient) = lower($5)`,
 	LimitDomain:    `message_attempt a where a.domain = $5`,
@@ -101,7 +103,7 @@ func (q *Queries) lastButMost(ctx context.Context, l limit, lease time.Duration,
 		and cast($4 as bigint) < (select count(*) from (select 1 from `+countedBy[l.name]+` and a.started_at > $2 limit cast($4 as bigint) + 1) few)
 		order by 1 desc offset cast($4 as bigint) limit 1`,
 		from, from.Add(-lease), interval(lease), l.most-1, l.key)
-	return ends, fail("count the mails of the limit per "+l.name, err)
+	return ends, fail("count the mails of "+string(l.name), err)
 }
 
 // after returns from when on one more mail keeps the limit, if last are the
@@ -123,8 +125,8 @@ func later(a, b time.Time) time.Time {
 
 // sendFree returns from when on a mail to the destination keeps all limits,
 // and the limit that makes it wait longest.
-func (q *Queries) sendFree(ctx context.Context, limits SendLimits, d Destination, lease time.Duration, now time.Time) (time.Time, string, error) {
-	free, name := now, ""
+func (q *Queries) sendFree(ctx context.Context, limits SendLimits, d Destination, lease time.Duration, now time.Time) (time.Time, reason.Code, error) {
+	free, name := now, reason.Code("")
 	for _, l := range limits.of(d) {
 		nth, err := q.lastButMost(ctx, l, lease, now)
 		if err != nil {
@@ -173,7 +175,7 @@ func (q *Queries) SendLedger(ctx context.Context, limits SendLimits, lease time.
 
 // note counts a mail that arrived until end.
 func (s *SendLedger) note(l limit, end time.Time) {
-	key := [2]string{l.name, l.key}
+	key := [2]string{string(l.name), l.key}
 	ends := s.ends[key]
 	i, _ := slices.BinarySearchFunc(ends, end, func(e, t time.Time) int { return t.Compare(e) })
 	ends = slices.Insert(ends, i, end)
@@ -183,11 +185,11 @@ func (s *SendLedger) note(l limit, end time.Time) {
 // Reserve notes a mail to the destination at the time at if every limit is
 // kept then, and returns at; else it notes nothing and returns from when on it
 // may be asked again, and the limit that makes it wait longest.
-func (s *SendLedger) Reserve(d Destination, at time.Time) (time.Time, string) {
-	free, name := at, ""
+func (s *SendLedger) Reserve(d Destination, at time.Time) (time.Time, reason.Code) {
+	free, name := at, reason.Code("")
 	limits := s.limits.of(d)
 	for _, l := range limits {
-		if t := l.after(s.ends[[2]string{l.name, l.key}], at); t.After(free) {
+		if t := l.after(s.ends[[2]string{string(l.name), l.key}], at); t.After(free) {
 			free, name = t, l.name
 		}
 	}

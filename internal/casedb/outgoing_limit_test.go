@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // mailed is a mail in the model: it arrived between start and end, or not yet.
@@ -28,9 +29,9 @@ func domainOf(address string) string { return address[strings.IndexByte(address,
 
 // tooMany returns the limits that one more mail at now would break, given the
 // mails that may have arrived within the span before it.
-func tooMany(all []mailed, l casedb.SendLimits, m mailed, now time.Time, slack time.Duration) (broken []string) {
+func tooMany(all []mailed, l casedb.SendLimits, m mailed, now time.Time, slack time.Duration) (broken []reason.Code) {
 	for _, limit := range []struct {
-		name string
+		name reason.Code
 		most int
 		span time.Duration
 		same func(mailed) bool

@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // Due is what DueMessage found.
@@ -73,7 +76,7 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 	}
 	// The transaction ends here: with this row locked nobody may wait for a case.
 	_, err = t.q.ExecContext(ctx, `update message set next_attempt_at = $2, version = version + 1,
-		last_error = $3 where id = $1`, d.MessageID, free, "put off: the daily limit per "+name+" is reached")
+		delay_why = $3 where id = $1`, d.MessageID, free, reason.Of(name))
 	return Due{PutOff: true}, fail("put off message", err)
 }
 
@@ -129,7 +132,7 @@ func (q *Queries) ContactInForce(ctx context.Context, m Message, now time.Time) 
 // sent, and keeps the bytes of the first attempt for all others and which
 // sources they tell about. If the attempt dies with its process, the message is due again at next.
 func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) error {
-	err := t.q.GetContext(ctx, m, `update message set attempts = attempts + 1, next_attempt_at = $2, subject = $3, body = $4,
+	err := t.q.GetContext(ctx, m, `update message set attempts = attempts + 1, next_attempt_at = $2, delay_why = '[]', subject = $3, body = $4,
 		template = $5, raw = $6, version = version + 1 where id = $1 and state = 'queued' and attempts = $7
 		and not (purpose = 'notification' and `+heldAsControl+`$8)) returning attempts, next_attempt_at, version`,
 		m.ID, next, m.Subject, m.Body, m.Template, m.Raw, m.Attempts, now)
@@ -177,9 +180,9 @@ type AttemptEnd struct {
 	Code     int
 	Enhanced string
 	Response string
-	GiveUp   bool    // after a temporary or unknown end: it was the last try
-	BackOff  BackOff // after a temporary or unknown end: whose other mail waits, and how long
-	DeadFor  string  // after a permanent end: why the address is suppressed; empty: it is not
+	GiveUp   bool        // after a temporary or unknown end: it was the last try
+	BackOff  BackOff     // after a temporary or unknown end: whose other mail waits, and how long
+	DeadFor  reason.List // after a permanent end: why the address is suppressed; empty: it is not
 }
 
 // FinishAttempt records the end of attempt n of a message, and what follows
@@ -231,8 +234,8 @@ func (t *Tx) finishMessage(ctx context.Context, m Message, c *Case, n int, end A
 	case end.Outcome == AttemptPermanent:
 		return t.messageFailed(ctx, m, c, ev, end.DeadFor, now)
 	case end.GiveUp:
-		ev.Data.V.Reason = "gave up"
-		return t.messageFailed(ctx, m, c, ev, "", now)
+		ev.Why = reason.Of(reason.GaveUp, strconv.Itoa(n))
+		return t.messageFailed(ctx, m, c, ev, nil, now)
 	}
 	if _, err := t.q.ExecContext(ctx, `update message set last_error = $2, version = version + 1 where id = $1`, m.ID, end.Response); err != nil {
 		return fail("note error", err)
@@ -259,7 +262,7 @@ func (t *Tx) noteHealth(ctx context.Context, id int64, end AttemptEnd, now time.
 // messageSent also ends what the case waited for, unless a person has to look
 // at something else meanwhile.
 func (t *Tx) messageSent(ctx context.Context, m Message, c *Case, ev CaseEvent, now time.Time) error {
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'sent', sent_at = $2, next_attempt_at = null, last_error = '',
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'sent', sent_at = $2, next_attempt_at = null, last_error = '', delay_why = '[]',
 		version = version + 1 where id = $1`, m.ID, now); err != nil {
 		return fail("mark message sent", err)
 	}
@@ -278,13 +281,13 @@ func (t *Tx) messageSent(ctx context.Context, m Message, c *Case, ev CaseEvent, 
 	return t.ChangeCase(ctx, c, ch, now)
 }
 
-func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent, deadFor string, now time.Time) error {
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2,
-		version = version + 1 where id = $1`, m.ID, ev.Text); err != nil {
+func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent, deadFor reason.List, now time.Time) error {
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2, end_why = $3,
+		delay_why = '[]', version = version + 1 where id = $1`, m.ID, ev.Text, ev.Why); err != nil {
 		return fail("mark message failed", err)
 	}
-	if deadFor != "" {
-		if err := t.Suppress(ctx, Suppression{Address: m.Recipient, Reason: deadFor, MessageID: &m.ID, CreatedAt: now}); err != nil {
+	if len(deadFor) > 0 {
+		if err := t.Suppress(ctx, Suppression{Address: m.Recipient, Why: deadFor, MessageID: &m.ID, CreatedAt: now}); err != nil {
 			return err
 		}
 	}
@@ -295,11 +298,11 @@ func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent
 	ch := CaseChange{Event: ev}
 	if c.State.Live() && c.Waiting != WaitingReply {
 		ch.Waiting = WaitFor(WaitingFailed)
-		if deadFor != "" {
+		if len(deadFor) > 0 {
 			ch.Waiting = WaitFor(WaitingBounce)
 		}
 	}
-	if deadFor != "" && c.State.Live() && m.Purpose == PurposeNotification && !IsEscalation(m.Reason) {
+	if len(deadFor) > 0 && c.State.Live() && m.Purpose == PurposeNotification && !IsEscalation(m.Reason) {
 		proposed, err := t.proposeNext(ctx, c, m, now)
 		if err != nil {
 			return err
@@ -308,28 +311,29 @@ func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent
 			ch.Waiting = WaitFor(WaitingApproval)
 		}
 	}
-	if err := t.ChangeCase(ctx, c, ch, now); err != nil || deadFor == "" {
+	if err := t.ChangeCase(ctx, c, ch, now); err != nil || len(deadFor) == 0 {
 		return err
 	}
 	return t.AddEvent(ctx, CaseEvent{CaseID: c.ID, At: now, Kind: EventSuppressed, Actor: ActorSystem, MessageID: &m.ID,
-		Text: deadFor, Data: JSON[EventData]{EventData{Contact: m.Recipient}}})
+		Why: deadFor, Data: JSON[EventData]{EventData{Contact: m.Recipient}}})
 }
 
 // HoldDue puts a locked due message back for approval, with the reason.
-func (t *Tx) HoldDue(ctx context.Context, m Message, c *Case, reason string, now time.Time) error {
-	return t.holdLocked(ctx, m, c, ActorSystem, reason, now)
+func (t *Tx) HoldDue(ctx context.Context, m Message, c *Case, why reason.List, now time.Time) error {
+	return t.holdLocked(ctx, m, c, ActorSystem, why, now)
 }
 
 // CancelDue cancels a locked due message, with the reason.
-func (t *Tx) CancelDue(ctx context.Context, m Message, c *Case, reason string, now time.Time) error {
-	return t.cancelLocked(ctx, m, c, ActorSystem, reason, now)
+func (t *Tx) CancelDue(ctx context.Context, m Message, c *Case, why reason.List, now time.Time) error {
+	return t.cancelLocked(ctx, m, c, ActorSystem, why, now)
 }
 
 // FailDue fails a locked due message that must not be sent, and makes its case
 // wait for a coordinator.
-func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, waiting Waiting, reason string, now time.Time) error {
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2,
-		version = version + 1 where id = $1`, m.ID, Clean(reason, 2000)); err != nil {
+func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, waiting Waiting, why reason.List, now time.Time) error {
+	why = cleaned(why)
+	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, end_why = $2,
+		delay_why = '[]', version = version + 1 where id = $1`, m.ID, why); err != nil {
 		return fail("mark message failed", err)
 	}
 	if c == nil {
@@ -338,7 +342,7 @@ func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, waiting Waiting, r
 	if err := t.coverAll(ctx, c.ID, m.ID); err != nil {
 		return err
 	}
-	ch := CaseChange{Event: CaseEvent{Kind: EventFailed, Actor: ActorSystem, MessageID: &m.ID, Text: reason,
+	ch := CaseChange{Event: CaseEvent{Kind: EventFailed, Actor: ActorSystem, MessageID: &m.ID, Why: why,
 		Data: JSON[EventData]{EventData{Contact: m.Recipient}}}}
 	if c.State.Live() {
 		ch.Waiting = WaitFor(waiting)
@@ -346,12 +350,19 @@ func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, waiting Waiting, r
 	return t.ChangeCase(ctx, c, ch, now)
 }
 
-// PutOffMessage makes a queued message due later because of an error that is
-// not its receiver's, so that others are not kept waiting behind it.
-func (q *Queries) PutOffMessage(ctx context.Context, id int64, reason string, until time.Time) error {
-	_, err := q.q.ExecContext(ctx, `update message set next_attempt_at = $2, last_error = $3, version = version + 1
-		where id = $1 and state = 'queued'`, id, until, Clean(reason, 2000))
+// PutOffMessage makes a queued message due later, and says why.
+func (q *Queries) PutOffMessage(ctx context.Context, id int64, why reason.List, until time.Time) error {
+	_, err := q.q.ExecContext(ctx, `update message set next_attempt_at = $2, delay_why = $3, version = version + 1
+		where id = $1 and state = 'queued'`, id, until, cleaned(why))
 	return fail("put off message", err)
+}
+
+// SetAsideMessage makes a queued message due later because of an error that is
+// not its receiver's, so that others are not kept waiting behind it.
+func (q *Queries) SetAsideMessage(ctx context.Context, id int64, cause string, until time.Time) error {
+	_, err := q.q.ExecContext(ctx, `update message set next_attempt_at = $2, last_error = $3, delay_why = '[]', version = version + 1
+		where id = $1 and state = 'queued'`, id, until, Clean(cause, 2000))
+	return fail("set message aside", err)
 }
 
 // Backlog is how much waits in a queue.

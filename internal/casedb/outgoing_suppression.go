@@ -4,25 +4,27 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // Suppression is an address we no longer write to, in base form (lower case).
 type Suppression struct {
-	ID        int64      `db:"id"`
-	Address   string     `db:"address"`
-	Reason    string     `db:"reason"`
-	MessageID *int64     `db:"message_id"`
-	CreatedAt time.Time  `db:"created_at"`
-	Until     *time.Time `db:"until"`
-	LiftedAt  *time.Time `db:"lifted_at"`
-	LiftedBy  string     `db:"lifted_by"`
+	ID        int64       `db:"id"`
+	Address   string      `db:"address"`
+	Why       reason.List `db:"why"`
+	MessageID *int64      `db:"message_id"`
+	CreatedAt time.Time   `db:"created_at"`
+	Until     *time.Time  `db:"until"`
+	LiftedAt  *time.Time  `db:"lifted_at"`
+	LiftedBy  string      `db:"lifted_by"`
 }
 
 // BaseAddress is the form in which addresses are compared: without blanks, in
 // lower case.
 func BaseAddress(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
 
-const suppressionColumns = `id, address, reason, message_id, created_at, until, lifted_at, lifted_by`
+const suppressionColumns = `id, address, why, message_id, created_at, until, lifted_at, lifted_by`
 
 // Suppression returns why we do not write to the address at the time;
 // ErrNotFound: we may.
@@ -44,15 +46,15 @@ func (q *Queries) Suppressions(ctx context.Context, before int64, limit int, now
 }
 
 // Suppress stops all mail to an address, for good (until nil) or for a time. An
-// address that is suppressed already keeps its first reason; a time is
+// address that is suppressed already keeps its first reasons; a time is
 // lengthened, never shortened.
 func (t *Tx) Suppress(ctx context.Context, s Suppression) error {
-	_, err := t.q.ExecContext(ctx, `insert into suppression (address, reason, message_id, created_at, until)
+	_, err := t.q.ExecContext(ctx, `insert into suppression (address, why, message_id, created_at, until)
 		values ($1, $2, $3, $4, $5)
 		on conflict (address) where lifted_at is null do update set until =
 			case when suppression.until is null or excluded.until is null then null
 			else greatest(suppression.until, excluded.until) end`,
-		BaseAddress(s.Address), Clean(s.Reason, 2000), s.MessageID, s.CreatedAt, s.Until)
+		BaseAddress(s.Address), cleaned(s.Why), s.MessageID, s.CreatedAt, s.Until)
 	return fail("suppress", err)
 }
 

@@ -2,6 +2,8 @@ package casedb
 
 import (
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // Provenance says where we learned a contact.
@@ -62,38 +64,38 @@ type Network struct {
 // NetworkChoice is the record of which address was chosen from an answer, and
 // why others were not. The contacts themselves are rows of their own.
 type NetworkChoice struct {
-	Email      string     `json:"email"`
-	Provenance Provenance `json:"provenance"`
-	Gate       Gate       `json:"gate"`
-	Valid      *bool      `json:"valid"`
-	Why        string     `json:"why"`
-	Rejected   []Rejected `json:"rejected,omitempty"`
+	Email      string      `json:"email"`
+	Provenance Provenance  `json:"provenance"`
+	Gate       Gate        `json:"gate"`
+	Valid      *bool       `json:"valid"`
+	Why        reason.List `json:"why"`
+	Rejected   []Rejected  `json:"rejected,omitempty"`
 }
 
 // Rejected is an address in an answer that must not be written to.
 type Rejected struct {
-	Email string `json:"email"`
-	Why   string `json:"why"`
+	Email string      `json:"email"`
+	Why   reason.List `json:"why"`
 }
 
 // Contact is an address to write to for an owner.
 type Contact struct {
-	ID         int64      `db:"id"`
-	OwnerID    int64      `db:"owner_id"`
-	NetworkID  *int64     `db:"network_id"`
-	Email      string     `db:"email"`
-	Name       string     `db:"name"`
-	Role       string     `db:"role"`
-	Provenance Provenance `db:"provenance"`
-	Gate       Gate       `db:"gate"`
-	Valid      *bool      `db:"valid"` // what the registry says of it; nil: nothing
-	Why        string     `db:"why"`   // one sentence for the coordinator
-	Language   string     `db:"language"`
-	Rank       int        `db:"rank"` // 0: the choice; alternatives count up
-	ApprovedAt *time.Time `db:"approved_at"`
-	ApprovedBy string     `db:"approved_by"`
-	CreatedAt  time.Time  `db:"created_at"`
-	RetiredAt  *time.Time `db:"retired_at"`
+	ID         int64       `db:"id"`
+	OwnerID    int64       `db:"owner_id"`
+	NetworkID  *int64      `db:"network_id"`
+	Email      string      `db:"email"`
+	Name       string      `db:"name"`
+	Role       string      `db:"role"`
+	Provenance Provenance  `db:"provenance"`
+	Gate       Gate        `db:"gate"`
+	Valid      *bool       `db:"valid"` // what the registry says of it; nil: nothing
+	Why        reason.List `db:"why"`   // for the coordinator
+	Language   string      `db:"language"`
+	Rank       int         `db:"rank"` // 0: the choice; alternatives count up
+	ApprovedAt *time.Time  `db:"approved_at"`
+	ApprovedBy string      `db:"approved_by"`
+	CreatedAt  time.Time   `db:"created_at"`
+	RetiredAt  *time.Time  `db:"retired_at"`
 	// DirectoryID is the entry of the directory that it comes from.
 	DirectoryID *int64 `db:"directory_id"`
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // OwnerAct is what an owner can say on the page that a mail leads to.
@@ -162,7 +164,7 @@ func (t *Tx) setOwnerLanguage(ctx context.Context, caseID, messageID int64, lang
 
 // EndOwnerLink ends the link of a mail before its time, and says so in the
 // case. A second time changes nothing.
-func (t *Tx) EndOwnerLink(ctx context.Context, messageID int64, by, reason string, now time.Time) error {
+func (t *Tx) EndOwnerLink(ctx context.Context, messageID int64, by, why string, now time.Time) error {
 	p, err := t.OwnerPage(ctx, messageID)
 	if err != nil {
 		return err
@@ -172,12 +174,12 @@ func (t *Tx) EndOwnerLink(ctx context.Context, messageID int64, by, reason strin
 		return err
 	}
 	res, err := t.q.ExecContext(ctx, `insert into owner_link_end (message_id, ended_at, ended_by, reason) values ($1, $2, $3, $4)
-		on conflict (message_id) do nothing`, messageID, now, by, Clean(reason, 2000))
+		on conflict (message_id) do nothing`, messageID, now, by, Clean(why, 2000))
 	if err != nil {
 		return fail("end owner link", err)
 	}
 	if n, _ := res.RowsAffected(); n == 0 {
 		return nil
 	}
-	return t.ChangeCase(ctx, &c, CaseChange{Event: CaseEvent{Kind: EventLinkEnded, Actor: by, MessageID: &messageID, Text: reason}}, now)
+	return t.ChangeCase(ctx, &c, CaseChange{Event: CaseEvent{Kind: EventLinkEnded, Actor: by, MessageID: &messageID, Why: reason.Typed(why)}}, now)
 }

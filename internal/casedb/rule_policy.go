@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"teiten/internal/reason"
 )
 
 // settingSendStopped is the global stop switch: true, and no mail leaves.
@@ -144,12 +146,6 @@ func (d *DB) SetRulePolicy(ctx context.Context, p RulePolicy) error {
 	})
 }
 
-// Why a rule's letter does not go on its own, in message.hold_reason.
-const (
-	HoldRule = "rule holds"
-	HoldOnce = "first letter of the rule to the contact"
-)
-
 // RuleLeave says which rules' letters may go to a contact on their own.
 type RuleLeave struct {
 	Modes    map[string]RuleMode // rules that are missing hold
@@ -157,21 +153,21 @@ type RuleLeave struct {
 }
 
 // Holds returns why a letter about sources of these rules must not go on its
-// own, or "".
-func (l RuleLeave) Holds(rules ...string) string {
-	reason := ""
+// own, or nothing.
+func (l RuleLeave) Holds(rules ...string) reason.List {
+	var why reason.List
 	for _, r := range rules {
 		switch {
 		case l.Modes[r] == RuleAutomatic:
 		case l.Modes[r] == RuleApproveOnce:
 			if !slices.Contains(l.Approved, r) {
-				reason = HoldOnce
+				why = reason.Of(reason.RuleFirst)
 			}
 		default:
-			return HoldRule
+			return reason.Of(reason.RuleHolds)
 		}
 	}
-	return reason
+	return why
 }
 
 // RuleLeave returns which rules' letters may go to an owner's contact on their
@@ -206,7 +202,7 @@ func (q *Queries) RuleRecords(ctx context.Context, since time.Time) ([]RuleRecor
 	err := q.q.SelectContext(ctx, &r, `with letter as (
 			select m.id, m.case_id, m.rules, m.edited, m.sent_at, m.approved_by <> '' as approved,
 				m.state = 'canceled' and exists (select 1 from case_event e where e.case_id = m.case_id and e.message_id = m.id
-					and e.kind = 'message-canceled' and e.actor <> $2 and e.text <> 'contact changed') as canceled,
+					and e.kind = 'message-canceled' and e.actor <> $2 and not e.why @> '[{"code":"contact-changed"}]') as canceled,
 				m.sent_at is not null and exists (select 1 from case_event e join case_event i on i.case_id = e.case_id and i.id > e.id
 					where e.case_id = m.case_id and e.at >= m.sent_at and e.kind in ('reply','feedback') and i.kind = 'ignored') as wrong
 			from message m where m.purpose = 'notification' and m.created_at >= $1)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // Judgement is a source's verdict with the country of its address.
@@ -162,7 +164,7 @@ func (t *Tx) acknowledgeCases(ctx context.Context, sources pq.StringArray, now t
 		organisation := found[i].Acknowledged
 		for ; i < len(found) && found[i].CaseID == c.ID; i++ {
 			if err := t.AddEvent(ctx, CaseEvent{CaseID: c.ID, At: now, Kind: EventAcknowledged, Actor: ActorSystem,
-				Text: found[i].Source.String() + ": " + found[i].Acknowledged}); err != nil {
+				Why: reason.Of(reason.AcknowledgedSource, found[i].Source.String(), found[i].Acknowledged)}); err != nil {
 				return err
 			}
 		}
@@ -188,10 +190,10 @@ func (t *Tx) settleAcknowledged(ctx context.Context, c *Case, organisation strin
 	case others > 0:
 		return t.touchCase(ctx, c, now)
 	case contradictions == 0 && (c.State == CaseNew || c.State == CaseOpen):
-		return t.IgnoreCase(ctx, c, ActorSystem, "acknowledged scanner: "+organisation, now)
+		return t.IgnoreCase(ctx, c, ActorSystem, reason.Of(reason.Acknowledged, organisation), now)
 	}
 	return t.ChangeCase(ctx, c, CaseChange{Waiting: WaitFor(WaitingAttention),
-		Event: CaseEvent{Kind: EventAcknowledged, Actor: ActorSystem, Text: organisation}}, now)
+		Event: CaseEvent{Kind: EventAcknowledged, Actor: ActorSystem, Why: reason.Of(reason.Acknowledged, organisation)}}, now)
 }
 
 // markSourcesDue makes the sources inside the prefixes due to be judged again.

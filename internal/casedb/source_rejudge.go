@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+
+	"teiten/internal/reason"
 )
 
 // NoteRejudged is the note of a verdict that was reached by judging again what
@@ -110,14 +112,14 @@ func (t *Tx) SettleRejudged(ctx context.Context, cleared []KindSource, ruleset s
 		if err != nil {
 			return err
 		}
-		reason := "judged again by rule set " + ruleset
+		why := reason.Of(reason.Rejudged, ruleset)
 		switch {
 		case !c.State.Live():
 		case c.State == CaseNew || c.State == CaseOpen:
-			err = t.IgnoreCase(ctx, &c, ActorSystem, reason, now)
+			err = t.IgnoreCase(ctx, &c, ActorSystem, why, now)
 		default:
 			err = t.ChangeCase(ctx, &c, CaseChange{Waiting: WaitFor(WaitingAttention),
-				Event: CaseEvent{Kind: EventNote, Actor: ActorSystem, Text: reason}}, now)
+				Event: CaseEvent{Kind: EventNote, Actor: ActorSystem, Why: why}}, now)
 		}
 		if err != nil {
 			return err
@@ -128,14 +130,14 @@ func (t *Tx) SettleRejudged(ctx context.Context, cleared []KindSource, ruleset s
 
 // HoldQueued holds the case's queued notification, if there is one: it would
 // tell of a source that came from judging again.
-func (t *Tx) HoldQueued(ctx context.Context, caseID int64, by, reason string, now time.Time) error {
+func (t *Tx) HoldQueued(ctx context.Context, caseID int64, by string, why reason.List, now time.Time) error {
 	var list []Message
 	if err := t.q.SelectContext(ctx, &list, `select id, version from message
 		where case_id = $1 and purpose = 'notification' and state = 'queued'`, caseID); err != nil {
 		return fail("find queued notification", err)
 	}
 	for _, m := range list {
-		if err := t.HoldMessage(ctx, m.ID, m.Version, by, reason, now); err != nil {
+		if err := t.HoldMessage(ctx, m.ID, m.Version, by, why, now); err != nil {
 			return err
 		}
 	}

@@ -131,7 +131,7 @@ const casesText = `select coalesce(string_agg(t, E'\n' order by t), '') from (se
 	c.language, coalesce(k.email, '-'), (select count(*) from case_source s where s.case_id = c.id)) as t
 	from cases c join owner o on o.id = c.owner_id left join contact k on k.id = c.contact_id) x`
 
-const messagesText = `select coalesce(string_agg(format('%s %s %s [%s] %s', state, reason, recipient, hold_reason, language), E'\n' order by id), '') from message`
+const messagesText = `select coalesce(string_agg(format('%s %s %s [%s] %s', state, reason, recipient, coalesce(hold_why->0->>'code', ''), language), E'\n' order by id), '') from message`
 
 func TestSampleBecomesCases(t *testing.T) {
 	t.Parallel()
@@ -144,8 +144,8 @@ func TestSampleBecomesCases(t *testing.T) {
 		"Example Internet Service (Japan) new approval ja abuse@isp.example sources=3\n"+
 		"Example Trading new contact ja - sources=1\n"+
 		"Example University new approval ja abuse@university.example sources=2")
-	d.want(`select string_agg(format('%s %s %s [%s] %s', state, reason, recipient, hold_reason, language), E'\n' order by recipient) from message`,
-		"held first abuse@isp.example [rule holds] ja\nheld first abuse@university.example [contact needs approval] ja\nheld first abuse@v6.example [rule holds] ja")
+	d.want(`select string_agg(format('%s %s %s [%s] %s', state, reason, recipient, coalesce(hold_why->0->>'code', ''), language), E'\n' order by recipient) from message`,
+		"held first abuse@isp.example [rule-holds] ja\nheld first abuse@university.example [contact-approval] ja\nheld first abuse@v6.example [rule-holds] ja")
 	d.want(`select count(*)::text from network`, "5")
 	d.want(`select string_agg(distinct actor, ' ') from case_event`, "rule worm445")
 	if n := d.open(); n != 0 {
@@ -313,7 +313,7 @@ func TestTwoOpenersOpenOneCase(t *testing.T) {
 		t.Errorf("%d sources joined, want 30", total.Load())
 	}
 	d.want(casesText, "Example Internet Service (Japan) new approval ja abuse@isp.example sources=30")
-	d.want(messagesText, "held first abuse@isp.example [rule holds] ja")
+	d.want(messagesText, "held first abuse@isp.example [rule-holds] ja")
 	d.want(`select count(*)::text from case_event where kind = 'opened'`, "1")
 }
 
@@ -325,9 +325,9 @@ func TestOpenerAutomatic(t *testing.T) {
 	d.open()
 	d.want(casesText, "Example Internet Service (Japan) open  ja abuse@isp.example sources=1\nExample Trading new contact ja - sources=1\n"+
 		"Example University new approval ja abuse@university.example sources=1")
-	d.want(`select string_agg(format('%s %s [%s] %s', state, recipient, hold_reason, next_attempt_at is not null), E'\n' order by recipient) from message`,
-		"queued abuse@isp.example [] t\nheld abuse@university.example [contact needs approval] f")
-	// Sent; the next day's second source waits for the oneDay to end.
+	d.want(`select string_agg(format('%s %s [%s] %s', state, recipient, coalesce(hold_why->0->>'code', ''), next_attempt_at is not null), E'\n' order by recipient) from message`,
+		"queued abuse@isp.example [] t\nheld abuse@university.example [contact-approval] f")
+	// Sent; the next day's second source waits for the day to end.
 	d.exec(`update message set state = 'sent', sent_at = $1, next_attempt_at = null where state = 'queued'`, d.now)
 	d.exec(`update cases set state = 'notified' where state = 'open'`)
 	d.now = d.now.Add(2 * time.Hour)
@@ -351,7 +351,7 @@ func TestOpenerHoldsWhereACoordinatorIsAtIt(t *testing.T) {
 	d.exec(`update cases set state = 'answered', waiting = 'reply', waiting_since = $1`, d.now)
 	d.see("192.0.2.11")
 	d.open()
-	d.want(messagesText, "sent first abuse@isp.example [] ja\nheld new-sources abuse@isp.example [case waits for a coordinator] ja")
+	d.want(messagesText, "sent first abuse@isp.example [] ja\nheld new-sources abuse@isp.example [case-waits] ja")
 	d.want(`select format('%s %s', state, waiting) from cases`, "answered reply")
 }
 
@@ -359,11 +359,11 @@ func TestOpenerSkipsSuppressedContact(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil)
 	d.automatic()
-	d.exec(`insert into suppression (address, reason, created_at) values ('abuse@isp.example', 'bounced', $1), ('abuse@v6.example', 'bounced', $1), ('ops@v6.example', 'bounced', $1)`, d.now)
+	d.exec(`insert into suppression (address, why, created_at) values ('abuse@isp.example', '[{"code":"other","args":["bounced"]}]', $1), ('abuse@v6.example', '[{"code":"other","args":["bounced"]}]', $1), ('ops@v6.example', '[{"code":"other","args":["bounced"]}]', $1)`, d.now)
 	d.see("192.0.2.10", "2001:db8::1")
 	d.open()
 	d.want(casesText, "Example IPv6 Network new contact ja - sources=1\nExample Internet Service (Japan) new approval ja noc@isp.example sources=1")
-	d.want(messagesText, "held first noc@isp.example [contact by hand only] ja")
+	d.want(messagesText, "held first noc@isp.example [contact-by-hand] ja")
 	// With an address again, the next source brings the case its message.
 	d.exec(`update suppression set lifted_at = $1 where address = 'abuse@v6.example'`, d.now)
 	d.see("2001:db8::2")
@@ -393,9 +393,9 @@ func TestOpenerAfterTheEnd(t *testing.T) {
 					return err
 				}
 				if tt.end == "closed" {
-					return tx.CloseCase(t.Context(), &c, "test", "", d.now)
+					return tx.CloseCase(t.Context(), &c, "test", nil, d.now)
 				}
-				return tx.IgnoreCase(t.Context(), &c, "test", "", d.now)
+				return tx.IgnoreCase(t.Context(), &c, "test", nil, d.now)
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -510,10 +510,10 @@ func TestCanceledMessagesAreNotWrittenAgain(t *testing.T) {
 	d := newDesk(t, nil)
 	d.see("192.0.2.10", "192.0.2.11")
 	d.open()
-	d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return tx.CancelMessage(ctx, 1, 1, "test", "", d.now) })
+	d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return tx.CancelMessage(ctx, 1, 1, "test", nil, d.now) })
 	d.see("192.0.2.10")
 	d.open()
-	d.want(messagesText, "canceled first abuse@isp.example [rule holds] ja")
+	d.want(messagesText, "canceled first abuse@isp.example [rule-holds] ja")
 	d.see("192.0.2.12")
 	d.open()
 	d.want(`select count(*)::text from message`, "2")

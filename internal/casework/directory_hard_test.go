@@ -103,7 +103,7 @@ func TestDirectoryAndLiveCases(t *testing.T) {
 	d.enter(casedb.DirectoryEntry{Scope: casedb.ScopeOrganisation, Target: "Example Internet Service (Japan)", Email: "csirt@directory.example"})
 	d.see("192.0.2.11")
 	d.open()
-	d.want(messagesText, "sent first abuse@isp.example [] ja\nheld new-sources csirt@directory.example [contact needs approval] en")
+	d.want(messagesText, "sent first abuse@isp.example [] ja\nheld new-sources csirt@directory.example [contact-approval] en")
 	sent()
 	d.now = d.now.Add(2 * oneDay)
 	d.inTx(func(ctx context.Context, tx *casedb.Tx) error {
@@ -132,7 +132,7 @@ func TestDirectoryLastResort(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil)
 	d.enter(prefixEntry("192.0.2.0/28", "dept@example.net"), casedb.DirectoryEntry{Scope: casedb.ScopeCountry, Target: "JP", Email: "cert@national.example"})
-	d.exec(`insert into suppression (address, reason, created_at) values ('dept@example.net', 'bounced', $1)`, d.now)
+	d.exec(`insert into suppression (address, why, created_at) values ('dept@example.net', '[{"code":"other","args":["bounced"]}]', $1)`, d.now)
 	d.see("192.0.2.10")
 	d.open()
 	d.want(casesText, "Dept 192.0.2.0/28 new approval en cert@national.example sources=1")

@@ -41,7 +41,7 @@ func TestDirectoryOfPrefixes(t *testing.T) {
 	d.see("192.0.2.10", "192.0.2.70", "198.51.100.9")
 	d.open()
 	d.want(casesText, "Dept 192.0.2.0/24 new approval en campus@example.net sources=1\nDept 192.0.2.64/26 new approval en dept@example.net sources=1")
-	d.want(messagesText, "held first campus@example.net [contact needs approval] en\nheld first dept@example.net [contact needs approval] en")
+	d.want(messagesText, "held first campus@example.net [contact-approval] en\nheld first dept@example.net [contact-approval] en")
 	if asked == 0 || asked > 2 {
 		t.Errorf("asked %d times about the one address outside", asked)
 	}

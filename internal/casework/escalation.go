@@ -10,6 +10,7 @@ import (
 
 	"teiten/attribution/owner"
 	"teiten/internal/casedb"
+	"teiten/internal/reason"
 )
 
 // Escalation says when somebody else is written to because an owner is silent.
@@ -94,24 +95,24 @@ func (o *Opener) escalate(ctx context.Context, id int64, before, now time.Time) 
 			return err
 		}
 		const actor = "rule " + casedb.RuleEscalation
-		contact, reason, err := o.nextStep(ctx, tx, c, state.Tried, now)
+		contact, step, err := o.nextStep(ctx, tx, c, state.Tried, now)
 		if err != nil {
 			return err
 		}
-		if reason == "" {
+		if step == "" {
 			return tx.EndEscalation(ctx, &c, actor, now)
 		}
-		m := casedb.Message{CaseID: &c.ID, ContactID: &contact.ID, Purpose: casedb.PurposeNotification, State: casedb.MessageQueued, Reason: reason,
+		m := casedb.Message{CaseID: &c.ID, ContactID: &contact.ID, Purpose: casedb.PurposeNotification, State: casedb.MessageQueued, Reason: step,
 			Recipient: contact.Email, Language: contact.Language, CreatedAt: now, NextAttemptAt: &now}
 		m.HeaderID, m.Token = casedb.NewIdentity(o.MailDomain)
-		if m.HoldReason, err = o.holdsStep(ctx, tx, c, contact); err != nil {
+		if m.HoldWhy, err = o.holdsStep(ctx, tx, c, contact); err != nil {
 			return err
 		}
 		waiting := casedb.WaitingNone
-		if m.HoldReason != "" {
+		if len(m.HoldWhy) > 0 {
 			m.State, m.NextAttemptAt, waiting = casedb.MessageHeld, nil, casedb.WaitingApproval
 		}
-		if reason == casedb.ReasonEscalated {
+		if step == casedb.ReasonEscalated {
 			if err := tx.SetCaseContact(ctx, &c, contact, actor, contact.Why, now); err != nil {
 				return err
 			}
@@ -164,15 +165,15 @@ func (o *Opener) nextStep(ctx context.Context, tx *casedb.Tx, c casedb.Case, tri
 	return casedb.Contact{}, "", nil
 }
 
-// holdsStep returns why a step must not go to the contact on its own, or "":
+// holdsStep returns why a step must not go to the contact on its own, or nothing:
 // the first mail to anybody is approved, whatever the modes.
-func (o *Opener) holdsStep(ctx context.Context, tx *casedb.Tx, c casedb.Case, contact casedb.Contact) (string, error) {
+func (o *Opener) holdsStep(ctx context.Context, tx *casedb.Tx, c casedb.Case, contact casedb.Contact) (reason.List, error) {
 	if !contact.MayAutomatic() {
-		return HoldApproval, nil
+		return reason.Of(reason.ContactApproval), nil
 	}
 	groups, err := tx.LetterGroups(ctx, casedb.LetterScope{CaseID: c.ID, Now: o.now()})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	rules := []string{casedb.RuleEscalation}
 	for _, g := range groups {
@@ -180,14 +181,14 @@ func (o *Opener) holdsStep(ctx context.Context, tx *casedb.Tx, c casedb.Case, co
 	}
 	leave, err := tx.RuleLeave(ctx, c.OwnerID, contact.Email)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if reason := leave.Holds(rules...); reason != "" {
-		return reason, nil
+	if why := leave.Holds(rules...); len(why) > 0 {
+		return why, nil
 	}
 	known, err := tx.KnownContact(ctx, contact)
 	if err != nil || known {
-		return "", err
+		return nil, err
 	}
-	return HoldFirst, nil
+	return reason.Of(reason.ContactFirst), nil
 }

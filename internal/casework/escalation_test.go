@@ -74,7 +74,7 @@ func (d *desk) escalate() int {
 	return n
 }
 
-const lastMessage = `select format('%s %s %s [%s]', state, reason, recipient, hold_reason) from message order by id desc limit 1`
+const lastMessage = `select format('%s %s %s [%s]', state, reason, recipient, coalesce(hold_why->0->>'code', '')) from message order by id desc limit 1`
 
 // TestEscalationGoesStepByStep: the owner's next contact, the network around,
 // the country; one step in N days, the first mail to each approved; in the end
@@ -86,7 +86,7 @@ func TestEscalationGoesStepByStep(t *testing.T) {
 	d.contact("", "hostmaster@nic.ad.jp", 6) // a registry's
 	d.contact("", "desk@teiten.example", 7)  // ours
 	d.contact("", "dead@isp.example", 8)
-	d.exec(`insert into suppression (address, reason, created_at) values ('dead@isp.example', 'bounced', $1)`, d.now)
+	d.exec(`insert into suppression (address, why, created_at) values ('dead@isp.example', '[{"code":"other","args":["bounced"]}]', $1)`, d.now)
 	d.around()
 	d.national("cert@national.example")
 	first := d.row(`select recipient from message where id = 1`)
@@ -96,8 +96,8 @@ func TestEscalationGoesStepByStep(t *testing.T) {
 	}
 	d.later(1)
 	for i, want := range []string{
-		"held escalated csirt@isp.example [first mail to the contact]",
-		"held escalated-provider abuse@transit.example [first mail to the contact]",
+		"held escalated csirt@isp.example [contact-first]",
+		"held escalated-provider abuse@transit.example [contact-first]",
 		"held escalated-csirt cert@national.example ["} {
 		if n := d.escalate(); n != 1 {
 			t.Fatalf("step %d: %d written", i+1, n)
@@ -180,7 +180,7 @@ func TestEscalationStops(t *testing.T) {
 				t.Errorf("%d steps, want %d: %s", n, test.want, d.row(lastMessage))
 			}
 			if test.want == 1 {
-				d.want(lastMessage, "held escalated csirt@isp.example [rule holds]")
+				d.want(lastMessage, "held escalated csirt@isp.example [rule-holds]")
 			}
 		})
 	}

@@ -12,16 +12,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
-)
-
-// Why a message waits for a coordinator, in message.hold_reason.
-const (
-	HoldApproval = "contact needs approval"
-	HoldByHand   = "contact by hand only"
-	HoldInvalid  = "contact is invalid"
-	HoldCase     = "case waits for a coordinator"
-	HoldRejudged = "judged again"
-	HoldFirst    = "first mail to the contact"
+	"teiten/internal/reason"
 )
 
 const (
@@ -180,7 +171,7 @@ func (o *Opener) owner(ctx context.Context, f casedb.CandidateFilter, ownerID in
 			return err
 		}
 		if g.rejudged && state.UnderWay {
-			return tx.HoldQueued(ctx, c.ID, n.Actor, HoldRejudged, now)
+			return tx.HoldQueued(ctx, c.ID, n.Actor, reason.Of(reason.JudgedAgain), now)
 		}
 		contact, ok, err := contactOf(ctx, tx, c, contacts)
 		if err != nil {
@@ -262,23 +253,23 @@ func contactOf(ctx context.Context, tx *casedb.Tx, c casedb.Case, usable []cased
 }
 
 // holds returns why a message about candidates must not go to the contact on
-// its own, as far as these and what went there before are concerned, or "".
-func (o *Opener) holds(ctx context.Context, tx *casedb.Tx, ownerID int64, contact casedb.Contact, g grouped) (string, error) {
+// its own, as far as these and what went there before are concerned, or nothing.
+func (o *Opener) holds(ctx context.Context, tx *casedb.Tx, ownerID int64, contact casedb.Contact, g grouped) (reason.List, error) {
 	if g.rejudged {
-		return HoldRejudged, nil
+		return reason.Of(reason.JudgedAgain), nil
 	}
 	leave, err := tx.RuleLeave(ctx, ownerID, contact.Email)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if reason := leave.Holds(g.rules...); reason != "" || o.FirstContactByGate {
-		return reason, nil
+	if why := leave.Holds(g.rules...); len(why) > 0 || o.FirstContactByGate {
+		return why, nil
 	}
 	known, err := tx.KnownContact(ctx, contact)
 	if err != nil || known {
-		return "", err
+		return nil, err
 	}
-	return HoldFirst, nil
+	return reason.Of(reason.ContactFirst), nil
 }
 
 // messagePlan is what the opener does about a case's notification.
@@ -286,7 +277,7 @@ type messagePlan struct {
 	waitContact bool                // there is nobody to write to
 	state       casedb.MessageState // of the new message; empty: no message
 	reason      string
-	hold        string
+	hold        reason.List
 	at          time.Time // a queued message goes out then
 	activeSince time.Time // of a reminder: since when the sources it names were seen
 }
@@ -294,7 +285,7 @@ type messagePlan struct {
 // planMessage decides, as a pure function, whether new sources in a case need a
 // message and whether that may go out on its own. hold is why it must not,
 // whatever the contact and the case are like.
-func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable bool, hold string, now time.Time) messagePlan {
+func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact casedb.Contact, usable bool, hold reason.List, now time.Time) messagePlan {
 	switch {
 	case s.UnderWay:
 		// It is composed when it is sent and covers them; if its words are
@@ -311,15 +302,15 @@ func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact
 	}
 	switch {
 	case contact.Valid != nil && !*contact.Valid:
-		p.hold = HoldInvalid
+		p.hold = reason.Of(reason.ContactInvalid)
 	case contact.Gate == casedb.GateHuman:
-		p.hold = HoldByHand
+		p.hold = reason.Of(reason.ContactByHand)
 	case !contact.MayAutomatic():
-		p.hold = HoldApproval
-	case hold != "":
+		p.hold = reason.Of(reason.ContactApproval)
+	case len(hold) > 0:
 		p.hold = hold
 	case !opened && (c.Waiting != casedb.WaitingNone || c.State == casedb.CaseAnswered):
-		p.hold = HoldCase
+		p.hold = reason.Of(reason.CaseWaits)
 	default:
 		p.state, p.at = casedb.MessageQueued, now
 		if s.LastSent != nil && s.LastSent.Add(repeatAfter).After(now) {
@@ -344,7 +335,7 @@ func (o *Opener) write(ctx context.Context, tx *casedb.Tx, c *casedb.Case, p mes
 		}
 	}
 	m := casedb.Message{CaseID: &c.ID, ContactID: &contact.ID, Purpose: casedb.PurposeNotification, State: p.state,
-		Reason: p.reason, HoldReason: p.hold, Recipient: contact.Email, Language: contact.Language, CreatedAt: now}
+		Reason: p.reason, HoldWhy: p.hold, Recipient: contact.Email, Language: contact.Language, CreatedAt: now}
 	m.HeaderID, m.Token = casedb.NewIdentity(o.MailDomain)
 	if p.state == casedb.MessageQueued {
 		m.NextAttemptAt = &p.at

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+
+	"teiten/internal/reason"
 )
 
 // approve releases a held message, and sends it.
@@ -26,7 +28,7 @@ func (d *desk) approve(id int64) {
 func TestTheFirstMailIsApproved(t *testing.T) {
 	t.Parallel()
 	for mode, hold := range map[casedb.RuleMode]string{
-		casedb.RuleAutomatic: "first mail to the contact", casedb.RuleApproveOnce: "first letter of the rule to the contact"} {
+		casedb.RuleAutomatic: "contact-first", casedb.RuleApproveOnce: "rule-first"} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t, nil)
@@ -38,7 +40,7 @@ func TestTheFirstMailIsApproved(t *testing.T) {
 			d.now = d.now.Add(48 * time.Hour)
 			d.see("192.0.2.11")
 			d.open()
-			d.want(`select format('%s %s [%s]', state, reason, hold_reason) from message where id = 2`, "queued new-sources []")
+			d.want(`select format('%s %s [%s]', state, reason, coalesce(hold_why->0->>'code', '')) from message where id = 2`, "queued new-sources []")
 			// Another rule has earned nothing yet.
 			d.inTx(func(ctx context.Context, tx *casedb.Tx) error { return d.attempt(ctx, tx, casedb.AttemptSent) })
 			d.exec(`insert into rule_policy (rule, mode, changed_at, changed_by, reason) values ('mirai', 'approve-once', $1, 'lead', 'test')`, d.now)
@@ -46,8 +48,8 @@ func TestTheFirstMailIsApproved(t *testing.T) {
 			d.see("192.0.2.12")
 			d.exec(`update verdict set rule = 'mirai' where source = '192.0.2.12'`)
 			d.open()
-			d.want(`select format('%s %s [%s]', state, reason, hold_reason) from message where id = 3`,
-				"held new-sources [first letter of the rule to the contact]")
+			d.want(`select format('%s %s [%s]', state, reason, coalesce(hold_why->0->>'code', '')) from message where id = 3`,
+				"held new-sources [rule-first]")
 		})
 	}
 }
@@ -66,11 +68,11 @@ func TestWhatWasWrongEarnsNothing(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return tx.IgnoreCase(ctx, &c, "taro", "not infected", d.now)
+		return tx.IgnoreCase(ctx, &c, "taro", reason.Typed("not infected"), d.now)
 	})
 	d.now = d.now.Add(48 * time.Hour)
 	d.see("192.0.2.11")
 	d.open()
-	d.want(`select format('%s %s [%s]', state, reason, hold_reason) from message where id = 2`,
-		"held first [first letter of the rule to the contact]")
+	d.want(`select format('%s %s [%s]', state, reason, coalesce(hold_why->0->>'code', '')) from message where id = 2`,
+		"held first [rule-first]")
 }

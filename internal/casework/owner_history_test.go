@@ -60,7 +60,7 @@ func TestAddressHasAnOwnerAtATime(t *testing.T) {
 	d.want(`select string_agg(format('%s %s %s %s AS%s %s', owner_name, choice->>'email', fetched_at::date, superseded_at::date, asn, as_name), E'\n' order by id) from network`,
 		"Old Name old@example.net 2026-11-20 2026-11-28 AS64500 Example Net\nNew Name new@example.net 2026-11-28  AS64500 Example Net")
 	d.want(`select name from owner`, "New Name")
-	d.want(`select choice->'rejected'->0->>'why' from network where superseded_at is null`, "IRT-JPNIC-JP stands for a registry, not for the owner of the network.")
+	d.want(`select choice->'rejected'->0->>'why' from network where superseded_at is null`, `[{"args": ["IRT-JPNIC-JP"], "code": "placeholder"}]`)
 	page, err := d.db.SourcePage(t.Context(), netip.MustParseAddr("192.0.2.5"))
 	if err != nil {
 		t.Fatal(err)
@@ -183,5 +183,5 @@ func TestWorkerGivesUpOnNationalRegistry(t *testing.T) {
 	d.work()
 	d.want(`select state from owner_lookup`, "done")
 	d.want(`select format('%s %s %s', owner_name, expires_at - fetched_at, choice->>'why') from network`,
-		"EX 1 day The answer names only addresses that must not be written to. JPNIC WHOIS did not answer.")
+		`EX 1 day [{"code": "all-rejected"}, {"args": ["JPNIC"], "code": "whois-silent"}]`)
 }

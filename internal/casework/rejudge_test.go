@@ -99,7 +99,7 @@ func TestRejudgementIsShownAppliedAndHeld(t *testing.T) {
 	d.exec(`update verdict set kind = 'infected', malware = 'ms17-010', rule = 'worm445', ruleset = 'old', tell = true where source = '192.0.2.70'`)
 	d.exec(`update verdict set tool = 'masscan', rule = 'masscan', ruleset = 'old' where source = '192.0.2.12'`)
 	d.open()
-	const cases = `select coalesce(string_agg(format('%s %s %s', s.source, c.state, coalesce(m.state || ' [' || m.hold_reason || ']', '-')), ', ' order by s.source), '')
+	const cases = `select coalesce(string_agg(format('%s %s %s', s.source, c.state, coalesce(m.state || ' [' || coalesce(m.hold_why->0->>'code', '') || ']', '-')), ', ' order by s.source), '')
 		from case_source s join cases c on c.id = s.case_id left join message m on m.case_id = c.id`
 	before := d.row(cases)
 
@@ -120,8 +120,8 @@ func TestRejudgementIsShownAppliedAndHeld(t *testing.T) {
 	d.want(`select string_agg(format('%s %s', c.state, m.state), '') from cases c join case_source s on s.case_id = c.id
 		left join message m on m.case_id = c.id where s.source = '192.0.2.70'`, "ignored canceled")
 	d.open()
-	d.want(`select format('%s [%s]', m.state, m.hold_reason) from message m join case_source s on s.case_id = m.case_id where s.source = '192.0.2.10'`,
-		"held [judged again]")
+	d.want(`select format('%s [%s]', m.state, coalesce(m.hold_why->0->>'code', '')) from message m join case_source s on s.case_id = m.case_id where s.source = '192.0.2.10'`,
+		"held [judged-again]")
 	d.want(`select count(*)::text from message where state = 'queued'`, "0")
 	if r := d.rejudge(j); len(r.Differences) != 0 {
 		t.Errorf("judged again twice: got %+v", r.Differences)

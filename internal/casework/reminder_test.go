@@ -57,7 +57,7 @@ func TestOwnersAreRemindedOfWhatIsStillActive(t *testing.T) {
 	if n := d.remind(); n != 0 {
 		t.Fatalf("%d more reminders at once", n)
 	}
-	d.want(`select format('%s %s [%s] %s', state, reason, hold_reason, rules) from message where id = 2`, "queued still-active [] {worm445}")
+	d.want(`select format('%s %s [%s] %s', state, reason, coalesce(hold_why->0->>'code', ''), rules) from message where id = 2`, "queued still-active [] {worm445}")
 	d.want(`select string_agg(host(source), ' ' order by source) from message_source where message_id = 2`, "192.0.2.10")
 	d.want(`select format('%s %s', kind, data->>'reason') from case_event order by id desc limit 1`, "message-queued still-active")
 	// A source that joins now is not said to be still active; it gets a letter
@@ -120,7 +120,7 @@ func TestARecoveryIsToldOnce(t *testing.T) {
 		return tx.SetTellRecovered(ctx, &c, true, "taro", d.now)
 	})
 	d.now = d.now.Add(20 * oneDay)
-	d.exec(`insert into suppression (address, reason, created_at) values ('abuse@isp.example', 'test', $1)`, d.now)
+	d.exec(`insert into suppression (address, why, created_at) values ('abuse@isp.example', '[{"code":"other","args":["test"]}]', $1)`, d.now)
 	if tell() {
 		t.Error("the recovery was told to a dead address")
 	}
@@ -129,7 +129,7 @@ func TestARecoveryIsToldOnce(t *testing.T) {
 	if !tell() || tell() {
 		t.Error("the recovery was not told once")
 	}
-	d.want(`select format('%s %s [%s]', state, reason, hold_reason) from message where id = 2`, "queued recovered []")
+	d.want(`select format('%s %s [%s]', state, reason, coalesce(hold_why->0->>'code', '')) from message where id = 2`, "queued recovered []")
 	d.send()
 	if tell() {
 		t.Error("the recovery was told again")
@@ -145,7 +145,7 @@ func TestNobodyIsRemindedWhileSomebodyIsAtIt(t *testing.T) {
 		`waiting = 'reply', waiting_since = now()`:  "",
 		`waiting = 'bounce', waiting_since = now()`: "",
 		`state = 'closed', closed_at = now()`:       "",
-		`state = 'answered'`:                        "held still-active [case waits for a coordinator]",
+		`state = 'answered'`:                        "held still-active [case-waits]",
 		`state = 'notified'`:                        "queued still-active []",
 	} {
 		t.Run(change, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestNobodyIsRemindedWhileSomebodyIsAtIt(t *testing.T) {
 			d.seeAgain("192.0.2.10")
 			d.exec(`update cases set ` + change)
 			d.remind()
-			d.want(`select coalesce((select format('%s %s [%s]', state, reason, hold_reason) from message where id = 2), '')`, want)
+			d.want(`select coalesce((select format('%s %s [%s]', state, reason, coalesce(hold_why->0->>'code', '')) from message where id = 2), '')`, want)
 		})
 	}
 	d := newDesk(t, nil)
@@ -201,8 +201,8 @@ func TestCasesOfOtherKinds(t *testing.T) {
 	d.opener.Kinds = []casedb.Kind{casedb.KindInfected, casedb.KindBackscatter, casedb.KindMisconfigured, casedb.KindScanner,
 		casedb.KindReflection, casedb.KindSpoofed, casedb.KindUnknown} // the last three are refused by the configuration, too
 	d.open()
-	d.want(`select string_agg(format('%s %s [%s]', c.kind, host(s.source), m.hold_reason), E'\n' order by c.kind) from cases c
+	d.want(`select string_agg(format('%s %s [%s]', c.kind, host(s.source), coalesce(m.hold_why->0->>'code', '')), E'\n' order by c.kind) from cases c
 		join case_source s on s.case_id = c.id join message m on m.case_id = c.id`,
-		"backscatter 192.0.2.10 [rule holds]\nmisconfigured 192.0.2.12 [rule holds]\nscanner 192.0.2.13 [rule holds]")
+		"backscatter 192.0.2.10 [rule-holds]\nmisconfigured 192.0.2.12 [rule-holds]\nscanner 192.0.2.13 [rule-holds]")
 	d.want(`select count(*)::text from message where state <> 'held'`, "0")
 }

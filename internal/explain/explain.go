@@ -2,8 +2,7 @@
 // per rule, one sentence per note, in Japanese and English, for the desk, for
 // mails and for the command line. It reads verdicts and writes text. The texts
 // are whole sentences per language, never put together from pieces; package
-// attribution tests that every rule and note has both, and says from here why
-// a contact was chosen.
+// attribution tests that every rule and note has both.
 package explain
 
 import (
