@@ -160,31 +160,6 @@ func findStatus(s string) string {
 
 func isVague(status string) bool { return status == "" || strings.HasSuffix(status, ".0") }
 
-// wordRule says what words in a bounce mean.
-type wordRule struct {
-	reason string
-	status string // for bounces without a code
-	dead   bool
-	words  *regexp.Regexp
-}
-
-// wordRules are tried in order: the first that matches decides. Refusals of
-// content or sender come before unknown users, because a refusal often names
-// the user too; a full mailbox proves that the user exists.
-var wordRules = []wordRule{
-	{"full", "5.2.2", false, regexp.MustCompile(`(?i)(mailbox|mail box|inbox|user|account|recipient|quota|storage|disk).{0,40}(is |are |has )?(full|over ?quota|exceed|over (the )?(limit|quota))|over ?quota|(exceed|out of).{0,30}(quota|storage|mailbox)|quota exceeded|insufficient (system )?(storage|disk)|メールボックス.{0,10}(一杯|いっぱい|容量)|容量.{0,10}(超|オーバー)`)},
-	{"size", "5.3.4", false, regexp.MustCompile(`(?i)(message|mail).{0,20}(size|too (large|big|long))|size limit|too (large|big)|maximum.{0,15}size|サイズ.{0,10}(超|制限)`)},
-	{"moved", "5.1.6", true, regexp.MustCompile(`(?i)(user|recipient|account|mailbox).{0,30}(has )?moved|new address is|has been replaced by`)},
-	{"disabled", "5.2.1", true, regexp.MustCompile(`(?i)(account|mailbox|user|recipient|address)( \S+)?.{0,25}(disabled|suspended|inactive|locked|deactivated|expired|discontinued|closed|terminated|currently suspended|no longer (active|available|in use|on server|valid|exists?))|(disabled|suspended|inactive) (account|mailbox|user)|not accept.{0,20}any mail|no longer (employed|with|work)|utilisateur.{0,20}inactif`)},
-	{"unknown", "5.1.1", true, regexp.MustCompile(`(?i)(user|recipient|mailbox|account|address|person|name|alias)( name)?[^\n]{0,60}?( is)? (unknown|not (be )?(found|recognized|recognised|listed|known|exist)|does ?n[o']t exist|does not exist|doesn't exist|doesn't have|nonexistent|undefined|invalid|not valid|possibly incorrect)|(unknown|invalid|unrecognized|nonexistent|non-existent|undeliverable|bad|no valid|illegal) (local |remote |destination )?(user|recipient|address|mailbox|account|alias|destination|login)|no (such|mailbox)\b|no mailbox here|not listed in|not our customer|user (not|doesn't|isn't)|unrouteable address|address (not found|error)|is not a (known|valid) (user|address|mailbox)|not a valid (mailbox|user|recipient)|recipient address(es)? rejected ?: ?(access denied|undeliverable|user)|recipient (rejected|not found|unknown)|check (the|if) .{0,25}address|(宛先|送信先|メールアドレス|ユーザー?|アカウント).{0,20}(見つかりま|存在し(ません|ない)|不明|間違)|不明な(宛先|ユーザ)|用户不存在`)},
-	{"host", "5.1.2", true, regexp.MustCompile(`(?i)host( name)? (unknown|not found)|(domain|host)( name)?[^\n]{0,60}( is)? (not found|unknown|invalid|does ?n[o']t exist|couldn'?t be found|could not be found|cannot be found)|unknown (host|domain)|NXDOMAIN|no (mx|such)[^\n]{0,15}(record|domain|host)|(name service|dns) error.{0,60}(not found|nxdomain)|domain name not found|unrouteable (mail )?domain|had no relevant answers|no route to host|ドメイン.{0,15}(存在し|見つかりま)`)},
-	{"route", "4.4.1", false, regexp.MustCompile(`(?i)(connection|operation) (timed out|refused|reset|dropped)|time(d)? ?out|retry time|hop count|too many hops|loop|could not (find a gateway|connect)|did not accept our requests|did not accept our|socket error|network (error|problem|failure|is)|unreachable|expired|too long|queue|aborted after|期限|時間切れ`)},
-	{"policy", "5.7.1", false, regexp.MustCompile(`(?i)spam|blacklist|black list|block(ed|list)|blocked|denied|policy|not (permitted|allowed|authori[sz]ed|a member)|n.t sent|member|reject(ed|s)?|refused|prohibited|virus|reputation|dmarc|\bspf\b|\bdkim\b|relay|authenticat|bulk|content|forbidden|unsolicited|frequency limited|rate limit|受信拒否|拒否`)},
-}
-
-// aboutSender are words and codes that are about us, not about the recipient.
-var aboutSender = regexp.MustCompile(`(?i)sender (address )?(rejected|denied|verify|not|unknown|is not|domain)|domain of sender|^5\.1\.[78]$|(in reply to|after|with|to) (a )?MAIL FROM|<<< ?5\d\d.*sender|invalid domain name|your (ip|server|host|domain)`)
-
 // judgeWords says what a status code, as far as there is one, and the words
 // around it mean. A telling code is believed over the words; the words over a
 // vague code.
@@ -258,10 +233,8 @@ func judgeReply(code int, enhanced, response string) judgement {
 	return judgeWords(enhanced, response)
 }
 
-var (
-	recipientLead = regexp.MustCompile(`(?i)(?:RCPT TO:?|final-recipient:[^;\n]*;|recipient(?:s| address)?(?: is|:)?|delivered to:?|deliver (?:your |the |this )?(?:message|mail|e-?mail)? ?to:?|delivering your mail to|could not be delivered to:?|undeliverable to|addressed to:|delivery failed:|delivery to|message to:|failed (?:address|recipient)(?:es)?:?|user|sorry, .{0,80}address:?|following address(?:es)?[^\n]{0,40}:?|アドレス[^\n]{0,30}|宛先[^\n]{0,10})\s*[-:*>]*\s*[<\["'(]?([A-Za-z0-9!#$%&'*+/=?^_{|}~.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,250}[A-Za-z0-9])`)
-	recipientLine = regexp.MustCompile(`(?m)^[ \t>*-]{0,12}<?([A-Za-z0-9!#$%&'*+/=?^_{|}~.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,250}[A-Za-z0-9])>?(?:\s|:|$|,|\.\.\.)`)
-)
+// recipientLine is a line that begins with an address.
+var recipientLine = regexp.MustCompile(`(?m)^[ \t>*-]{0,12}<?` + addressGroup + `>?(?:\s|:|$|,|\.\.\.)`)
 
 // findRecipient finds whom a bounce without a status part is about.
 func findRecipient(p *parsed, above string) string {

@@ -23,6 +23,7 @@ const (
 
 // ticketForm is one way of ticket systems to write a number.
 type ticketForm struct {
+	name, example string
 	// pattern has the number as its last group.
 	pattern *regexp.Regexp
 	// weak is what means something else outside a subject.
@@ -33,31 +34,25 @@ type ticketForm struct {
 
 // The ways to write a number, the most telling first.
 var ticketForms = []ticketForm{
-	// Request Tracker "[isp.example #1]", OTRS and Znuny "[Ticket#2026112710000012]",
-	// Freshdesk and osTicket "[#12345]", Kayako "[#ABC-123-45678]".
-	{pattern: regexp.MustCompile(`(?i)\[(?:[^\[\]#\n]{0,60}#[:=]? ?)([a-z0-9][a-z0-9_-]{0,39})\]`)},
-	// Zendesk "[ABC123-4567]" and "(#12345)", Jira "[ABC-123]" and "(ABC-123)".
-	{pattern: regexp.MustCompile(`\[([A-Z0-9]{6}-[A-Z0-9]{4})\]`)},
-	{pattern: regexp.MustCompile(`\(#(\d{2,14})\)`)},
-	{pattern: regexp.MustCompile(`[\[(]([A-Z][A-Z0-9]{1,9}-\d{1,10})[\])]`)},
-	// Salesforce, Dynamics, ManageEngine.
-	{pattern: regexp.MustCompile(`\b(ref:[A-Za-z0-9._!-]{6,60}:ref)\b`)},
-	{pattern: regexp.MustCompile(`\b(CRM:\d{5,15})\b`)},
-	{pattern: regexp.MustCompile(`##([A-Z]{2,6}-?\d{1,12})##`)},
-	// ServiceNow.
-	{pattern: regexp.MustCompile(`\b((?:INC|REQ|RITM|S?CTASK|TASK|CHG|PRB|CASE|CS|SIR|SR)\d{5,12})\b`)},
-	{pattern: regexp.MustCompile(`(?i)((?:受付|受理|お?問い?合わ?せ|管理|案件|整理|チケット|インシデント|ケース|リクエスト|依頼|申請|照会|事案|対応|通報)` +
-		`(?:用)?(?:番号|№|ナンバー|no\.?|id)|(?:工单|受理|案件)编?号|(?:접수|문의|티켓) ?번호|ticketnummer|vorgangsnummer)\s{0,9}(?:[は:#=]\s{0,9}){0,2}(?:ist\s)?[\[【「『(<]?\s?#?([a-z0-9][a-z0-9_-]{0,39})`),
+	{name: "Request Tracker, OTRS, Znuny, Freshdesk, osTicket, Kayako", example: "[isp.example #12345]",
+		pattern: regexp.MustCompile(`(?i)\[(?:[^\[\]#\n]{0,60}#[:=]? ?)([a-z0-9][a-z0-9_-]{0,39})\]`)},
+	{name: "Zendesk", example: "[ABC123-4567]", pattern: regexp.MustCompile(`\[([A-Z0-9]{6}-[A-Z0-9]{4})\]`)},
+	{name: "Zendesk, number", example: "(#12345)", pattern: regexp.MustCompile(`\(#(\d{2,14})\)`)},
+	{name: "Jira", example: "(ABC-123)", pattern: regexp.MustCompile(`[\[(]([A-Z][A-Z0-9]{1,9}-\d{1,10})[\])]`)},
+	{name: "Salesforce", example: "ref:_00D20abc._50020def:ref", pattern: regexp.MustCompile(`\b(ref:[A-Za-z0-9._!-]{6,60}:ref)\b`)},
+	{name: "Dynamics", example: "CRM:0012345", pattern: regexp.MustCompile(`\b(CRM:\d{5,15})\b`)},
+	{name: "ManageEngine", example: "##RE-12345##", pattern: regexp.MustCompile(`##([A-Z]{2,6}-?\d{1,12})##`)},
+	{name: "ServiceNow", example: "INC0012345",
+		pattern: regexp.MustCompile(`\b((?:INC|REQ|RITM|S?CTASK|TASK|CHG|PRB|CASE|CS|SIR|SR)\d{5,12})\b`)},
+	{name: "words of Japan, China, Korea and Germany", example: "受付番号: 12345", pattern: ticketWords,
 		tag: func(m []string) string { return "[" + m[1] + ": " + m[2] + "]" }},
-	{pattern: regexp.MustCompile(`(?i)\b(ticket|case|incident|request|reference|ref|inquiry|enquiry|tracking|issue)` +
-		`(?:[ -]?(?:id|no\.|number|nr\.?|key|code)(?: is| for (?:this|your) \w{1,20} is)? ?[:#=]{0,2}| ?no ?[:#]| ?[:#=]{1,2}| is #) ?[\[("]?#?([a-z0-9][a-z0-9_-]{1,39})`),
+	{name: "English words", example: "Ticket ID: 12345", pattern: ticketWordsEnglish, tag: wordTag},
+	{name: "English words, bare", example: "ticket 12345", pattern: regexp.MustCompile(`(?i)\b(ticket|request|incident) \(?#?(\d{4,14})\b`),
 		tag: wordTag},
-	{pattern: regexp.MustCompile(`(?i)\b(ticket|request|incident) \(?#?(\d{4,14})\b`),
-		tag: wordTag},
-	// Bare numbers, and Jira's key before the summary.
-	{weak: true, pattern: regexp.MustCompile(`[\[(](\d{4,20})[\])]`)},
-	{weak: true, pattern: regexp.MustCompile(`(?:^|\s)#(\d{3,14})\b`)},
-	{weak: true, pattern: regexp.MustCompile(`(?i:^\s*(?:(?:-|re|fwd?|aw|sv|\[jira\]|auto(?:matic)?[- ]?(?:reply|response))[:：]?\s*)*)([A-Z][A-Z0-9]{1,9}-\d{1,10})\b`)},
+	{name: "number in brackets", example: "[12345]", weak: true, pattern: regexp.MustCompile(`[\[(](\d{4,20})[\])]`)},
+	{name: "number sign", example: "Infected host #12345", weak: true, pattern: regexp.MustCompile(`(?:^|\s)#(\d{3,14})\b`)},
+	{name: "Jira's key before the summary", example: "Re: ABC-123 Infected host", weak: true, pattern: regexp.MustCompile(
+		`(?i:^\s*(?:(?:-|re|fwd?|aw|sv|\[jira\]|auto(?:matic)?[- ]?(?:reply|response))[:：]?\s*)*)([A-Z][A-Z0-9]{1,9}-\d{1,10})\b`)},
 }
 
 // wordTag makes a tag of an English word and a number. One with letters, such
@@ -181,11 +176,6 @@ func goesOn(s string, begin, end int) bool {
 func isWord(b byte) bool {
 	return b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 }
-
-// otherNumbers are what looks like the keys of a ticket system: vulnerabilities,
-// standards, character sets, networks.
-var otherNumbers = regexp.MustCompile(`(?i)^(?:TT|CVE|CWE|CAPEC|GHSA|JVN|JVNDB|JVNVU|VU|ZDI|EDB|DSA|DLA|RHSA|USN|MS\d\d|KB|AA\d\d|RFC|ISO|IEC|NIST|SP|FIPS|UTF|EUC|SHA|MD|AES|RSA|TLS|SSL|SMB|` +
-	`ASN?|IP|IPV|TCP|UDP|PORT|UTC|GMT|JST|X|WIN|WINDOWS|COVID|HTTP|TA|APT|UNC|CP|GB|BIG)-?\d`)
 
 var (
 	dayPattern  = regexp.MustCompile(`^(?:\d{4}[-_]\d{1,2}(?:[-_]\d{1,2})?|\d{1,2}[-_]\d{1,2}[-_](?:\d{2}|\d{4})|(?:19|20)\d\d)$`)

@@ -8,34 +8,13 @@ import (
 	"teiten/internal/reason"
 )
 
-var (
-	// addressInText finds e-mail addresses in a remark's line.
-	addressInText = regexp.MustCompile(`[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
+// addressInText finds e-mail addresses in a remark's line.
+var addressInText = regexp.MustCompile(`[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
 
-	// obfuscated finds addresses that are written so that harvesters do not find
-	// them: "desk (at) example.net", "abuse at example.net".
-	obfuscated = regexp.MustCompile(`(?i)([a-z0-9._+-]{1,64}\s*[(\[{<]\s*at\s*[)\]}>]|\babuse\s+at)\s*` +
-		`([a-z0-9-]+(?:(?:\.|\s*[(\[{<]\s*dot\s*[)\]}>]\s*)[a-z0-9-]+)+)`)
+// The pieces of addresses that are written so that harvesters do not find them.
+var (
 	atInBrackets  = regexp.MustCompile(`(?i)\s*[(\[{<]\s*at\s*[)\]}>]$|\s+at$`)
 	dotInBrackets = regexp.MustCompile(`(?i)\s*[(\[{<]\s*dot\s*[)\]}>]\s*`)
-
-	// complaintWords mark the lines that name an address for complaints.
-	complaintWords = regexp.MustCompile(`(?i)abus[eoi]|\babus\b|spam|complain|security|csirt|\bcert\b|hack|intrusion|phish|malware|attack` +
-		`|missbrauch|misbruik|nadużyc|naduzyc|denúncia|denuncia|reclama|şikayet|kötüye|lạm dụng|khiếu nại|злоупотреб|жалоб|спам` +
-		`|不正|迷惑|苦情|通報|侵害|スパム|セキュリティ|インシデント|滥用|濫用|投诉|投訴|申訴|举报|檢舉|垃圾|침해|해킹|스팸|신고|악용`)
-
-	// otherWords mark addresses for something else.
-	otherWords = regexp.MustCompile(`(?i)\bnoc\b|peering|routing|technical|\btech\b|sales|support|billing|hostmaster|registr|whois|\bdns\b|changes|技術|운영`)
-
-	// notThere marks the addresses that a remark tells not to write to.
-	notThere = regexp.MustCompile(`(?i)\b(?:do not|don't|dont|never|not be|not for|not to|not via|cannot)\b|ではありません|ないでください|しないで|ご遠慮`)
-
-	// The remarks of APNIC about the addresses of incident response teams: "X is
-	// invalid", "X was validated on DATE".
-	saidInvalid = regexp.MustCompile(`(?i)([^\s"'<>(),;]+@[^\s"'<>(),;]+)["'>)]*\s+(?:is|was|has been|was found)\s+` +
-		`(?:marked\s+|flagged\s+)?(?:as\s+)?(?:invalid|not valid|unreachable|undeliverable)\b`)
-	saidValidated = regexp.MustCompile(`(?i)([^\s"'<>(),;]+@[^\s"'<>(),;]+)["'>)]*\s+(?:is|was|has been)\s+(?:successfully\s+)?validated\b` +
-		`(?:\s+on\s+(\d{4}[-/.]?\d{2}[-/.]?\d{2}))?`)
 )
 
 // maxContextLines is how many lines above an address may say what it is for.
