@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/csv"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // the recipient's zone, on machines that have no zone files
-
-	"bytes"
 
 	"teiten/internal/casedb"
 	"teiten/internal/cell"
@@ -59,54 +58,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	if c.config.Pages != "" && m.ID > 0 && m.Reason != casedb.ReasonProvider && m.Reason != casedb.ReasonCSIRT {
 		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, m.ID)
 	}
-	scope := casedb.ScopeOf(m, now)
-	accused, err := q.LetterGroups(ctx, scope)
-	if err != nil {
-		return nil, err
-	}
-	if len(accused) == 0 {
-		return nil, fmt.Errorf("case %s: %w", lc.Number, ErrNothingToSay)
-	}
-	first, last := l.group(accused)
-	zone, name := likelyZone(lc.Country)
-	if zone != nil {
-		l.Zone = name
-	} else {
-		zone = time.UTC
-	}
-	l.FirstZ, l.LastZ = first.UTC().Format(timeLayout), last.UTC().Format(timeLayout)
-	l.First, l.Last = first.In(zone).Format(timeLayout), last.In(zone).Format(timeLayout)
-	from, to := period(first, last)
-	if err := l.history(ctx, q, m, zone); err != nil {
-		return nil, err
-	}
-	if lc.Kind == casedb.KindBackscatter {
-		attacks, err := q.LetterAttacks(ctx, scope, first, maxAttacks+1)
-		if err != nil {
-			return nil, err
-		}
-		l.attack(attacks, zone)
-	}
-	counted, err := q.LetterPorts(ctx, scope, from, to)
-	if err != nil {
-		return nil, err
-	}
-	if len(counted) == 0 && m.Reason != casedb.ReasonRecovered {
-		return nil, fmt.Errorf("case %s: %w", lc.Number, ErrGone)
-	}
-	l.count(counted)
-	for i := range l.Groups {
-		g := &l.Groups[i]
-		rows, err := q.LetterTable(ctx, scope, g.Malware, from, to, maxTableRows/len(l.Groups))
-		if err != nil {
-			return nil, err
-		}
-		g.tabulate(rows, zone)
-		if l.Sources == 1 && len(rows) > 0 {
-			l.Address = rows[0].Source.String()
-		}
-	}
-	windows, err := l.attach(ctx, q, scope, from, to)
+	windows, err := l.notification(ctx, q, m, lc.Country, now)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +67,79 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 		l.XARF = l.xarf != nil
 	}
 	return l, err
+}
+
+// span is the time that a letter tells of, and the zone in which it tells it.
+type span struct {
+	first, last time.Time // of the packets
+	from, to    time.Time // of the windows
+	zone        *time.Location
+}
+
+// notification fills in what a notification tells about the case's sources,
+// and returns the evidence.
+func (l *letterData) notification(ctx context.Context, q *casedb.Queries, m casedb.Message, country string, now time.Time) ([]casedb.LetterRow, error) {
+	scope := casedb.ScopeOf(m, now)
+	accused, err := q.LetterGroups(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
+	if len(accused) == 0 {
+		return nil, fmt.Errorf("case %s: %w", l.Number, ErrNothingToSay)
+	}
+	at := l.times(accused, country)
+	if err := l.history(ctx, q, m, at.zone); err != nil {
+		return nil, err
+	}
+	if l.kind == casedb.KindBackscatter {
+		attacks, err := q.LetterAttacks(ctx, scope, at.first, maxAttacks+1)
+		if err != nil {
+			return nil, err
+		}
+		l.attack(attacks, at.zone)
+	}
+	counted, err := q.LetterPorts(ctx, scope, at.from, at.to)
+	if err != nil {
+		return nil, err
+	}
+	if len(counted) == 0 && m.Reason != casedb.ReasonRecovered {
+		return nil, fmt.Errorf("case %s: %w", l.Number, ErrGone)
+	}
+	l.count(counted)
+	if err := l.tables(ctx, q, scope, at); err != nil {
+		return nil, err
+	}
+	return l.attach(ctx, q, scope, at.from, at.to)
+}
+
+// times makes the groups and fills in when their packets came, in UTC and in
+// the zone that people of the country likely keep.
+func (l *letterData) times(accused []casedb.LetterGroup, country string) span {
+	at := span{zone: time.UTC}
+	at.first, at.last = l.group(accused)
+	at.from, at.to = period(at.first, at.last)
+	if zone, name := likelyZone(country); zone != nil {
+		at.zone, l.Zone = zone, name
+	}
+	l.FirstZ, l.LastZ = at.first.UTC().Format(timeLayout), at.last.UTC().Format(timeLayout)
+	l.First, l.Last = at.first.In(at.zone).Format(timeLayout), at.last.In(at.zone).Format(timeLayout)
+	return at
+}
+
+// tables fills in the table of each group; together they have maxTableRows.
+func (l *letterData) tables(ctx context.Context, q *casedb.Queries, scope casedb.LetterScope, at span) error {
+	for i := range l.Groups {
+		g := &l.Groups[i]
+		rows, err := q.LetterTable(ctx, scope, g.Malware, at.from, at.to, maxTableRows/len(l.Groups))
+		if err != nil {
+			return err
+		}
+		g.tabulate(rows, at.zone)
+		if l.Sources == 1 && len(rows) > 0 {
+			l.Address = rows[0].Source.String()
+		}
+	}
+	return nil
 }
 
 // evidenceNow adds what a letter about all of the case would have attached.

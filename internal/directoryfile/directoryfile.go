@@ -2,7 +2,6 @@
 package directoryfile
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/csv"
 	"errors"
@@ -45,21 +44,63 @@ type List struct {
 	Bad      int                     // lines that cannot be used
 }
 
-func (l *List) problem(line int, text string, why error) {
+func (l *List) problem(r row, why error) {
 	l.Bad++
 	if len(l.Problems) < maxProblems {
-		l.Problems = append(l.Problems, Problem{Line: line, Text: casedb.CleanLine(text, 200), Why: casedb.CleanLine(why.Error(), 300)})
+		l.Problems = append(l.Problems, Problem{Line: r.line, Text: casedb.CleanLine(r.text(), 200), Why: casedb.CleanLine(why.Error(), 300)})
 	}
 }
 
 var secrets = regexp.MustCompile(`(?s)-----BEGIN PGP.*?(-----END PGP [A-Z ]*-----|$)`)
 
-// Read reads a directory of contacts from CSV (RFC 4180) in UTF-8,
-// with or without a byte order mark, as Writer and spreadsheet programs
-// write it. check says what else is
-// wrong with an entry in base form. A line that cannot be
-// used is a problem; the error is one of the whole file.
+// Read reads a directory of contacts from CSV (RFC 4180) in UTF-8, with or
+// without a byte order mark, as Writer and spreadsheet programs write it. check
+// says what else is wrong with an entry in base form. A line that cannot be used
+// is a problem; the error is one of the whole file.
 func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error) {
+	raw, err := content(in)
+	if err != nil {
+		return nil, err
+	}
+	r := csv.NewReader(bytes.NewReader(raw))
+	r.FieldsPerRecord = -1
+	header, err := r.Read()
+	if err != nil {
+		return nil, errors.New("the directory has no header line; it begins with scope,target,email")
+	}
+	place, err := places(header)
+	if err != nil {
+		return nil, err
+	}
+	list, seen := &List{}, map[[2]string]int{}
+	for {
+		record, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return list, nil
+		}
+		at := row{record: record, place: place, columns: len(header)}
+		at.line, _ = r.FieldPos(0)
+		var parse *csv.ParseError
+		if errors.As(err, &parse) {
+			at.line = parse.StartLine
+			if parse.Line > at.line { // who knows what lies between
+				return nil, fmt.Errorf("a quotation mark in line %d is not closed where its cell ends", at.line)
+			}
+		}
+		switch {
+		case err != nil:
+			list.problem(at, err)
+		case at.empty(): // spreadsheet programs leave empty lines
+		case len(list.Entries) == MaxEntries:
+			return nil, fmt.Errorf("the directory has more than %d entries", MaxEntries)
+		default:
+			list.add(at, seen, check)
+		}
+	}
+}
+
+// content reads a file whole, without its byte order mark.
+func content(in io.Reader) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
 	switch {
 	case err != nil:
@@ -69,13 +110,11 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 	case !utf8.Valid(raw):
 		return nil, errors.New("the directory is not in UTF-8; spreadsheet programs offer \"CSV UTF-8\" when saving")
 	}
-	raw = bytes.TrimPrefix(raw, []byte("\uFEFF"))
-	r := csv.NewReader(bufio.NewReader(bytes.NewReader(raw)))
-	r.FieldsPerRecord = -1
-	header, err := r.Read()
-	if err != nil {
-		return nil, errors.New("the directory has no header line; it begins with scope,target,email")
-	}
+	return bytes.TrimPrefix(raw, []byte("\uFEFF")), nil
+}
+
+// places reads from the header line where each column is.
+func places(header []string) (map[string]int, error) {
 	place := make(map[string]int, len(header))
 	for i, h := range header {
 		h = strings.ToLower(strings.TrimSpace(h))
@@ -89,58 +128,60 @@ func Read(in io.Reader, check func(*casedb.DirectoryEntry) error) (*List, error)
 			return nil, fmt.Errorf("the directory has no column %s; the first line names the columns, separated by commas", c)
 		}
 	}
-	list := &List{}
-	seen := map[[2]string]int{}
-	for {
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return list, nil
-		}
-		// Somebody's private key, pasted for the public one, is repeated nowhere.
-		text := secrets.ReplaceAllString(strings.Join(record, ","), "[key]")
-		line, _ := r.FieldPos(0)
-		if err != nil {
-			var parse *csv.ParseError
-			if errors.As(err, &parse) {
-				line = parse.StartLine
-				if parse.Line > line { // who knows what lies between
-					return nil, fmt.Errorf("a quotation mark in line %d is not closed where its cell ends", line)
-				}
-			}
-			list.problem(line, text, err)
-			continue
-		}
-		field := func(name string) string {
-			if i, ok := place[name]; ok && i < len(record) {
-				return cell.Restore(strings.TrimSpace(record[i]))
-			}
-			return ""
-		}
-		if strings.TrimSpace(strings.Join(record, "")) == "" {
-			continue // spreadsheet programs leave empty lines
-		}
-		if len(list.Entries) == MaxEntries {
-			return nil, fmt.Errorf("the directory has more than %d entries", MaxEntries)
-		}
-		e, err := entry(field)
-		if beyond := record[min(len(header), len(record)):]; err == nil && strings.TrimSpace(strings.Join(beyond, "")) != "" {
-			err = errors.New("it has more cells than the first line; one with a comma stands in quotation marks")
-		}
-		if err == nil {
-			err = check(&e)
-		}
-		if err != nil {
-			list.problem(line, text, err)
-			continue
-		}
-		key := [2]string{string(e.Scope), e.Target}
-		if first, twice := seen[key]; twice {
-			list.problem(line, text, fmt.Errorf("%s %s is in line %d already", e.Scope, e.Target, first))
-			continue
-		}
-		seen[key] = line
-		list.Entries = append(list.Entries, e)
+	return place, nil
+}
+
+// row is a line of the file after the header.
+type row struct {
+	line    int
+	record  []string
+	place   map[string]int
+	columns int
+}
+
+func (r row) empty() bool { return strings.TrimSpace(strings.Join(r.record, "")) == "" }
+
+// text is the line as a problem shows it: somebody's private key, pasted for
+// the public one, is repeated nowhere.
+func (r row) text() string { return secrets.ReplaceAllString(strings.Join(r.record, ","), "[key]") }
+
+// field is the cell of a column, as it was before it was made safe for
+// spreadsheet programs.
+func (r row) field(name string) string {
+	if i, ok := r.place[name]; ok && i < len(r.record) {
+		return cell.Restore(strings.TrimSpace(r.record[i]))
 	}
+	return ""
+}
+
+// entry is the entry that the line holds.
+func (r row) entry(check func(*casedb.DirectoryEntry) error) (casedb.DirectoryEntry, error) {
+	e, err := entry(r.field)
+	if err != nil {
+		return e, err
+	}
+	if beyond := r.record[min(r.columns, len(r.record)):]; strings.TrimSpace(strings.Join(beyond, "")) != "" {
+		return e, errors.New("it has more cells than the first line; one with a comma stands in quotation marks")
+	}
+	err = check(&e)
+	return e, err
+}
+
+// add adds a line's entry, or what is wrong with it. seen has the lines of the
+// targets before.
+func (l *List) add(r row, seen map[[2]string]int, check func(*casedb.DirectoryEntry) error) {
+	e, err := r.entry(check)
+	if err != nil {
+		l.problem(r, err)
+		return
+	}
+	key := [2]string{string(e.Scope), e.Target}
+	if first, twice := seen[key]; twice {
+		l.problem(r, fmt.Errorf("%s %s is in line %d already", e.Scope, e.Target, first))
+		return
+	}
+	seen[key] = r.line
+	l.Entries = append(l.Entries, e)
 }
 
 // entry makes an entry of a line's fields.
