@@ -211,7 +211,8 @@ func (c Chart) Rows(p *locale.Printer) []chartRow {
 }
 
 // loadChart draws the packets of a case's sources with its mails and answers.
-func (s *Server) loadChart(ctx context.Context, p *locale.Printer, data *casePage) error {
+func (s *Server) loadChart(ctx context.Context, v caseVisit, data *casePage) error {
+	p := v.p
 	sources, err := s.db.CaseSources(ctx, data.Case.ID, casedb.Addr{}, chartSources)
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func (s *Server) addFinding(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 }
 
 // loadFindings adds the findings of a case and the forms for more.
-func (s *Server) loadFindings(ctx context.Context, data *casePage) error {
+func (s *Server) loadFindings(ctx context.Context, _ caseVisit, data *casePage) error {
 	var err error
 	if data.Findings, err = s.db.CaseFindings(ctx, data.Case.ID, caseFindings); err != nil {
 		return err

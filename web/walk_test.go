@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	routeLine  = regexp.MustCompile(`(?m)^\s*(?:handle|mux\.HandleFunc)\("(GET|POST) (.+?), (?:s|promhttp|robots)\b`)
+	routeLine  = regexp.MustCompile(`(?m)^\s*(?:handle|mux\.Handle(?:Func)?)\("(GET|POST) (.+?), (?:s|promhttp|robots)\b`)
 	routeConst = regexp.MustCompile(`"\+(\w+)\+"`)
 )
 
