@@ -63,9 +63,6 @@ func own(text string, ours []string) string {
 // behind initials.
 var quotedLine = regexp.MustCompile(`^\s*(\w{0,10}>|\||»|≫|》|&gt;|: )`)
 
-// scannedBy is a line that a program put below the mail.
-var scannedBy = regexp.MustCompile(`(?i)(this|the) (e-?mail|message)\b.{0,60}\b(scanned|checked|virus|malware)|virus[- ]?free|virus found in this|checked by avg|本メール.{0,30}(ウイルス|ウィルス)|(ウイルス|ウィルス)チェック済`)
-
 // quoteBegins returns how many lines say that another mail stands below; 0 if
 // they do not.
 func quoteBegins(lines []string) int {
@@ -95,15 +92,9 @@ func quoteBegins(lines []string) int {
 }
 
 var (
-	separator = regexp.MustCompile(`(?i)^([-=_*~#─━<\[【(]{1,80}\s*(以下、?\s*)?(original message|original mail|forwarded (message|by)|reply message|元のメッセージ|元のメール|オリジナルメッセージ|転送メッセージ|転送された?メッセージ|引用|原文|ursprüngliche nachricht|weitergeleitete nachricht|` +
-		`message d'origine|message original|message transféré|mensaje original|messaggio originale|oorspronkelijk bericht|原始邮件|原始郵件|원본 메시지)|_{20,}$|begin forwarded message:|anfang der weitergeleiteten|début du message)`)
 	headerFrom  = regexp.MustCompile(`(?i)^\W{0,3}(from|von|de|da|van|fra|från|od|from user|差出人|送信者|发件人|寄件者|寄件人|보낸 사람|от)\s?\*{0,2}\s?:`)
 	certainFrom = regexp.MustCompile(`(?i)^\W{0,3}(from\*{0,2}:\*{0,2} .*@|差出人|发件人|寄件者|寄件人|보낸 사람)`)
-	otherHeader = regexp.MustCompile(`(?i)^\W{0,3}(sent|date|to|cc|subject|reply-to|gesendet|datum|an|betreff|envoyé|date|à|objet|enviado( el)?|fecha|para|asunto|inviato|data|oggetto|verzonden|aan|onderwerp|送信日時|日時|送信日|宛先|件名|发送时间|收件人|主题|寄件日期|收件者|主旨|보낸 날짜|받는 사람|제목)\s?\*{0,2}\s?:`)
 	wroteStart  = regexp.MustCompile(`(?i)^(on|am|le|el|il|op|den|em|at|\d{4}[年/.-]\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{4})\b?`)
-	wroteLine   = regexp.MustCompile(`(?i)(\b(wrote|said|writes|schrieb|écrit|a écrit|escribió|ha scritto|schreef|skrev|escreveu|写道)\s?:$|^(am|den|op) .*\b(schrieb|schreef|skrev)\b.*:$|` +
-		`((さん|様|氏|>|\w)(は|が|から).{0,60}|に.{0,60}(さん|様|氏|>)(は|が)?)(書きました|書いた|書かれました|送信しました)\s?[::。]?$|` +
-		`^\d{4}[年/.-]\d{1,2}[月/.-]\d{1,2}日?.*(@.*|のメール|wrote)\s?:$|のメール:$)`)
 )
 
 func anyHeader(lines []string) bool {
