@@ -34,7 +34,7 @@ func newPost(t *testing.T, config notify.InboundConfig) *post {
 	in := notify.NewInboundServer(w.db, config)
 	box := notify.NewMailboxServer(w.db, w.clock.now, nil)
 	p := &post{world: w, inbound: listen(t, in)}
-	p.sender = w.sender(&notify.SMTPTransport{Address: listen(t, box), TLS: notify.TLSNone, Timeout: 5 * time.Second})
+	p.sender = w.sender(closed(t, &notify.SMTPTransport{Address: listen(t, box), TLS: notify.TLSNone, Timeout: 5 * time.Second}))
 	p.mailbox = &notify.Mailbox{DB: w.db, Inbound: p.inbound, Now: w.clock.now}
 	p.worker = &notify.InboundWorker{DB: w.db, Tokens: w.composer.Tokens(), Now: w.clock.now}
 	return p

@@ -38,7 +38,6 @@ func TestOneConnectionForManyMails(t *testing.T) {
 		return nil
 	}})
 	tr := server.transport()
-	defer tr.Close()
 	for i := range 20 {
 		// A refused recipient leaves the connection good for the next mail.
 		to, refused := fmt.Sprintf("abuse@net%d.example", i), i == 7 || i == 12
@@ -62,7 +61,6 @@ func TestConnectionLostWhileIdle(t *testing.T) {
 	conns := make(chan net.Conn, 10)
 	server := startServer(t, &testServer{data: func(_ receivedMail, c net.Conn) error { conns <- c; return nil }})
 	tr := server.transport()
-	defer tr.Close()
 	for i := range 3 {
 		if err := sendOne(t, tr, "abuse@isp.example"); err != nil {
 			t.Fatalf("mail %d: %v", i, err)
@@ -98,7 +96,6 @@ func TestTooLargeForTheServer(t *testing.T) {
 	t.Parallel()
 	server := startServer(t, &testServer{maxSize: 1000})
 	tr := server.transport()
-	defer tr.Close()
 	_, err := tr.Send(t.Context(), notify.Envelope{From: "b@teiten.example", To: "abuse@isp.example", Size: 1001}, strings.NewReader("x"))
 	var failed *notify.SendError
 	if !errors.As(err, &failed) || !failed.Permanent || failed.Command != "MAIL" || failed.Enhanced != "5.3.4" {

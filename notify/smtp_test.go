@@ -31,6 +31,7 @@ type receivedMail struct {
 
 // testServer is a real SMTP server whose answers a test decides.
 type testServer struct {
+	t    *testing.T
 	addr string
 	pool *x509.CertPool
 	rcpt func(to string) error
@@ -53,7 +54,7 @@ func (s *testServer) received() []receivedMail {
 func startServer(t *testing.T, s *testServer) *testServer {
 	t.Helper()
 	cert, pool := testCertificate(t)
-	s.pool = pool
+	s.t, s.pool = t, pool
 	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		return &testSession{server: s, conn: c}, nil
 	}))
@@ -80,8 +81,15 @@ func startServer(t *testing.T, s *testServer) *testServer {
 	return s
 }
 
+// transport returns a client of the server.
 func (s *testServer) transport() *notify.SMTPTransport {
-	return &notify.SMTPTransport{Address: s.addr, TLS: notify.TLSRequired, CAs: s.pool, Timeout: 2 * time.Second}
+	return closed(s.t, &notify.SMTPTransport{Address: s.addr, TLS: notify.TLSRequired, CAs: s.pool, Timeout: 2 * time.Second})
+}
+
+// closed closes a transport at the end of the test, before its server: a server that stops waits for its clients.
+func closed(t *testing.T, tr *notify.SMTPTransport) *notify.SMTPTransport {
+	t.Cleanup(tr.Close)
+	return tr
 }
 
 type discard struct{}
