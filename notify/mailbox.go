@@ -197,6 +197,7 @@ func (b *Mailbox) Answer(ctx context.Context, id int64, kind AnswerKind, text st
 		return fmt.Errorf("mail %d has nowhere to answer to: %w", id, casedb.ErrState)
 	}
 	transport := SMTPTransport{Address: b.Inbound, TLS: TLSNone, Timeout: 20 * time.Second}
+	defer transport.Close()
 	if _, err := transport.Send(ctx, Envelope{From: from, To: to, Size: int64(len(raw))}, bytes.NewReader(raw)); err != nil {
 		return fmt.Errorf("send the answer: %w", err)
 	}

@@ -4,34 +4,94 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// emptyServer is an inbound server without a database: no mail gets that far.
-// It waits so long for a command.
-func emptyServer(t *testing.T, config InboundConfig, idle time.Duration) string {
+// emptyServer serves a listener without a database: no mail gets that far.
+func emptyServer(t *testing.T, config InboundConfig, l net.Listener) {
 	t.Helper()
 	var err error
 	if config.Tokens, err = NewTokens(bytes.Repeat([]byte("k"), 32), "teiten.example"); err != nil {
 		t.Fatal(err)
 	}
 	s := NewInboundServer(nil, config)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.server.ReadTimeout = idle
-	go func() { _ = s.Serve(l) }()
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = s.Shutdown(ctx)
+		if err := errors.Join(s.Shutdown(ctx), <-done); err != nil {
+			t.Error(err)
+		}
 	})
-	return l.Addr().String()
+}
+
+// pipes is a listener on which each connection is a pipe in memory, so that a
+// minute of waiting takes no time in a bubble of synctest.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+// Accept implements net.Listener.
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
+
+// slowClient is a connection to an empty server, and what the server has said
+// once it closed the connection.
+type slowClient struct {
+	net.Conn
+	closed chan struct{}
+	said   bytes.Buffer // complete once closed is
+}
+
+// newSlowClient must be called in a bubble of synctest.
+func newSlowClient(t *testing.T, config InboundConfig) *slowClient {
+	t.Helper()
+	l := newPipes()
+	emptyServer(t, config, l)
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { _ = ours.Close() })
+	l.conns <- theirs
+	c := &slowClient{Conn: ours, closed: make(chan struct{})}
+	go func() {
+		defer close(c.closed)
+		_, _ = io.Copy(&c.said, ours)
+	}()
+	return c
+}
+
+// say sends what the server must take.
+func (c *slowClient) say(t *testing.T, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatalf("cut off: %v", err)
+	}
 }
 
 // TestSlowClientIsCutOff: a client that sends a byte now and then holds its
@@ -46,31 +106,23 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := emptyServer(t, InboundConfig{}, 500*time.Millisecond)
-			conn, err := net.Dial("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close() }()
-			if _, err := io.WriteString(conn, before); err != nil {
-				t.Fatal(err)
-			}
-			closed := make(chan struct{})
-			go func() {
-				defer close(closed)
-				_, _ = io.Copy(io.Discard, conn)
-			}()
-			patience := time.After(time.Minute)
-			for {
-				select {
-				case <-closed:
-					return
-				case <-patience:
-					t.Fatal("still served after a minute")
-				case <-time.After(50 * time.Millisecond):
-					_, _ = io.WriteString(conn, "x")
+			synctest.Test(t, func(t *testing.T) {
+				c := newSlowClient(t, InboundConfig{})
+				c.say(t, before)
+				begin := time.Now()
+				for {
+					select {
+					case <-c.closed:
+						t.Logf("cut off after %s", time.Since(begin))
+						return
+					case <-time.After(10 * time.Second):
+						_, _ = io.WriteString(c, "x")
+					}
+					if time.Since(begin) > 10*serverIdle {
+						t.Fatalf("still served after %s", time.Since(begin))
+					}
 				}
-			}
+			})
 		})
 	}
 }
@@ -79,40 +131,34 @@ func TestSlowClientIsCutOff(t *testing.T) {
 // after the time of one line.
 func TestAMailMayTakeLongerThanACommand(t *testing.T) {
 	t.Parallel()
-	address := emptyServer(t, InboundConfig{MaxBytes: 100}, 4*time.Second)
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	begin := time.Now()
-	if _, err := io.WriteString(conn, "EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nDATA\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	for time.Since(begin) < 5*time.Second {
-		if _, err := io.WriteString(conn, "x\r\n"); err != nil {
-			t.Fatalf("cut off after %s: %v", time.Since(begin), err)
+	synctest.Test(t, func(t *testing.T) {
+		c := newSlowClient(t, InboundConfig{MaxBytes: 100})
+		c.say(t, "EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nDATA\r\n")
+		for begin := time.Now(); time.Since(begin) < 2*serverIdle; time.Sleep(serverIdle / 10) {
+			c.say(t, "x\r\n")
 		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	// It is over the limit, so that no database is needed to hear an answer.
-	_, _ = io.WriteString(conn, strings.Repeat("x\r\n", 100)+".\r\nQUIT\r\n")
-	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-	answer, err := io.ReadAll(conn)
-	if err != nil || !strings.Contains(string(answer), "\r\n552 ") {
-		t.Errorf("answered %q, %v", answer, err)
-	}
+		// It is over the limit, so that no database is needed to hear an answer.
+		c.say(t, strings.Repeat("x\r\n", 100)+".\r\nQUIT\r\n")
+		<-c.closed
+		if answer := c.said.String(); !strings.Contains(answer, "\r\n552 ") {
+			t.Errorf("answered %q", answer)
+		}
+	})
 }
 
 // TestSilentConnectionsOfOneAddressAreLimited: those that never say EHLO count
 // too, so that one address cannot keep all others out.
 func TestSilentConnectionsOfOneAddressAreLimited(t *testing.T) {
 	t.Parallel()
-	address := emptyServer(t, InboundConfig{PerMinute: 1000}, time.Minute) // with a limit loopback is an address as any other
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	emptyServer(t, InboundConfig{PerMinute: 1000}, l) // with a limit loopback is an address as any other
 	greeted := func(from string) (net.Conn, string) {
 		t.Helper()
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		conn, err := d.DialContext(t.Context(), "tcp", address)
+		conn, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
