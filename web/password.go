@@ -13,15 +13,27 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// The cost of a password hash (RFC 9106; OWASP's minimum for argon2id): memory
-// in KiB, passes, lanes.
+// The lengths of what a hash is made of, in bytes.
 const (
-	argonMemory = 19 * 1024
-	argonTime   = 2
-	argonLanes  = 1
-	argonKey    = 32
-	argonSalt   = 16
+	argonKey  = 32
+	argonSalt = 16
 )
+
+// PasswordCost is what a password hash costs (RFC 9106). The zero value is
+// the cost for people's passwords; only tests take another.
+type PasswordCost struct {
+	Memory uint32 // KiB
+	Passes uint32
+	Lanes  uint8
+}
+
+// orDefault returns OWASP's minimum for argon2id in place of the zero value.
+func (c PasswordCost) orDefault() PasswordCost {
+	if c == (PasswordCost{}) {
+		return PasswordCost{Memory: 19 * 1024, Passes: 2, Lanes: 1}
+	}
+	return c
+}
 
 // The bounds of a password's length, in characters.
 const (
@@ -34,7 +46,10 @@ var ErrPassword = errors.New("password must have 10 to 200 characters")
 
 // HashPassword returns the PHC string of the password's argon2id hash under a
 // fresh salt; ErrPassword if the password's length is out of bounds.
-func HashPassword(password string) (string, error) {
+func HashPassword(password string) (string, error) { return PasswordCost{}.Hash(password) }
+
+// Hash is HashPassword at this cost.
+func (c PasswordCost) Hash(password string) (string, error) {
 	if n := utf8.RuneCountInString(password); n < MinPassword || n > MaxPassword {
 		return "", ErrPassword
 	}
@@ -42,13 +57,13 @@ func HashPassword(password string) (string, error) {
 	if _, err := rand.Read(salt); err != nil {
 		return "", fmt.Errorf("salt: %w", err)
 	}
-	return phc(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonLanes, argonKey),
-		argonMemory, argonTime, argonLanes), nil
+	c = c.orDefault()
+	return c.phc(salt, argon2.IDKey([]byte(password), salt, c.Passes, c.Memory, c.Lanes, argonKey)), nil
 }
 
-func phc(salt, key []byte, memory, passes uint32, lanes uint8) string {
+func (c PasswordCost) phc(salt, key []byte) string {
 	b := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, passes, lanes,
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.Memory, c.Passes, c.Lanes,
 		b.EncodeToString(salt), b.EncodeToString(key))
 }
 
@@ -95,12 +110,12 @@ type passwords struct {
 	checker func(hash, password string) bool
 }
 
-func newPasswords(parallel int) *passwords {
+func newPasswords(parallel int, cost PasswordCost) *passwords {
 	salt, key := make([]byte, argonSalt), make([]byte, argonKey)
 	// The key is not the hash of anything anybody can type.
 	_, _ = rand.Read(salt)
 	_, _ = rand.Read(key)
-	return &passwords{slots: make(chan struct{}, parallel), nobody: phc(salt, key, argonMemory, argonTime, argonLanes),
+	return &passwords{slots: make(chan struct{}, parallel), nobody: cost.orDefault().phc(salt, key),
 		checker: VerifyPassword}
 }
 

@@ -29,6 +29,7 @@ var start = time.Date(2026, 3, 10, 3, 0, 0, 0, time.UTC)
 type bundle struct {
 	t    *testing.T
 	db   *casedb.DB
+	desk *web.Server
 	srv  *httptest.Server
 	http *http.Client
 	now  time.Time
@@ -45,7 +46,7 @@ func setup(t *testing.T, change ...func(*web.Config)) *bundle {
 	b := &bundle{t: t, db: db, now: start}
 	cfg := web.Config{DB: db, Logger: logger(t), Now: func() time.Time { return b.now },
 		Organisation: map[string]string{"ja": "Example CSIRT", "en": "Example CSIRT"}, Contact: "csirt@teiten.example",
-		MailDomain: "teiten.example", Mailbox: true, Rules: []string{"mirai", "worm445"}, Version: "test",
+		MailDomain: "teiten.example", Mailbox: true, Rules: []string{"mirai", "worm445"}, Version: "test", PasswordCost: cheap,
 		NotOwners: []string{"hostmaster@registry.example"}, Registration: web.RegistrationLimits{AllowDocumentation: true}, Notify: func() { b.woke++ }}
 	var err2 error
 	cfg.BaseURL = "http://desk.example"
@@ -62,7 +63,7 @@ func setup(t *testing.T, change ...func(*web.Config)) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.srv = httptest.NewServer(desk)
+	b.desk, b.srv = desk, httptest.NewServer(desk)
 	t.Cleanup(b.srv.Close)
 	b.http = browser(t)
 	return b
@@ -79,10 +80,13 @@ func browser(t *testing.T) *http.Client {
 
 const password = "correct horse battery"
 
+// cheap is the cost of the tests' passwords: they are none of people.
+var cheap = web.PasswordCost{Memory: 8, Passes: 1, Lanes: 1}
+
 // user adds a user and logs the browser in.
 func (b *bundle) user(name string, role casedb.Role, lang string) {
 	b.t.Helper()
-	hash, err := web.HashPassword(password)
+	hash, err := cheap.Hash(password)
 	if err != nil {
 		b.t.Fatal(err)
 	}

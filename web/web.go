@@ -51,6 +51,8 @@ type Config struct {
 	// NotOwners are addresses, and domains ("@nic.example"), that no case may be
 	// sent to: the registries' placeholders.
 	NotOwners []string
+	// PasswordCost is that of the check for a user who does not exist.
+	PasswordCost PasswordCost
 	// Registration bounds what researchers may register.
 	Registration RegistrationLimits
 	// Countries and Prefixes are the constituency, whose sources reports count.
@@ -126,7 +128,7 @@ func New(cfg Config) (*Server, error) {
 		}
 		secure = u.Scheme == "https"
 	}
-	s := &Server{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, pass: newPasswords(max(1, runtime.GOMAXPROCS(0))),
+	s := &Server{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, pass: newPasswords(max(1, runtime.GOMAXPROCS(0)), cfg.PasswordCost),
 		limits: newLimits()}
 	var err error
 	if s.catalog, err = locale.Load(); err != nil {
