@@ -45,13 +45,23 @@ pgo: ## Make the profile anew that build optimises for
 run: postgresql build ## Start teiten with the sample capture, or CAPTURE=file.pcap
 	@exec bin/teiten serve $(if $(CAPTURE),--capture "$(CAPTURE)",--sample) $(ARGS)
 
+# Tests that wait for mail servers, browsers and PostgreSQL leave the processors to others: four of a package at a
+# time. The time is printed, and go test's exit status kept.
+GOTEST = bin/withpg go test -vet=off -p $(PARALLEL) -parallel 4 -timeout $(TESTTIMEOUT)
+timed  = begin=$$(date +%s); $(1); status=$$?; echo "make $@: $$(($$(date +%s) - begin)) s"; exit $$status
+
 .PHONY: test
-test: postgresql testers bin/withpg ## Run all tests on one throw-away PostgreSQL
-	bin/withpg go test -p $(PARALLEL) -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PACKAGES)
+test: postgresql testers bin/withpg ## Run the tests on one throw-away PostgreSQL
+	@$(call timed,RAPID_CHECKS=20 $(GOTEST) $(TESTFLAGS) $(PACKAGES))
 
 .PHONY: race
-race: postgresql testers compiler bin/withpg ## Run all tests with the race detector, in random order
-	CGO_ENABLED=1 bin/withpg go test -race -shuffle=on -p $(PARALLEL) -timeout $(TESTTIMEOUT) $(TESTFLAGS) $(PACKAGES)
+race: postgresql testers compiler bin/withpg ## Run the tests with the race detector, in random order
+	@$(call timed,RAPID_CHECKS=20 CGO_ENABLED=1 $(GOTEST) -race -shuffle=on $(TESTFLAGS) $(PACKAGES))
+
+.PHONY: soak
+soak: TESTTIMEOUT = $(if $(SHORT),25m,4h)
+soak: postgresql testers bin/withpg ## Run the long tests, or small ones of each with SHORT=1
+	@$(call timed,TEITEN_SOAK=$(if $(SHORT),short,full) RAPID_CHECKS=$(if $(SHORT),100,2000) $(GOTEST) -run '^TestSoak' $(TESTFLAGS) $(PACKAGES))
 
 .PHONY: check
 check: format vet lint build race ## All that must hold before a push; what CI runs

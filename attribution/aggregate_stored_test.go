@@ -144,15 +144,11 @@ func TestJudgesOfOneFlood(t *testing.T) {
 	for range 2 {
 		go func() {
 			j := &attribution.Judge{DB: db, Options: attribution.Options{FloodSources: 250}}
-			for idle := 0; idle < 3; {
-				n, err := j.Do(t.Context())
-				if err != nil {
+			for n := 1; n > 0; {
+				var err error
+				if n, err = j.Do(t.Context()); err != nil {
 					errs <- err
 					return
-				}
-				if n == 0 {
-					idle++
-					time.Sleep(20 * time.Millisecond) // the other may be at it
 				}
 			}
 			errs <- nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/soak"
 	"teiten/notify"
 
 	"teiten/internal/reason"
@@ -234,10 +235,21 @@ func (l *digestLoop) check() {
 // seed.
 func TestDigestLoop(t *testing.T) {
 	t.Parallel()
-	n, seed := 2, uint64(1)
+	runDigestLoops(t, 1)
+}
+
+// TestSoakDigestLoop runs TEITEN_SEQUENCES sequences from TEITEN_SEED on.
+func TestSoakDigestLoop(t *testing.T) {
+	soak.Start(t)
+	n := soak.Size(5, 200)
 	if v, err := strconv.Atoi(os.Getenv("TEITEN_SEQUENCES")); err == nil {
 		n = v
 	}
+	runDigestLoops(t, n)
+}
+
+func runDigestLoops(t *testing.T, n int) {
+	seed := uint64(1)
 	if v, err := strconv.ParseUint(os.Getenv("TEITEN_SEED"), 10, 64); err == nil {
 		seed = v
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/soak"
 	"teiten/notify"
 
 	"teiten/internal/reason"
@@ -113,10 +114,21 @@ var steps = []struct {
 // TEITEN_SEQUENCES is their number, TEITEN_SEED the first one's seed.
 func TestLoop(t *testing.T) {
 	t.Parallel()
-	n, seed := 60, uint64(1)
+	runLoops(t, 12)
+}
+
+// TestSoakLoop runs TEITEN_SEQUENCES sequences from TEITEN_SEED on.
+func TestSoakLoop(t *testing.T) {
+	soak.Start(t)
+	n := soak.Size(100, 5000)
 	if v, err := strconv.Atoi(os.Getenv("TEITEN_SEQUENCES")); err == nil {
 		n = v
 	}
+	runLoops(t, n)
+}
+
+func runLoops(t *testing.T, n int) {
+	seed := uint64(1)
 	if v, err := strconv.ParseUint(os.Getenv("TEITEN_SEED"), 10, 64); err == nil {
 		seed = v
 	}

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -11,14 +10,17 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/soak"
 )
 
-// TestPagesAtScale measures the desk on as many cases as TEITEN_DESK_CASES
-// says. It fails above 50 ms for the slowest of a hundred answers.
-func TestPagesAtScale(t *testing.T) {
-	n, err := strconv.Atoi(os.Getenv("TEITEN_DESK_CASES"))
-	if err != nil || n < 1000 {
-		t.Skip("set TEITEN_DESK_CASES to a number of cases, such as 1000000")
+// TestSoakPagesAtScale measures the desk on as many cases as TEITEN_DESK_CASES
+// says. It fails above 50 ms for the slowest of a hundred answers; the short run
+// shares its machine with other tests, and fails above half a second.
+func TestSoakPagesAtScale(t *testing.T) {
+	soak.Start(t)
+	n, limit := soak.Size(2000, 100_000), time.Duration(soak.Size(500, 50))*time.Millisecond
+	if v, err := strconv.Atoi(os.Getenv("TEITEN_DESK_CASES")); err == nil {
+		n = v
 	}
 	b := setup(t)
 	b.user("taro", casedb.RoleCoordinator, "ja")
@@ -47,8 +49,8 @@ func TestPagesAtScale(t *testing.T) {
 			}
 		}
 		slices.Sort(times)
-		fmt.Printf("%-50s p50 %6.1f ms  p99 %6.1f ms\n", path, times[50].Seconds()*1000, times[98].Seconds()*1000)
-		if times[98] > 50*time.Millisecond {
+		t.Logf("%-50s p50 %6.1f ms  p99 %6.1f ms", path, times[50].Seconds()*1000, times[98].Seconds()*1000)
+		if times[98] > limit {
 			t.Errorf("%s: p99 %v", path, times[98])
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"teiten/internal/browsertest"
+	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
 	"teiten/internal/synth"
 )
@@ -159,20 +159,20 @@ func TestTheWholeLine(t *testing.T) {
 	t.Logf("stopped after %s", time.Since(begin).Round(time.Millisecond))
 }
 
-// detail asks `teiten case show` about a case, with the server's database.
-func (s *served) detail(number string) (d caseDetail) {
+// detail reads a case from the server's database, as `teiten case show` does.
+func (s *served) detail(number string) caseDetail {
 	s.t.Helper()
-	args := []string{"case", "show", number, "--format", "json"}
-	for i, a := range s.cmd.Args {
-		if strings.HasPrefix(a, "database.url=") {
-			args = append(args, "--set", s.cmd.Args[i])
+	if s.database == nil {
+		i := slices.IndexFunc(s.cmd.Args, func(a string) bool { return strings.HasPrefix(a, "database.url=") })
+		db, err := casedb.Open(strings.TrimPrefix(s.cmd.Args[i], "database.url="))
+		if err != nil {
+			s.t.Fatal(err)
 		}
+		s.t.Cleanup(func() { _ = db.Close() })
+		s.database = db
 	}
-	out, err := teiten(args...).Output()
+	d, err := readCase(s.t.Context(), s.database, number)
 	if err != nil {
-		s.t.Fatalf("case show: %v", err)
-	}
-	if err := json.Unmarshal(out, &d); err != nil {
 		s.t.Fatal(err)
 	}
 	return d

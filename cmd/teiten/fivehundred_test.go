@@ -16,17 +16,12 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
+	"teiten/internal/soak"
 	"teiten/internal/synth"
 )
 
-// The owners of the Postfix test: what happens to their mail.
-const (
-	pfOwners    = 200
-	pfCases     = 500
-	pfPerDay    = 2 // mails a day to one address
-	pfKills     = 10
-	pfStopAfter = 5 // rounds; then the stop switch is on for a while
-)
+// pfPerDay is how many mails a day go to one address in the Postfix test.
+const pfPerDay = 2
 
 type fate int
 
@@ -59,134 +54,190 @@ func ownerMail(n int) string {
 	return fmt.Sprintf("abuse@owner%d.example", n)
 }
 
-// TestFiveHundredCasesThroughPostfix: 500 cases of 200 owners in two languages
+// postfixRun is the way of many cases through a real Postfix.
+type postfixRun struct {
+	t                 *testing.T
+	owners, cases     int
+	pf                *postfix
+	policy            *policyServer
+	line              *flakyProxy
+	late              []int // owners whose mail comes back late
+	db                *casedb.DB
+	args              []string // of serve
+	stopped, released time.Time
+}
+
+// TestSoakFiveHundredCasesThroughPostfix: 500 cases of 200 owners in two languages
 // go out through a real Postfix that greylists, refuses, bounces late and
 // limits sizes, over a line that breaks, while both programs are killed at
 // random. Every message stands in the receiving mailbox once (or again with the
 // same Message-ID, counted), none is lost, no limit is exceeded, and nothing
 // goes out while the stop switch is on.
-func TestFiveHundredCasesThroughPostfix(t *testing.T) {
+func TestSoakFiveHundredCasesThroughPostfix(t *testing.T) {
+	soak.Start(t)
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes minutes; run without -short")
-	}
+	r := newPostfixRun(t, soak.Size(40, 200))
+	const states = `select state, reason, coalesce(hold_why->0->>'code', ''), left(last_error, 60) as error, count(*) from message group by 1, 2, 3, 4 order by 5 desc limit 30`
+	r.accidents(soak.Size(3, 10))
+	r.days()
+	logRows(t, r.db.SQL(), states)
+	r.lateBounces()
+	logRows(t, r.db.SQL(), states)
+	r.check()
+	t.Logf("%d lines broke; %d asks at RCPT", r.line.broken, len(r.policy.requests()))
+}
+
+// newPostfixRun starts all but teiten.
+func newPostfixRun(t *testing.T, owners int) *postfixRun {
+	t.Helper()
+	r := &postfixRun{t: t, owners: owners}
 	var grey []string
-	var late []int
 	crowded := map[int]bool{}
-	for n := 1; n <= pfOwners; n++ {
+	for n := 1; n <= owners; n++ {
 		switch fateOf(n) {
 		case fateGrey:
 			grey = append(grey, ownerMail(n))
 		case fateLate:
-			late = append(late, n)
+			r.late = append(r.late, n)
 		case fateLarge:
 			crowded[n] = true
 		}
 	}
 	inbound := freeAddress(t)
-	policy := newPolicyServer(t, grey)
-	pf := newPostfix(t, policy, inbound, late)
-	line := newFlakyProxy(t, pf.address)
+	r.policy = newPolicyServer(t, grey)
+	r.pf = newPostfix(t, r.policy, inbound, r.late)
+	r.line = newFlakyProxy(t, r.pf.address)
 	registry := httptest.NewServer(http.HandlerFunc(owner48Registry))
 	t.Cleanup(registry.Close)
-
-	var b bytes.Buffer
-	if err := (synth.Owners{Count: pfOwners, Crowded: crowded, Seed: 1}).Write(&b, time.Now().UTC().Truncate(time.Hour).Add(-30*time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	capture := filepath.Join(t.TempDir(), "owners.pcap")
-	if err := os.WriteFile(capture, b.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	url := pgtest.New(t)
-	db, err := casedb.Open(url)
-	if err != nil {
+	var err error
+	if r.db, err = casedb.Open(url); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
+	t.Cleanup(func() { r.db.Close() })
 	for _, rule := range []string{"worm445", "tsubame", "broadcast"} {
-		if err := db.SetRulePolicy(t.Context(), casedb.RulePolicy{Rule: rule, Mode: casedb.RuleAutomatic, ChangedAt: time.Now(),
+		if err := r.db.SetRulePolicy(t.Context(), casedb.RulePolicy{Rule: rule, Mode: casedb.RuleAutomatic, ChangedAt: time.Now(),
 			ChangedBy: "test", Reason: "Postfix test"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	args := []string{"--capture", capture, "--set", "database.url=" + url, "--set", "web.listen=127.0.0.1:0", "--set", "log.level=warn",
-		"--set", "mail.inbound_listen=" + inbound, "--set", "mail.transport=smtp", "--set", "mail.smarthost=" + line.address,
-		"--set", "mail.tls=starttls", "--set", "mail.ca_file=" + pf.caFile, "--set", "mail.first_retry=4s",
+	r.args = []string{"--capture", r.writeCapture(crowded), "--set", "database.url=" + url, "--set", "web.listen=127.0.0.1:0", "--set", "log.level=warn",
+		"--set", "mail.inbound_listen=" + inbound, "--set", "mail.transport=smtp", "--set", "mail.smarthost=" + r.line.address,
+		"--set", "mail.tls=starttls", "--set", "mail.ca_file=" + r.pf.caFile, "--set", "mail.first_retry=4s",
 		"--set", "mail.per_hour=100000", "--set", fmt.Sprintf("mail.per_contact_day=%d", pfPerDay), "--set", "mail.per_domain_day=0",
 		"--set", "mail.per_as_day=0", "--set", "notify.kinds=infected,scanner,misconfigured", "--set", "notify.first_contact=gate",
 		"--set", "constituency.countries=JP,NL", "--set", "rdap.mode=url", "--set", "rdap.url=" + registry.URL + "/"}
+	return r
+}
 
-	var stopped, released time.Time
-	for round := range pfKills {
-		s := serve(t, args...)
-		if round == pfStopAfter {
-			switchSending(t, db, true)
-			time.Sleep(5 * time.Second) // what had begun ends
-			stopped = time.Now()
-			time.Sleep(4 * time.Second)
-			released = time.Now()
-			switchSending(t, db, false)
-		}
-		time.Sleep(time.Duration(1000+rand.IntN(3000)) * time.Millisecond)
-		_ = s.cmd.Process.Kill() // SIGKILL
-		<-s.done
-		if strings.Contains(s.log.String(), "panic") {
-			t.Fatalf("round %d:\n%s", round, s.log)
-		}
-		claimsEnd(t, db.SQL())
-		if round%3 == 1 {
-			pf.kill()
-			pf.start()
+// writeCapture writes what the owners' hosts send, and counts their cases.
+func (r *postfixRun) writeCapture(crowded map[int]bool) (file string) {
+	r.t.Helper()
+	owners := synth.Owners{Count: r.owners, Crowded: crowded, Seed: 1}
+	for n := 1; n <= r.owners; n++ {
+		scanner, misconfigured := owners.Kinds(n)
+		for _, has := range []bool{true, scanner, misconfigured} {
+			if has {
+				r.cases++
+			}
 		}
 	}
-	// No more accidents. What the daily limit put off goes out the day after.
+	var b bytes.Buffer
+	if err := owners.Write(&b, time.Now().UTC().Truncate(time.Hour).Add(-30*time.Hour)); err != nil {
+		r.t.Fatal(err)
+	}
+	file = filepath.Join(r.t.TempDir(), "owners.pcap")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return file
+}
+
+// accidents kills teiten at random moments, Postfix at some of them, and stops
+// all mail for a while in between.
+func (r *postfixRun) accidents(kills int) {
+	r.t.Helper()
+	for round := range kills {
+		s := serve(r.t, r.args...)
+		if round == kills/2 {
+			r.stopAllMail()
+		}
+		time.Sleep(time.Duration(1000+rand.IntN(3000)) * time.Millisecond) // any moment will do
+		s.kill()
+		if strings.Contains(s.log.String(), "panic") {
+			r.t.Fatalf("round %d:\n%s", round, s.log)
+		}
+		claimsEnd(r.t, r.db.SQL())
+		if round%3 == 1 {
+			r.pf.kill()
+			r.pf.start()
+		}
+	}
+}
+
+// stopAllMail turns the stop switch on, lets what had begun end, and looks for
+// four seconds at a line that must be silent.
+func (r *postfixRun) stopAllMail() {
+	r.t.Helper()
+	switchSending(r.t, r.db, true)
+	eventually(r.t, "mail under way has ended", func() bool {
+		return count(r.t, r.db.SQL(), `select count(*) from message_attempt where outcome = 'delivering' and started_at > now() - interval '20 seconds'`) == 0
+	})
+	r.stopped = time.Now()
+	time.Sleep(4 * time.Second)
+	r.released = time.Now()
+	switchSending(r.t, r.db, false)
+}
+
+// days lets teiten work without accidents. What the daily limit put off goes
+// out the day after.
+func (r *postfixRun) days() {
+	r.t.Helper()
 	for day := range 4 {
-		s := serve(t, args...)
+		s := serve(r.t, r.args...)
 		deadline := time.Now().Add(3 * time.Minute)
-		for soon := -1; soon != 0 && time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-			soon = count(t, db.SQL(), `select count(*) from message where state = 'queued' and next_attempt_at < now() + interval '1 hour'`)
-			if count(t, db.SQL(), `select count(*) from cases`) < pfCases {
+		for soon := -1; soon != 0 && time.Now().Before(deadline); time.Sleep(tick) {
+			soon = count(r.t, r.db.SQL(), `select count(*) from message where state = 'queued' and next_attempt_at < now() + interval '1 hour'`)
+			if count(r.t, r.db.SQL(), `select count(*) from cases`) < r.cases {
 				soon = -1
 			}
 		}
-		_ = s.cmd.Process.Kill()
-		<-s.done
-		if count(t, db.SQL(), `select count(*) from message where state = 'queued' and reason <> 'soft-retry'`) == 0 {
-			t.Logf("done on day %d", day+1)
-			break
+		s.kill()
+		if count(r.t, r.db.SQL(), `select count(*) from message where state = 'queued' and reason <> 'soft-retry'`) == 0 {
+			r.t.Logf("done on day %d", day+1)
+			return
 		}
-		claimsEnd(t, db.SQL())
-		dayPasses(t, db.SQL())
+		claimsEnd(r.t, r.db.SQL())
+		dayPasses(r.t, r.db.SQL())
 	}
-	const states = `select state, reason, coalesce(hold_why->0->>'code', ''), left(last_error, 60) as error, count(*) from message group by 1, 2, 3, 4 order by 5 desc limit 30`
-	logRows(t, db.SQL(), states)
-	// Postfix's own late bounces, and the last of its deliveries.
-	s := serve(t, args...)
-	eventually(t, "late bounces are in", func() bool {
-		return count(t, db.SQL(), `select count(*) from message where state = 'sent' and recipient in (select recipient from message
-			where state = 'bounced')`) == 0 && count(t, db.SQL(), `select count(distinct recipient) from message where state = 'bounced'`) == len(late)
-	})
-	_ = s.cmd.Process.Kill()
-	<-s.done
-
-	logRows(t, db.SQL(), states)
-	checkFiveHundred(t, db.SQL(), pf, policy, stopped, released)
-	t.Logf("%d lines broke; %d asks at RCPT", line.broken, len(policy.requests()))
 }
 
-func checkFiveHundred(t *testing.T, db *sql.DB, pf *postfix, policy *policyServer, stopped, released time.Time) {
+// lateBounces waits for Postfix's own bounces, and for the last of its
+// deliveries.
+func (r *postfixRun) lateBounces() {
+	r.t.Helper()
+	s := serve(r.t, r.args...)
+	eventually(r.t, "late bounces are in", func() bool {
+		return count(r.t, r.db.SQL(), `select count(*) from message where state = 'sent' and recipient in (select recipient from message
+			where state = 'bounced')`) == 0 && count(r.t, r.db.SQL(), `select count(distinct recipient) from message where state = 'bounced'`) == len(r.late)
+	})
+	s.kill()
+}
+
+// check looks at what came of every message.
+func (r *postfixRun) check() {
+	t, db := r.t, r.db.SQL()
 	t.Helper()
 	// A case that was opened when its owner's only address was known to be dead
 	// waits for another contact.
 	nobody := count(t, db, `select count(*) from cases c where c.waiting = 'contact' and not exists (select 1 from message m where m.case_id = c.id)
 		and exists (select 1 from contact k join suppression s on s.address = lower(k.email) where k.owner_id = c.owner_id)`)
 	for query, want := range map[string]int{
-		`select count(*) from cases`:                            pfCases,
-		`select count(distinct owner_id) from cases`:            pfOwners,
+		`select count(*) from cases`:                            r.cases,
+		`select count(distinct owner_id) from cases`:            r.owners,
 		`select count(distinct language) from message`:          2,
-		`select count(*) from message where reason = 'first'`:   pfCases - nobody,
-		`select count(distinct case_id) from message`:           pfCases - nobody,
+		`select count(*) from message where reason = 'first'`:   r.cases - nobody,
+		`select count(distinct case_id) from message`:           r.cases - nobody,
 		`select count(*) from message where state = 'held'`:     0,
 		`select count(*) from message where state = 'canceled'`: 0,
 		// Refused: nobody there, or too large; and what nobody may be written about any more.
@@ -205,7 +256,7 @@ func checkFiveHundred(t *testing.T, db *sql.DB, pf *postfix, policy *policyServe
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	arrived := pf.delivered()
+	arrived := r.pf.delivered()
 	again, wanted := 0, 0
 	for rows.Next() {
 		var id, state, recipient string
@@ -241,9 +292,9 @@ func checkFiveHundred(t *testing.T, db *sql.DB, pf *postfix, policy *policyServe
 	if len(arrived) > 0 {
 		t.Errorf("%d mails arrived that nobody sent", len(arrived))
 	}
-	for _, r := range policy.requests() {
-		if r.at.After(stopped) && r.at.Before(released) {
-			t.Errorf("mail to %s at %s, while the stop switch was on (%s to %s)", r.recipient, r.at, stopped, released)
+	for _, q := range r.policy.requests() {
+		if q.at.After(r.stopped) && q.at.Before(r.released) {
+			t.Errorf("mail to %s at %s, while the stop switch was on (%s to %s)", q.recipient, q.at, r.stopped, r.released)
 		}
 	}
 	t.Logf("%d letters delivered once, %d of them again", wanted, again)

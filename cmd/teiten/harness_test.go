@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"teiten/internal/casedb"
 )
 
 // beTeiten makes the test binary behave as the program, so that tests run and
@@ -64,6 +66,7 @@ type served struct {
 	password string
 	log      *lockedBuffer
 	done     chan struct{}
+	database *casedb.DB // of the server, once detail has opened it
 }
 
 // lockedBuffer collects output that is written and read at the same time.
@@ -119,10 +122,7 @@ func serve(t *testing.T, args ...string) *served {
 		_ = s.cmd.Wait() // how it ended is the test's business
 	}()
 	t.Cleanup(func() {
-		if s.cmd.ProcessState == nil {
-			_ = s.cmd.Process.Kill()
-		}
-		<-s.done
+		s.kill()
 		if t.Failed() {
 			t.Logf("teiten said:\n%s", s.log)
 		}
@@ -135,6 +135,12 @@ func serve(t *testing.T, args ...string) *served {
 		t.Fatal("teiten is not ready after two minutes")
 	}
 	return s
+}
+
+// kill ends the program with SIGKILL, if it has not ended.
+func (s *served) kill() {
+	_ = s.cmd.Process.Kill() // it may have ended
+	<-s.done
 }
 
 // client is a browser without a screen: it keeps cookies.
@@ -207,10 +213,13 @@ func (c *client) post(path string, form url.Values) string {
 	return body
 }
 
+// tick is how often a test looks at another process: nothing tells it when that is done.
+const tick = 25 * time.Millisecond
+
 // eventually tries until ok, for at most a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(tick) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within a minute: %s", what)
 		}

@@ -17,33 +17,82 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
+	"teiten/internal/soak"
 	"teiten/internal/synth"
 )
 
-// The outbreak of the kill test: hosts in blocks of eight addresses, each block
-// with an owner of its own.
-const (
-	outbreakHosts  = 200
-	outbreakBlocks = outbreakHosts/8 + 1 // .0 is not a host, so the last block is begun
-	kills          = 30
-)
-
-// TestKilledThirtyTimes runs the whole line while the program is killed at
-// random moments, and then counts: every observation once, one case and one
-// message per owner, every message sent, none twice except in the moment
-// between the server's 250 and our commit, and then with the same Message-ID;
-// every reply in its case.
-func TestKilledThirtyTimes(t *testing.T) {
+// TestKilled runs the whole line while the program is killed at random moments,
+// and then counts: every observation once, one case and one message per owner,
+// every message sent, none twice except in the moment between the server's 250
+// and our commit, and then with the same Message-ID; every reply in its case.
+func TestKilled(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes a minute; run without -short")
+	killAndCount(t, 3, 24)
+}
+
+func TestSoakKilledThirtyTimes(t *testing.T) {
+	soak.Start(t)
+	t.Parallel()
+	killAndCount(t, soak.Size(8, 30), 200)
+}
+
+// killRun is an outbreak and the servers around the program.
+type killRun struct {
+	t      *testing.T
+	mx     *sink
+	db     *casedb.DB
+	owners *repliers
+	args   []string // of serve
+	begun  time.Time
+	hosts  int
+	blocks int
+}
+
+// killAndCount kills the program while it tells the owners of so many infected
+// hosts, which are in blocks of eight addresses, each block with an owner of its
+// own.
+func killAndCount(t *testing.T, kills, hosts int) {
+	r := newKillRun(t, hosts)
+	r.kill(kills)
+	for r.finish(); !r.done(); r.finish() {
+		kills++
 	}
+	r.checkDatabase()
+	r.checkMail(kills)
+}
+
+// finish lets the program live until everything is done, or for three seconds:
+// what a dead one had claimed it finds when it starts, or half a minute later.
+func (r *killRun) finish() {
+	r.t.Helper()
+	s := serve(r.t, r.args...)
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end) && !r.done(); time.Sleep(tick) {
+		r.owners.answer()
+	}
+	s.kill()
+	timePasses(r.t, r.db.SQL())
+	if time.Since(r.begun) > 5*time.Minute {
+		r.t.Fatal("not done after five minutes")
+	}
+}
+
+func (r *killRun) done() bool {
+	r.t.Helper()
+	return count(r.t, r.db.SQL(), `select count(distinct case_id) from case_event where kind = 'message-sent'`) == r.blocks &&
+		count(r.t, r.db.SQL(), `select count(*) from message where state = 'queued'`) == 0 &&
+		count(r.t, r.db.SQL(), `select count(*) from inbound where state <> 'processed'`) == 0 &&
+		count(r.t, r.db.SQL(), `select count(distinct case_id) from inbound where class = 'human'`) == r.blocks
+}
+
+// newKillRun starts all but teiten.
+func newKillRun(t *testing.T, hosts int) *killRun {
+	t.Helper()
 	mx := newSink(t)
-	mx.beforeOK = func() { time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) }
+	mx.beforeOK = func() { time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) } // as long as a server takes
 	capture := filepath.Join(t.TempDir(), "outbreak.pcap")
 	var b bytes.Buffer
 	start := time.Now().UTC().Truncate(time.Hour).Add(-30 * time.Hour)
-	if err := synth.WriteOutbreak(&b, start, outbreakHosts, 1); err != nil {
+	if err := synth.WriteOutbreak(&b, start, hosts, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(capture, b.Bytes(), 0o600); err != nil {
@@ -62,72 +111,76 @@ func TestKilledThirtyTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	inbound := freeAddress(t)
-	args := []string{"--capture", capture, "--set", "database.url=" + url, "--set", "web.listen=127.0.0.1:0",
-		"--set", "mail.inbound_listen=" + inbound, "--set", "mail.transport=smtp", "--set", "mail.smarthost=" + mx.addr,
-		"--set", "mail.ca_file=" + mx.caFile, "--set", "mail.per_hour=10000", "--set", "mail.per_contact_day=100", "--set", "mail.per_domain_day=0", "--set", "mail.per_as_day=0", "--set", "notify.first_contact=gate",
-		"--set", "rdap.mode=url", "--set", "rdap.url=" + registry.URL + "/", "--set", "log.level=warn"}
+	return &killRun{t: t, mx: mx, db: db, begun: time.Now(), hosts: hosts, blocks: hosts/8 + 1, // .0 is not a host, so the last block is begun
+		owners: &repliers{t: t, mx: mx, inbound: inbound, answered: map[string]bool{}},
+		args: []string{"--capture", capture, "--set", "database.url=" + url, "--set", "web.listen=127.0.0.1:0",
+			"--set", "mail.inbound_listen=" + inbound, "--set", "mail.transport=smtp", "--set", "mail.smarthost=" + mx.addr,
+			"--set", "mail.ca_file=" + mx.caFile, "--set", "mail.per_hour=10000", "--set", "mail.per_contact_day=100", "--set", "mail.per_domain_day=0", "--set", "mail.per_as_day=0", "--set", "notify.first_contact=gate",
+			"--set", "rdap.mode=url", "--set", "rdap.url=" + registry.URL + "/", "--set", "log.level=warn"}}
+}
 
-	owners := &repliers{t: t, mx: mx, inbound: inbound, answered: map[string]bool{}}
+// kill starts the program and kills it at a random moment, again and again.
+func (r *killRun) kill(kills int) {
+	r.t.Helper()
 	for n := range kills {
-		cmd := teiten(append([]string{"serve"}, args...)...)
+		cmd := teiten(append([]string{"serve"}, r.args...)...)
 		var log lockedBuffer
 		cmd.Stderr = &log
 		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		// Later rounds live longer, so that every stage gets its share of deaths.
-		life := time.Duration(50+rand.IntN(400+80*n)) * time.Millisecond
-		for end := time.Now().Add(life); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			owners.answer()
+		life := time.Duration(50+rand.IntN(400+2400*n/kills)) * time.Millisecond
+		for end := time.Now().Add(life); time.Now().Before(end); time.Sleep(tick) {
+			r.owners.answer()
 		}
 		_ = cmd.Process.Kill() // SIGKILL
 		_ = cmd.Wait()
 		if strings.Contains(log.String(), "panic") {
-			t.Fatalf("round %d:\n%s", n, &log)
+			r.t.Fatalf("round %d:\n%s", n, &log)
 		}
-		timePasses(t, db.SQL())
+		timePasses(r.t, r.db.SQL())
 	}
+}
 
-	s := serve(t, args...)
-	eventually(t, "everything is done", func() bool {
-		owners.answer()
-		timePasses(t, db.SQL())
-		return count(t, db.SQL(), `select count(distinct case_id) from case_event where kind = 'message-sent'`) == outbreakBlocks &&
-			count(t, db.SQL(), `select count(*) from message where state = 'queued'`) == 0 &&
-			count(t, db.SQL(), `select count(distinct case_id) from inbound where class = 'human'`) == outbreakBlocks
-	})
-	_ = s.cmd.Process.Kill()
-	<-s.done
-
+// checkDatabase counts what the database holds.
+func (r *killRun) checkDatabase() {
+	r.t.Helper()
 	for query, want := range map[string]int{
-		`select sum(packets) from observation`: outbreakHosts * 12,
-		`select sum(packets) from batch`:       outbreakHosts * 12,
+		`select sum(packets) from observation`: r.hosts * 12,
+		`select sum(packets) from batch`:       r.hosts * 12,
 		`select count(*) from (select 1 from observation group by window_start, source, proto, port, class having count(*) > 1) d`: 0,
-		`select count(distinct source) from observation`:                                 outbreakHosts,
-		`select count(*) from verdict where superseded_at is null and kind = 'infected'`: outbreakHosts,
-		`select count(*) from cases`:                                                     outbreakBlocks,
-		`select count(distinct owner_id) from cases`:                                     outbreakBlocks,
-		`select count(*) from case_source`:                                               outbreakHosts,
-		`select count(distinct source) from case_source`:                                 outbreakHosts,
+		`select count(distinct source) from observation`:                                 r.hosts,
+		`select count(*) from verdict where superseded_at is null and kind = 'infected'`: r.hosts,
+		`select count(*) from cases`:                                                     r.blocks,
+		`select count(distinct owner_id) from cases`:                                     r.blocks,
+		`select count(*) from case_source`:                                               r.hosts,
+		`select count(distinct source) from case_source`:                                 r.hosts,
 		// A letter about sources that came after the owner answered waits for whoever reads the answer.
 		`select count(*) from message where state <> 'sent' and not (state = 'held' and reason = 'new-sources'
 			and coalesce(hold_why->0->>'code', '') = 'case-waits')`: 0,
 		`select count(*) from (select 1 from message where reason = 'first' group by case_id having count(*) > 1) d`:            0,
-		`select count(distinct case_id) from message where reason = 'first'`:                                                    outbreakBlocks,
+		`select count(distinct case_id) from message where reason = 'first'`:                                                    r.blocks,
 		`select count(*) from (select message_id from case_event where kind = 'message-sent' group by 1 having count(*) > 1) d`: 0,
 		`select count(*) from cases where state <> 'answered' or waiting <> 'reply'`:                                            0,
 		`select count(*) from inbound where state <> 'processed'`:                                                               0,
 	} {
-		if got := count(t, db.SQL(), query); got != want {
-			t.Errorf("%s\n  gives %d, want %d", query, got, want)
+		if got := count(r.t, r.db.SQL(), query); got != want {
+			r.t.Errorf("%s\n  gives %d, want %d", query, got, want)
 		}
 	}
-	logRows(t, db.SQL(), `select m.reason, m.state, coalesce(m.hold_why->0->>'code', ''), m.last_error, m.attempts, count(*) from message m group by 1, 2, 3, 4, 5`)
+}
+
+// checkMail compares what arrived with what the database says was sent.
+func (r *killRun) checkMail(kills int) {
+	t := r.t
+	t.Helper()
+	logRows(t, r.db.SQL(), `select m.reason, m.state, coalesce(m.hold_why->0->>'code', ''), m.last_error, m.attempts, count(*) from message m group by 1, 2, 3, 4, 5`)
 	byID := map[string][][]byte{}
-	for _, m := range mx.got() {
+	for _, m := range r.mx.got() {
 		byID[m.msg.Header.Get("Message-ID")] = append(byID[m.msg.Header.Get("Message-ID")], m.raw)
 	}
-	if sent := count(t, db.SQL(), `select count(*) from message where state = 'sent'`); len(byID) != sent {
+	if sent := count(t, r.db.SQL(), `select count(*) from message where state = 'sent'`); len(byID) != sent {
 		t.Errorf("%d Message-IDs arrived, want %d", len(byID), sent)
 	}
 	repeated := 0

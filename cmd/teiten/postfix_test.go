@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"teiten/internal/soak"
 )
 
 // postfix is a real Postfix in a folder of its own: it demands TLS, asks the
@@ -462,9 +464,10 @@ func (p *flakyProxy) pass(in net.Conn, to string) {
 	both.Wait()
 }
 
-// TestPostfixHarness: what the other test rests on behaves as a mail server
+// TestSoakPostfixHarness: what the other test rests on behaves as a mail server
 // does.
-func TestPostfixHarness(t *testing.T) {
+func TestSoakPostfixHarness(t *testing.T) {
+	soak.Start(t)
 	t.Parallel()
 	policy := newPolicyServer(t, []string{"abuse@owner2.example"})
 	p := newPostfix(t, policy, freeAddress(t), nil)

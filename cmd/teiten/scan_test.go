@@ -11,12 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"teiten/internal/soak"
 )
 
-// TestFreshScansAreAttributed lets Debian's zmap, masscan and nmap scan an
+// TestSoakFreshScansAreAttributed lets Debian's zmap, masscan and nmap scan an
 // unused network in network namespaces made for it, and judges what arrives.
 // Nothing leaves the namespaces: they have no other interface.
-func TestFreshScansAreAttributed(t *testing.T) {
+func TestSoakFreshScansAreAttributed(t *testing.T) {
+	soak.Start(t)
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
@@ -125,6 +128,6 @@ func (n *scanNet) capture(name string, scan []string) string {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.t.Fatalf("%s: %v\n%s", name, err, out)
 	}
-	time.Sleep(300 * time.Millisecond) // what is under way still arrives
+	time.Sleep(300 * time.Millisecond) // tcpdump tells nobody when the last packet has arrived
 	return file
 }

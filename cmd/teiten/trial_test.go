@@ -108,8 +108,7 @@ func TestTheTrial(t *testing.T) {
 	}
 
 	// A second start doubles nothing.
-	_ = s.cmd.Process.Kill()
-	<-s.done
+	s.kill()
 	again := serve(t, args...)
 	if d := again.detail(number); d.State != "closed" || d.Sources != 8 {
 		t.Errorf("after a second start: %+v", d.caseLine)

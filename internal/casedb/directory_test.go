@@ -54,12 +54,7 @@ func TestDirectoryChangesDuringLookups(t *testing.T) {
 		go func() {
 			asked <- db.RequestLookups(t.Context(), []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.5")}, noon)
 		}()
-		select {
-		case <-asked:
-			t.Error("the owner was found while the directory was being changed")
-			asked <- nil
-		case <-time.After(300 * time.Millisecond):
-		}
+		waitForLock(t, db, asked)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -152,7 +147,7 @@ func TestDirectoryChangesDuringJudgements(t *testing.T) {
 	seed(t, db, 1)
 	registered(t, db, "192.0.0.0/16")
 	var list []casedb.Judgement
-	for i := range 1000 {
+	for i := range 500 {
 		list = append(list, casedb.Judgement{Verdict: casedb.Verdict{Source: casedb.Addr{Addr: netip.AddrFrom4([4]byte{192, 0, byte(i / 250), byte(i % 250)})},
 			Kind: casedb.KindInfected, Rule: "worm445", Ruleset: "test", Confidence: 0.9, Tell: true, First: noon, Last: noon}, Country: "JP"})
 	}
@@ -174,7 +169,7 @@ func TestDirectoryChangesDuringJudgements(t *testing.T) {
 	exec(t, db, `insert into source select * from shuffled`)
 	done := make(chan error, 1)
 	go func() {
-		for i := range 15 {
+		for i := range 8 {
 			if err := judge(noon.Add(time.Duration(i) * time.Second)); err != nil {
 				done <- err
 				return
@@ -182,13 +177,27 @@ func TestDirectoryChangesDuringJudgements(t *testing.T) {
 		}
 		done <- nil
 	}()
-	for i := range 15 {
+	for i := range 8 {
 		if err := enter(t.Context(), db, prefixEntry("192.0.0.0/22", fmt.Sprintf("desk%d@example.net", i))); err != nil {
 			t.Errorf("enter: %v", err)
 		}
 	}
 	if err := <-done; err != nil {
 		t.Errorf("judge: %v", err)
+	}
+}
+
+// waitForLock waits until the other session waits for a lock, which it must.
+func waitForLock(t *testing.T, db *casedb.DB, ended chan error) {
+	t.Helper()
+	for count(t, db, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0 {
+		select {
+		case err := <-ended:
+			t.Error("the owner was found while the directory was being changed")
+			ended <- err
+			return
+		case <-time.After(5 * time.Millisecond): // PostgreSQL tells nobody
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/reason"
+	"teiten/internal/soak"
 )
 
 // mailed is a mail in the model: it arrived between start and end, or not yet.
@@ -60,6 +61,15 @@ func tooMany(all []mailed, l casedb.SendLimits, m mailed, now time.Time, slack t
 // limit, none may wait without one, and the ledger must foretell the same.
 func TestNoLimitIsExceededInAnyWindow(t *testing.T) {
 	t.Parallel()
+	noLimitIsExceeded(t)
+}
+
+func TestSoakNoLimitIsExceededInAnyWindow(t *testing.T) {
+	soak.Start(t)
+	noLimitIsExceeded(t)
+}
+
+func noLimitIsExceeded(t *testing.T) {
 	db := openTest(t)
 	ctx := t.Context()
 	recipients := []string{"abuse@a.example", "noc@a.example", "abuse@b.example", "abuse@c.example"}

@@ -18,6 +18,7 @@ import (
 	"teiten/attribution/owner"
 	"teiten/internal/casedb"
 	"teiten/internal/registrytest"
+	"teiten/internal/soak"
 )
 
 // modelNetwork is a network that the model's registries know.
@@ -213,10 +214,21 @@ func (m *directoryModel) step(rnd *rand.Rand, n int) {
 // from. TEITEN_SEQUENCES is the number of orders, TEITEN_SEED the first one's seed.
 func TestDirectoryModel(t *testing.T) {
 	t.Parallel()
-	sequences, seed := 2, uint64(1)
+	runDirectoryModel(t, 1, 25)
+}
+
+// TestSoakDirectoryModel runs TEITEN_SEQUENCES sequences from TEITEN_SEED on.
+func TestSoakDirectoryModel(t *testing.T) {
+	soak.Start(t)
+	sequences := soak.Size(3, 60)
 	if v, err := strconv.Atoi(os.Getenv("TEITEN_SEQUENCES")); err == nil {
 		sequences = v
 	}
+	runDirectoryModel(t, sequences, 40)
+}
+
+func runDirectoryModel(t *testing.T, sequences, steps int) {
+	seed := uint64(1)
 	if v, err := strconv.ParseUint(os.Getenv("TEITEN_SEED"), 10, 64); err == nil {
 		seed = v
 	}
@@ -240,7 +252,7 @@ func TestDirectoryModel(t *testing.T) {
 		m.ask(modelAddresses...) // all networks are known
 		m.see(modelAddresses...)
 		rnd := rand.New(rand.NewPCG(seed+uint64(i), 0))
-		for n := range 40 {
+		for n := range steps {
 			m.step(rnd, n)
 			if m.check(); t.Failed() {
 				t.Fatalf("seed %d, step %d:\n%s", seed+uint64(i), n, strings.Join(m.trace, "\n"))

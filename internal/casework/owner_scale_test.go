@@ -10,17 +10,24 @@ import (
 	"teiten/internal/registrytest"
 	"testing"
 	"time"
+
+	"teiten/internal/soak"
 )
 
-// TestOneQuestionPerNetwork finds the owners of 100,000 new sources (5,000 with
-// -short) in 500 networks, with a local server in the registries' place that
-// counts.
+// TestOneQuestionPerNetwork finds the owners of 1,000 new sources in 20
+// networks, with a local server in the registries' place that counts.
 func TestOneQuestionPerNetwork(t *testing.T) {
 	t.Parallel()
-	networks, each := 500, 200
-	if testing.Short() {
-		networks, each = 50, 100
-	}
+	oneQuestionPerNetwork(t, 20, 50)
+}
+
+// TestSoakOneQuestionPerNetwork does so for 100,000 sources in 500 networks.
+func TestSoakOneQuestionPerNetwork(t *testing.T) {
+	soak.Start(t)
+	oneQuestionPerNetwork(t, soak.Size(100, 500), 200)
+}
+
+func oneQuestionPerNetwork(t *testing.T, networks, each int) {
 	var asked atomic.Int32
 	var ranges sync.Map // that were asked about
 	c, _ := registrytest.RDAPServer(t, func(w http.ResponseWriter, r *http.Request) {

@@ -18,6 +18,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
+	"teiten/internal/soak"
 )
 
 // writeCapture makes a capture of raw IPv4 (link type 101): SYNs of n packets
@@ -260,15 +261,24 @@ func TestImportChild(t *testing.T) {
 
 func TestImportKilled(t *testing.T) {
 	t.Parallel()
+	importKilled(t, 1, 3)
+}
+
+func TestSoakImportKilled(t *testing.T) {
+	soak.Start(t)
+	importKilled(t, soak.Size(2, 20), 5)
+}
+
+func importKilled(t *testing.T, rounds, kills int) {
 	file := writeCapture(t, 40000, 48)
 	opt := Options{KeyLimit: 1500}
 	want := undisturbed(t, opt, file)
-	for round := range 2 {
+	for round := range rounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
 			url := pgtest.New(t)
 			db := openImportTest(t, url)
-			for kill := range 5 {
+			for kill := range kills {
 				child := exec.Command(os.Args[0], "-test.run", "^TestImportChild$")
 				child.Env = append(os.Environ(), childVariable+"="+url+" "+file)
 				if err := child.Start(); err != nil {
@@ -287,7 +297,7 @@ func TestImportKilled(t *testing.T) {
 				}
 			}
 			last := importOnce(t, db, opt, file)[0]
-			if last.Written == 0 || last.Repeated < 40 || last.Packets != 40000 {
+			if last.Written == 0 || last.Repeated < 8*kills || last.Packets != 40000 {
 				t.Errorf("at last %d batches written, %d repeated, %d packets", last.Written, last.Repeated, last.Packets)
 			}
 			if got := contents(t, db); got != want {
@@ -340,8 +350,7 @@ func TestImportWaitsForTheDatabase(t *testing.T) {
 		} else {
 			cluster.Stop()
 		}
-		time.Sleep(300 * time.Millisecond)
-		cluster.Start()
+		cluster.Start() // the server is away as long as it takes to start
 	}
 	o := <-done
 	if o.err != nil || len(o.results) != 1 || o.results[0].Err != nil || o.results[0].Packets != 80000 {

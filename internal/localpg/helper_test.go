@@ -114,10 +114,16 @@ func startBesideZombie(dir string, _ int) error {
 	if err := cmd.Wait(); err == nil {
 		return errors.New("the killed program ended well")
 	}
-	time.Sleep(100 * time.Millisecond)
-	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err != nil || !strings.Contains(string(stat), ") Z ") {
-		// Somebody else has taken the server in: the start below is still worth a look.
-		fmt.Fprintf(os.Stderr, "no zombie: %q, %v\n", stat, err)
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err == nil && strings.Contains(string(stat), ") Z ") {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			// Somebody else has taken the server in: the start below is still worth a look.
+			fmt.Fprintf(os.Stderr, "no zombie: %q, %v\n", stat, err)
+			break
+		}
 	}
 	return hold(dir, 0)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"teiten/internal/localpg"
+	"teiten/internal/soak"
 )
 
 const db = localpg.DefaultDatabase
@@ -115,7 +116,7 @@ func TestKilledServerIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	c := startHere(t, localpg.Config{DataDir: folder(t)})
 	query(t, c.URL(db), `create table kept (n int);`)
-	for i := range 3 {
+	for i := range 2 {
 		query(t, c.URL(db), fmt.Sprintf(`insert into kept values (%d);`, i))
 		if err := syscall.Kill(c.PID(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -129,7 +130,7 @@ func TestKilledServerIsStartedAgain(t *testing.T) {
 func TestStartAfterTheOwnerWasKilled(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
-	for range 4 {
+	for range 2 {
 		p := run(t, "hold", dir, 0)
 		if owner, _ := p.ready(); !owner {
 			t.Fatal("the only process is not the owner")
@@ -141,10 +142,19 @@ func TestStartAfterTheOwnerWasKilled(t *testing.T) {
 
 func TestStartAfterAKillDuringTheFirstStart(t *testing.T) {
 	t.Parallel()
-	for range 5 {
+	startAfterKills(t, 1)
+}
+
+func TestSoakStartAfterAKillDuringTheFirstStart(t *testing.T) {
+	soak.Start(t)
+	startAfterKills(t, soak.Size(5, 50))
+}
+
+func startAfterKills(t *testing.T, kills int) {
+	for range kills {
 		dir := folder(t)
 		p := run(t, "hold", dir, 0)
-		time.Sleep(rand.N(1200 * time.Millisecond))
+		time.Sleep(rand.N(1200 * time.Millisecond)) // no condition to wait for: any moment is to be tried
 		p.kill()
 		c := startHere(t, localpg.Config{DataDir: dir})
 		query(t, c.URL(db), `select 1;`)
@@ -160,6 +170,15 @@ func TestStartAfterAKillDuringTheFirstStart(t *testing.T) {
 // then looks for every row that was acknowledged.
 func TestNoAcknowledgedInsertIsLost(t *testing.T) {
 	t.Parallel()
+	noInsertIsLost(t, 3) // one of each kind
+}
+
+func TestSoakNoAcknowledgedInsertIsLost(t *testing.T) {
+	soak.Start(t)
+	noInsertIsLost(t, soak.Size(9, 90))
+}
+
+func noInsertIsLost(t *testing.T, rounds int) {
 	dir := folder(t)
 	acked := 0
 	read := func(line string) {
@@ -169,7 +188,7 @@ func TestNoAcknowledgedInsertIsLost(t *testing.T) {
 		}
 		acked++
 	}
-	for round := range 9 {
+	for round := range rounds {
 		p := run(t, "insert", dir, acked)
 		for range 30 {
 			read(p.line())
