@@ -58,10 +58,12 @@ test: postgresql testers bin/withpg ## Run the tests on one throw-away PostgreSQ
 race: postgresql testers compiler bin/withpg ## Run the tests with the race detector, in random order
 	@$(call timed,RAPID_CHECKS=20 CGO_ENABLED=1 $(GOTEST) -race -shuffle=on $(TESTFLAGS) $(PACKAGES))
 
+# The packages with long tests.
+SOAKED = $(sort $(dir $(shell grep -rlE --include='*_test.go' '^func TestSoak' --exclude-dir=var .)))
 .PHONY: soak
 soak: TESTTIMEOUT = $(if $(SHORT),25m,4h)
 soak: postgresql testers bin/withpg ## Run the long tests, or small ones of each with SHORT=1
-	@$(call timed,TEITEN_SOAK=$(if $(SHORT),short,full) RAPID_CHECKS=$(if $(SHORT),100,2000) $(GOTEST) -run '^TestSoak' $(TESTFLAGS) $(PACKAGES))
+	@$(call timed,TEITEN_SOAK=$(if $(SHORT),short,full) RAPID_CHECKS=$(if $(SHORT),100,2000) $(GOTEST) -run '^TestSoak' $(TESTFLAGS) $(SOAKED))
 
 .PHONY: check
 check: format vet lint build race ## All that must hold before a push; what CI runs

@@ -42,7 +42,8 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // TestLetters keeps every letter in both languages as a golden file: the mail
-// as it goes out, and its text decoded for reviewers.
+// as it goes out, and its text decoded for reviewers. The evidence is the same
+// whatever the reason of a letter.
 func TestLetters(t *testing.T) {
 	t.Parallel()
 	for _, name := range notify.LetterNames() {
@@ -64,7 +65,7 @@ func TestLetters(t *testing.T) {
 			}
 			golden(t, name.String()+".eml", d.Raw)
 			golden(t, name.String()+".txt", []byte(d.Subject+"\n\n"+d.Body))
-			golden(t, name.String()+".csv", d.CSV)
+			golden(t, "evidence-"+name.About+"."+name.Language+".csv", d.CSV)
 			checkMail(t, d)
 			checkWidth(t, d.Body)
 		})
@@ -141,7 +142,7 @@ func TestMixedLetters(t *testing.T) {
 			}
 			golden(t, "infected-mixed."+language+".eml", d.Raw)
 			golden(t, "infected-mixed."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
-			golden(t, "evidence-mixed."+language+".csv", d.CSV)
+			golden(t, "evidence-mixed.csv", d.CSV) // in both languages
 			checkMail(t, d)
 			checkWidth(t, d.Body)
 			rows, err := csv.NewReader(bytes.NewReader(d.CSV)).ReadAll()
