@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -70,47 +69,6 @@ func want(t *testing.T, what string, got, want any) {
 	}
 }
 
-func TestLetterIsShownAndDecidedAbout(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	body := d.page("/cases/" + d.c.Number)
-	draft := regexp.MustCompile(`(?s)<pre class="mailtext"[^>]*>(.*?)</pre>`).FindStringSubmatch(body)
-	if draft == nil || !strings.Contains(draft[1], "192.0.2.9") || !strings.Contains(draft[1], "Example CSIRT") {
-		t.Errorf("the letter is not shown as it goes out: %q", draft)
-	}
-	status, _ := d.actMessage("edit", "subject", "New subject", "body", "New\r\ntext")
-	want(t, "edit", status, http.StatusSeeOther)
-	m := d.message()
-	want(t, "edited", []any{m.Subject, m.Body, m.Edited}, []any{"New subject", "New\ntext\n", true})
-	if body := d.page("/cases/" + d.c.Number); !strings.Contains(body, "The mail was changed.") || !strings.Contains(body, "New subject") {
-		t.Error("the page does not tell of the change")
-	}
-	status, page := d.actMessage("edit", "subject", "", "body", "kept <text>")
-	want(t, "edit without subject", status, http.StatusUnprocessableEntity)
-	if !strings.Contains(page, "kept &lt;text&gt;") || !strings.Contains(page, "Please fill this in.") {
-		t.Error("what was typed is lost")
-	}
-	status, _ = d.actMessage("approve")
-	want(t, "approve", status, http.StatusSeeOther)
-	want(t, "approved", []any{d.message().State, d.message().ApprovedBy, d.state().State, d.state().Waiting, d.woke},
-		[]any{casedb.MessageQueued, "taro", casedb.CaseOpen, casedb.WaitingNone, 1})
-	status, _ = d.actMessage("approve")
-	want(t, "approve twice", status, http.StatusConflict)
-	status, _ = d.actMessage("hold", "reason", "look again")
-	want(t, "hold", status, http.StatusSeeOther)
-	want(t, "held", []any{d.message().State, d.message().HoldWhy.String(), d.state().Waiting}, []any{casedb.MessageHeld, "person: look again", casedb.WaitingApproval})
-	status, _ = d.actMessage("cancel", "reason", "known")
-	want(t, "cancel", status, http.StatusSeeOther)
-	want(t, "canceled", d.message().State, casedb.MessageCanceled)
-	status, _ = d.act("again")
-	want(t, "again", status, http.StatusSeeOther)
-	want(t, "written again", []any{d.message().State, d.message().Reason}, []any{casedb.MessageHeld, "again"})
-	status, _ = d.act("again")
-	want(t, "again while one is held", status, http.StatusConflict)
-	status, _ = d.actMessage("burn")
-	want(t, "unknown verb", status, http.StatusNotFound)
-}
-
 func TestLongTextsAreRefusedAndKept(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)
@@ -138,51 +96,6 @@ func TestLongTextsAreRefusedAndKept(t *testing.T) {
 	want(t, "subject", status, http.StatusUnprocessableEntity)
 	want(t, "notes", one[int](t, d.db, `select count(*) from case_event where kind = 'note'`), 1)
 	want(t, "message", []any{d.message().Edited, d.state().State}, []any{false, casedb.CaseNew})
-}
-
-func TestSomebodyElseWasFaster(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	old := version(t, d.bundle, d.c)
-	d.act("note", "text", "first")
-	m := d.message()
-	for path, pairs := range map[string][]string{
-		"/cases/" + d.c.Number + "/note":                               {"version", old, "text", "typed <long> text"},
-		"/cases/" + d.c.Number + "/close":                              {"version", old, "reason", "typed <long> text"},
-		"/cases/" + d.c.Number + "/answer":                             {"version", old, "text", "typed <long> text"},
-		"/cases/" + d.c.Number + "/contact":                            {"version", old, "why", "typed <long> text", "email", "new@isp.example"},
-		fmt.Sprintf("/cases/%s/messages/%d/edit", d.c.Number, m.ID):    {"version", old, "message-version", "1", "subject", "s", "body", "typed <long> text"},
-		fmt.Sprintf("/cases/%s/messages/%d/approve", d.c.Number, m.ID): {"version", old, "message-version", "1"},
-	} {
-		status, body, _ := d.post(path, pairs...)
-		want(t, path, status, http.StatusConflict)
-		if !strings.Contains(body, "Somebody changed this case in the meantime") {
-			t.Errorf("%s does not say so", path)
-		}
-		if !strings.HasSuffix(path, "approve") && !strings.Contains(body, "typed &lt;long&gt; text") {
-			t.Errorf("%s loses what was typed", path)
-		}
-		if !strings.Contains(body, `name="version" value="`+version(t, d.bundle, d.c)+`"`) {
-			t.Errorf("%s does not carry the new version", path)
-		}
-	}
-	want(t, "message", d.message().State, casedb.MessageHeld)
-	for _, bad := range []string{"", "x", "-1", "0"} {
-		status, _, _ := d.post("/cases/"+d.c.Number+"/note", "version", bad, "text", "x")
-		want(t, "version "+bad, status, http.StatusBadRequest)
-	}
-}
-
-func TestMessageOfAnotherCase(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	other := addCase(t, d.db, 2, d.now)
-	status, _, _ := d.post(fmt.Sprintf("/cases/%s/messages/%d/approve", d.c.Number, other.Message.ID), "version", "1", "message-version", "1")
-	want(t, "approve", status, http.StatusNotFound)
-	for _, path := range []string{"/cases/TT-1999-000001/note", "/cases/" + d.c.Number + "/messages/x/approve", "/cases/" + d.c.Number + "/messages/999/approve", "/cases/" + d.c.Number + "/explode"} {
-		status, _, _ := d.post(path, "version", "1", "message-version", "1", "text", "x")
-		want(t, path, status, http.StatusNotFound)
-	}
 }
 
 func TestCaseIsClosedAndReopened(t *testing.T) {
@@ -256,29 +169,6 @@ func TestUnverifiedMailIsMarked(t *testing.T) {
 	if body := d.page("/cases/" + d.c.Number); strings.Contains(body, "unverified") || !strings.Contains(body, `<option value="" selected>abuse1@isp.example</option>`) {
 		t.Error("a mail with our token is marked, or chosen before the contact")
 	}
-}
-
-func TestLetterIsBeingSent(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	shows := func() (sending, next bool) {
-		body := d.page("/cases/" + d.c.Number)
-		return strings.Contains(body, "being sent"), strings.Contains(body, "next attempt")
-	}
-	check := func(what string, sending, next bool) {
-		t.Helper()
-		s, n := shows()
-		want(t, what, []bool{s, n}, []bool{sending, next})
-	}
-	check("held", false, false)
-	d.actMessage("approve")
-	check("approved", true, false)
-	m := d.message()
-	exec(t, d.db, `update message set attempts = 1, next_attempt_at = $2 where id = $1`, m.ID, d.now.Add(7*time.Minute))
-	exec(t, d.db, `insert into message_attempt (message_id, n, started_at, outcome) values ($1, 1, $2, 'delivering')`, m.ID, d.now)
-	check("under way", true, false)
-	exec(t, d.db, `update message_attempt set outcome = 'temporary', finished_at = $1`, d.now)
-	check("tried again later", false, true)
 }
 
 func TestAllowlistEntryIsEnded(t *testing.T) {
@@ -466,37 +356,6 @@ func TestSettings(t *testing.T) {
 	want(t, "lift twice", status, http.StatusNotFound)
 }
 
-// TestAnswersToTheSuppressed: who would write to an address that no mail goes
-// to is told before, and refused with what was written.
-func TestAnswersToTheSuppressed(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	d.actMessage("approve")
-	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "abuse1@isp.example", Subject: "Re: x", Text: "Which host?",
-		MatchedBy: casedb.MatchedByToken, HeaderID: "r1@isp.example"})
-	warning := "No mail goes to these addresses"
-	if body := d.page("/cases/" + d.c.Number); strings.Contains(body, warning) {
-		t.Error("the page warns of an address that gets mail")
-	}
-	inTx(t, d.db, func(tx *casedb.Tx) error {
-		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Why: reason.Of(reason.MailBounced, "550 no such user", "5.1.1"), CreatedAt: d.now})
-	})
-	body := d.page("/cases/" + d.c.Number)
-	if !strings.Contains(body, warning) || strings.Count(body, "abuse1@isp.example (no mail)") != 2 {
-		t.Error("the page does not warn")
-	}
-	last := d.message().ID
-	status, body := d.act("answer", "text", "words that took an hour")
-	want(t, "answer", status, http.StatusUnprocessableEntity)
-	if !strings.Contains(body, "would not be sent") || !strings.Contains(body, "words that took an hour") {
-		t.Error("the page does not say why not, or has lost the words")
-	}
-	want(t, "last message", d.message().ID, last)
-	if body = d.page("/cases/" + d.c.Number + "?lang=ja"); !strings.Contains(body, "不達: 550 no such user (5.1.1)") {
-		t.Error("the reason is not in Japanese")
-	}
-}
-
 // TestNobodyIsFollowedYet: the page and the picture say so.
 func TestNobodyIsFollowedYet(t *testing.T) {
 	t.Parallel()
@@ -506,141 +365,6 @@ func TestNobodyIsFollowedYet(t *testing.T) {
 			t.Errorf("%s does not say that nobody is followed: %q", path, body)
 		}
 	}
-}
-
-var link = regexp.MustCompile(`http://desk\.example(/register/confirm/[a-z2-7]+)`)
-
-func TestScannerIsRegistered(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	coordinator := d.http
-	d.http = browser(t)
-	good := []string{"organisation", "Example Research Institute", "purpose", "Measuring the internet", "email", "security@research.example",
-		"url", "https://research.example/", "prefixes", "203.0.113.0/26\n2001:db8:1::/48",
-		"ports", "443/tcp, 80/TCP\n8000-8100/TCP ICMP"}
-	bad := []string{"organisation", "Kept <Institute>", "purpose", "short", "email", "nobody", "url", "javascript:x", "prefixes", "203.0.113.5/26\n10.0.0.0/8", "ports", "443"}
-	status, body, _ := d.post("/register?lang=en", bad...)
-	want(t, "bad form", status, http.StatusUnprocessableEntity)
-	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "This is not a mail address that can be written to", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>", "Please write the ports like 80/TCP", ">443</textarea>"} {
-		if !strings.Contains(body, text) {
-			t.Errorf("the form does not show %q", text)
-		}
-	}
-	want(t, "requests", one[int](t, d.db, `select count(*) from registration`), 0)
-	status, _, h := d.post("/register", good...)
-	want(t, "register", []any{status, h.Get("Location")}, []any{http.StatusSeeOther, "/register/done"})
-	mail := one[string](t, d.db, `select body from message where purpose = 'confirmation' and state = 'queued' and recipient = 'security@research.example'`)
-	found := link.FindStringSubmatch(mail)
-	if found == nil {
-		t.Fatalf("the mail has no link:\n%s", mail)
-	}
-	state := func() string { return one[string](t, d.db, `select state from registration`) }
-	const ports = "ICMP, 80/TCP, 443/TCP, 8000-8100/TCP"
-	if body := d.page(found[1]); !strings.Contains(body, "203.0.113.0/26") || !strings.Contains(body, ports) {
-		t.Error("the page does not show what is confirmed")
-	}
-	want(t, "after GET", state(), "unconfirmed")
-	for range 2 { // a second press changes nothing
-		status, _, _ = d.post(found[1])
-		want(t, "confirm", status, http.StatusSeeOther)
-		want(t, "after POST", state(), "pending")
-	}
-	if body := d.page("/public/scanners"); strings.Contains(body, "Research") {
-		t.Error("published before the decision")
-	}
-	d.http = coordinator
-	if body := d.page("/registrations"); !strings.Contains(body, "Example Research Institute") {
-		t.Error("the request is not listed")
-	}
-	for _, pairs := range [][]string{{"decision", "accept", "reason", ""}, {"decision", "x", "reason", "y"}} {
-		if status, _, _ := d.post("/registrations/1", pairs...); status != http.StatusUnprocessableEntity && status != http.StatusBadRequest {
-			t.Errorf("%v: got %d", pairs, status)
-		}
-	}
-	if body := d.page("/registrations/1"); !strings.Contains(body, ports) {
-		t.Error("the coordinator does not see the declared ports")
-	}
-	status, _, _ = d.post("/registrations/1", "decision", "accept", "reason", "Known people")
-	want(t, "accept", status, http.StatusSeeOther)
-	status, _, _ = d.post("/registrations/1", "decision", "reject", "reason", "changed my mind")
-	want(t, "decide twice", status, http.StatusConflict)
-	want(t, "mail", one[int](t, d.db, `select count(*) from message where purpose = 'decision' and body like '%Known people%'`), 1)
-	want(t, "declared", one[int](t, d.db, `select count(*) from scanner where ports = $1`, ports), 2)
-	if body := d.page("/scanners"); !strings.Contains(body, ports) {
-		t.Error("the allowlist does not show the declared ports")
-	}
-	d.http = browser(t)
-	if body := d.page("/public/scanners"); !strings.Contains(body, ports) || !strings.Contains(body, "Example Research Institute") || strings.Contains(body, "security@research.example") {
-		t.Error("the public list is wrong")
-	}
-	_, text, h := d.get("/public/scanners.json")
-	var list struct {
-		Scanners []struct {
-			Organisation, Prefix, Purpose, URL string
-			Ports                              []string
-		}
-	}
-	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Scanners) != 2 || len(list.Scanners[0].Ports) != 4 || h.Get("Content-Type") != "application/json" {
-		t.Errorf("JSON: got %s, %v", text, err)
-	}
-}
-
-func TestRegistrationShowsWhoseThePrefixesAre(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	exec(t, d.db, `insert into network_prefix (network_id, prefix) select id, '192.0.2.8/29' from network`)
-	ctx := context.Background()
-	for i, prefixes := range [][]string{{"203.0.113.0/28", "192.0.2.0/26", "2001:db8:1::/48"}, {"192.0.2.10/32"}, {"203.0.113.0/28"}} {
-		_, err := d.db.CreateRegistration(ctx, casedb.Registration{Organisation: "Strangers", Purpose: "Measuring the internet", Email: "a@research.example",
-			Language: "en", Prefixes: prefixes, ConfirmDigest: []byte{byte(i)}, ConfirmUntil: d.now.Add(time.Hour), CreatedAt: d.now})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec(t, d.db, `update registration set state = 'pending'`)
-	for path, inside := range map[string]string{"/registrations/1": "3 infected", "/registrations/2": "1 infected"} {
-		body := d.page(path)
-		for _, text := range []string{inside, "Example Internet Service 1", `href="/cases/` + d.c.Number + `"`, "Careful: ", "192.0.2.8 – 192.0.2.15"} {
-			if !strings.Contains(body, text) {
-				t.Errorf("%s does not show %q", path, text)
-			}
-		}
-	}
-	if body := d.page("/registrations/3"); strings.Contains(body, "Careful") || !strings.Contains(body, "not looked up") || !strings.Contains(body, "nothing infected") {
-		t.Error("the warning is shown for what is clean")
-	}
-	status, _, _ := d.post("/registrations/3", "decision", "accept", "reason", "Known people")
-	want(t, "accept", status, http.StatusSeeOther)
-	if body := d.page("/registrations/3"); !strings.Contains(body, "no end") {
-		t.Error("the entry's end is not shown")
-	}
-	until := d.now.AddDate(1, 0, 0)
-	exec(t, d.db, `update scanner set valid_to = $1`, until)
-	if body := d.page("/registrations/3"); !strings.Contains(body, until.Format("2006-01-02")) {
-		t.Error("the entry's expiry is not shown")
-	}
-}
-
-func TestRegistrationLinksEnd(t *testing.T) {
-	t.Parallel()
-	d := atCase(t)
-	d.http = browser(t)
-	good := []string{"organisation", "Example Research Institute", "purpose", "Measuring the internet", "email", "security@research.example", "prefixes", "203.0.113.0/26"}
-	limited := false
-	for range 5 {
-		status, _, _ := d.post("/register", good...)
-		limited = limited || status == http.StatusTooManyRequests
-	}
-	if !limited {
-		t.Error("one address can be mailed without end")
-	}
-	found := link.FindStringSubmatch(one[string](t, d.db, `select body from message where purpose = 'confirmation' order by id limit 1`))
-	d.now = d.now.Add(49 * time.Hour)
-	for _, method := range []func(string) int{func(p string) int { s, _, _ := d.get(p); return s }, func(p string) int { s, _, _ := d.post(p); return s }} {
-		want(t, "late", method(found[1]), http.StatusNotFound)
-		want(t, "wrong", method("/register/confirm/aaaaaaaaaaaaaaaaaaaaaaaaaa"), http.StatusNotFound)
-	}
-	want(t, "unconfirmed", one[int](t, d.db, `select count(*) from registration where state <> 'unconfirmed'`), 0)
 }
 
 // TestACoordinatorAsksForTheOwner that he hears of quiet, and changes his mind.

@@ -171,7 +171,11 @@ func (s *served) detail(number string) caseDetail {
 		s.t.Cleanup(func() { _ = db.Close() })
 		s.database = db
 	}
-	d, err := readCase(s.t.Context(), s.database, number)
+	say, err := english()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d, err := readCase(s.t.Context(), s.database, say, number)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"teiten/internal/registrytest"
 	"testing"
 	"time"
+
+	"teiten/internal/registrytest"
 
 	"teiten/internal/soak"
 )
