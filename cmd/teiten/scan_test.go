@@ -39,7 +39,8 @@ func TestSoakFreshScansAreAttributed(t *testing.T) {
 		name, tool, port string
 		args             []string
 	}{
-		{"zmap", "zmap", "23/TCP", []string{"zmap", "-i", "scan0", "-G", n.routerMAC, "-S", "10.77.0.1", "-b", empty, "-p", "23", "-r", "2000", "-c", "1",
+		// One thread and one order: zmap 2.1.1 aborts now and then with others (constraint_lookup_index).
+		{"zmap", "zmap", "23/TCP", []string{"zmap", "-T", "1", "-e", "7", "-i", "scan0", "-G", n.routerMAC, "-S", "10.77.0.1", "-b", empty, "-p", "23", "-r", "2000", "-c", "1",
 			"-o", "/dev/null", dark}},
 		{"masscan", "masscan", "8080/TCP", []string{"masscan", dark, "-p22,8080", "--rate", "3000", "--wait", "1", "-e", "scan0", "--source-ip", "10.77.0.1",
 			"--router-mac", n.routerMAC}},
