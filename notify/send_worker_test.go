@@ -62,6 +62,17 @@ func TestSendOverSTARTTLS(t *testing.T) {
 	}
 }
 
+// sendErrorTest is a failure and what becomes of the mail.
+type sendErrorTest struct {
+	name       string
+	transport  func(*testing.T) notify.Transport
+	outcome    casedb.AttemptOutcome
+	code       int
+	state      casedb.MessageState
+	waiting    casedb.Waiting
+	suppressed bool
+}
+
 // TestSendErrors drives every kind of failure through the real client.
 func TestSendErrors(t *testing.T) {
 	t.Parallel()
@@ -78,15 +89,7 @@ func TestSendErrors(t *testing.T) {
 			return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{a, b, c}, Message: "as the test wants"}
 		}
 	}
-	tests := []struct {
-		name       string
-		transport  func(*testing.T) notify.Transport
-		outcome    casedb.AttemptOutcome
-		code       int
-		state      casedb.MessageState
-		waiting    casedb.Waiting
-		suppressed bool
-	}{
+	tests := []sendErrorTest{
 		{"421", with(&testServer{rcpt: reply(421, 4, 3, 2)}), "temporary", 421, casedb.MessageQueued, casedb.WaitingApproval, false},
 		{"451", with(&testServer{rcpt: reply(451, 4, 7, 1)}), "temporary", 451, casedb.MessageQueued, casedb.WaitingApproval, false},
 		{"550 unknown user", with(&testServer{rcpt: reply(550, 5, 1, 1)}), "permanent", 550, casedb.MessageFailed, casedb.WaitingBounce, true},
@@ -114,35 +117,38 @@ func TestSendErrors(t *testing.T) {
 		}, "temporary", 504, casedb.MessageQueued, casedb.WaitingApproval, false},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			c, m := w.queued(ispCase)
-			w.do(w.sender(test.transport(t)).Do)
-			attempts, err := w.db.MessageAttempts(t.Context(), m.ID, 10)
-			if err != nil || len(attempts) != 1 {
-				t.Fatalf("attempts %v, %v", attempts, err)
-			}
-			if a := attempts[0]; a.Outcome != test.outcome || a.Code != test.code || a.FinishedAt == nil || a.Response == "" {
-				t.Errorf("attempt %+v, want %s %d", a, test.outcome, test.code)
-			}
-			m = w.getMessage(m.ID)
-			if m.State != test.state {
-				t.Errorf("message is %s, want %s (%s)", m.State, test.state, m.LastError)
-			}
-			if m.State == casedb.MessageQueued {
-				if wait := m.NextAttemptAt.Sub(epoch); wait < 450*time.Second || wait > 520*time.Second {
-					t.Errorf("next attempt after %s", wait)
-				}
-			}
-			if c = w.getCase(c.ID); c.Waiting != test.waiting {
-				t.Errorf("case waits for %q, want %q", c.Waiting, test.waiting)
-			}
-			_, err = w.db.Suppression(t.Context(), strings.ToUpper(ispCase.email), epoch)
-			if suppressed := err == nil; suppressed != test.suppressed {
-				t.Errorf("suppressed %v, want %v (%v)", suppressed, test.suppressed, err)
-			}
-		})
+		t.Run(test.name, func(t *testing.T) { checkSendError(t, test) })
+	}
+}
+
+// checkSendError sends a mail and looks at what is recorded of the failure.
+func checkSendError(t *testing.T, test sendErrorTest) {
+	t.Parallel()
+	w := newWorld(t)
+	c, m := w.queued(ispCase)
+	w.do(w.sender(test.transport(t)).Do)
+	attempts, err := w.db.MessageAttempts(t.Context(), m.ID, 10)
+	if err != nil || len(attempts) != 1 {
+		t.Fatalf("attempts %v, %v", attempts, err)
+	}
+	if a := attempts[0]; a.Outcome != test.outcome || a.Code != test.code || a.FinishedAt == nil || a.Response == "" {
+		t.Errorf("attempt %+v, want %s %d", a, test.outcome, test.code)
+	}
+	m = w.getMessage(m.ID)
+	if m.State != test.state {
+		t.Errorf("message is %s, want %s (%s)", m.State, test.state, m.LastError)
+	}
+	if m.State == casedb.MessageQueued {
+		if wait := m.NextAttemptAt.Sub(epoch); wait < 450*time.Second || wait > 520*time.Second {
+			t.Errorf("next attempt after %s", wait)
+		}
+	}
+	if c = w.getCase(c.ID); c.Waiting != test.waiting {
+		t.Errorf("case waits for %q, want %q", c.Waiting, test.waiting)
+	}
+	_, err = w.db.Suppression(t.Context(), strings.ToUpper(ispCase.email), epoch)
+	if suppressed := err == nil; suppressed != test.suppressed {
+		t.Errorf("suppressed %v, want %v (%v)", suppressed, test.suppressed, err)
 	}
 }
 

@@ -16,14 +16,17 @@ import (
 	"teiten/internal/registrytest"
 )
 
+// chooseTest is an answer of a registry and the contact that is chosen from it.
+type chooseTest struct {
+	name, answer string
+	want         string // email provenance gate
+	alternatives []string
+	rejected     []string
+}
+
 func TestChooseContact(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name, answer string
-		want         string // email provenance gate
-		alternatives []string
-		rejected     []string
-	}{
+	tests := []chooseTest{
 		{"abuse only beats several roles",
 			registrytest.Network(registrytest.Entities(registrytest.Entity("A", `"noc","abuse"`, "noc@example.net"), registrytest.Entity("B", `"abuse"`, "desk@example.net"))),
 			"desk@example.net abuse-role auto", []string{"noc@example.net"}, nil},
@@ -78,38 +81,41 @@ func TestChooseContact(t *testing.T) {
 		{"no range", `{"objectClassName":"ip network","handle":"H"}`, " none human", nil, nil},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			a, err := owner.ParseAnswer([]byte(tt.answer))
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := owner.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), owner.DefaultContactConfig())
-			inJapanese(t, &c)
-			got := c.Contact.Email + " " + string(c.Contact.Provenance) + " " + string(c.Contact.Gate)
-			if got != tt.want {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-			var alternatives, rejected []string
-			for _, x := range c.Alternatives {
-				alternatives = append(alternatives, x.Email)
-			}
-			for _, x := range c.Rejected {
-				rejected = append(rejected, x.Email)
-				if len(x.Why) == 0 {
-					t.Errorf("%s is rejected without a reason", x.Email)
-				}
-			}
-			if d := cmp.Diff(alternatives, tt.alternatives); d != "" {
-				t.Errorf("alternatives, got - want +:\n%s", d)
-			}
-			if d := cmp.Diff(rejected, tt.rejected); d != "" {
-				t.Errorf("rejected, got - want +:\n%s", d)
-			}
-			if len(c.Contact.Why) == 0 {
-				t.Error("no sentence for the coordinator")
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { checkChoice(t, tt) })
+	}
+}
+
+// checkChoice compares what is chosen from an answer with what is wanted.
+func checkChoice(t *testing.T, tt chooseTest) {
+	t.Parallel()
+	a, err := owner.ParseAnswer([]byte(tt.answer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := owner.ChooseContact(a, netip.MustParseAddr("192.0.2.5"), owner.DefaultContactConfig())
+	inJapanese(t, &c)
+	got := c.Contact.Email + " " + string(c.Contact.Provenance) + " " + string(c.Contact.Gate)
+	if got != tt.want {
+		t.Errorf("got %q, want %q", got, tt.want)
+	}
+	var alternatives, rejected []string
+	for _, x := range c.Alternatives {
+		alternatives = append(alternatives, x.Email)
+	}
+	for _, x := range c.Rejected {
+		rejected = append(rejected, x.Email)
+		if len(x.Why) == 0 {
+			t.Errorf("%s is rejected without a reason", x.Email)
+		}
+	}
+	if d := cmp.Diff(alternatives, tt.alternatives); d != "" {
+		t.Errorf("alternatives, got - want +:\n%s", d)
+	}
+	if d := cmp.Diff(rejected, tt.rejected); d != "" {
+		t.Errorf("rejected, got - want +:\n%s", d)
+	}
+	if len(c.Contact.Why) == 0 {
+		t.Error("no sentence for the coordinator")
 	}
 }
 

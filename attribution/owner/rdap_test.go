@@ -30,6 +30,15 @@ func lookupError(t *testing.T, c *owner.RDAPClient) *owner.LookupError {
 	return e
 }
 
+// faultTest is a server that misbehaves and what the client makes of it.
+type faultTest struct {
+	name    string
+	handler http.HandlerFunc
+	want    owner.LookupErrorKind
+	again   bool
+	after   time.Duration
+}
+
 func TestRDAPClientFaults(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,13 +57,7 @@ func TestRDAPClientFaults(t *testing.T) {
 	redirect := func(to string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }
 	}
-	tests := []struct {
-		name    string
-		handler http.HandlerFunc
-		want    owner.LookupErrorKind
-		again   bool
-		after   time.Duration
-	}{
+	tests := []faultTest{
 		{"404", page(404, `{"errorCode":404}`), owner.LookupNotFound, false, 0},
 		{"404 in a 200", page(200, `{"errorCode":"404","title":"x"}`), owner.LookupNotFound, false, 0},
 		{"429", page(429, "slow down", "Retry-After", "120"), owner.LookupThrottled, true, 2 * time.Minute},
@@ -100,20 +103,23 @@ func TestRDAPClientFaults(t *testing.T) {
 		{"password", redirect("http://user:secret@registry.example/"), owner.LookupRefused, false, 0},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			c, _ := registrytest.RDAPServer(t, tt.handler)
-			e := lookupError(t, c)
-			if e.Kind != tt.want || e.Retryable() != tt.again {
-				t.Errorf("got %v (again %v), want %s (again %v)", e, e.Retryable(), tt.want, tt.again)
-			}
-			if !e.Asked && tt.want != owner.LookupRefused {
-				t.Error("the error does not say that the server was asked")
-			}
-			if tt.after != e.RetryAfter {
-				t.Errorf("retry after %v, want %v", e.RetryAfter, tt.after)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { checkFault(t, tt) })
+	}
+}
+
+// checkFault compares the error that a server causes with the one that is wanted.
+func checkFault(t *testing.T, tt faultTest) {
+	t.Parallel()
+	c, _ := registrytest.RDAPServer(t, tt.handler)
+	e := lookupError(t, c)
+	if e.Kind != tt.want || e.Retryable() != tt.again {
+		t.Errorf("got %v (again %v), want %s (again %v)", e, e.Retryable(), tt.want, tt.again)
+	}
+	if !e.Asked && tt.want != owner.LookupRefused {
+		t.Error("the error does not say that the server was asked")
+	}
+	if tt.after != e.RetryAfter {
+		t.Errorf("retry after %v, want %v", e.RetryAfter, tt.after)
 	}
 }
 
