@@ -99,40 +99,51 @@ const day = 24 * time.Hour
 
 var registered = &attribution.Match{Organisation: "Example Research", List: "registration"}
 
-func TestRules(t *testing.T) {
-	t.Parallel()
-	const source = "192.0.2.10"
-	worm := func(packets uint64, dests uint32) seen {
-		return seen{packets: packets, dests: dests, marks: marks(observation.MarkWorm445, int(packets)), sample: observation.Sample{Window: 8192, TTL: 113}}
-	}
-	wormAt := func(s seen, after time.Duration, dest string) seen { s.after, s.dest = after, dest; return s }
-	ack := seen{class: observation.ClassACK, packets: 20}
-	synack := func(port, peer uint16, dest string) seen {
-		return seen{class: observation.ClassSYNACK, port: port, dest: dest, packets: 3, sample: observation.Sample{SourcePort: port, DestPort: peer}}
-	}
-	query := func(packets uint64, dests uint32, peers uint16) seen {
-		return seen{proto: 17, port: 53, class: observation.ClassUDP, packets: packets, dests: dests, peers: peers,
-			marks: marks(observation.MarkReflectQuery, int(packets), observation.MarkSamePayload, int(packets))}
-	}
-	tests := []struct {
-		name       string
-		source     string
-		seen       []seen
-		match      *attribution.Match
-		kind       casedb.Kind
-		rule       string
-		tool       string
-		malware    string
-		actionable bool
-	}{
+// ruleTest is what was seen of a source and how it is judged.
+type ruleTest struct {
+	name       string
+	source     string
+	seen       []seen
+	match      *attribution.Match
+	kind       casedb.Kind
+	rule       string
+	tool       string
+	malware    string
+	actionable bool
+}
+
+func worm(packets uint64, dests uint32) seen {
+	return seen{packets: packets, dests: dests, marks: marks(observation.MarkWorm445, int(packets)), sample: observation.Sample{Window: 8192, TTL: 113}}
+}
+
+func (s seen) at(after time.Duration, dest string) seen {
+	s.after, s.dest = after, dest
+	return s
+}
+
+// talk is packets of conversations.
+func talk(packets uint64) seen { return seen{class: observation.ClassACK, packets: packets} }
+
+func synack(port, peer uint16, dest string) seen {
+	return seen{class: observation.ClassSYNACK, port: port, dest: dest, packets: 3, sample: observation.Sample{SourcePort: port, DestPort: peer}}
+}
+
+func query(packets uint64, dests uint32, peers uint16) seen {
+	return seen{proto: 17, port: 53, class: observation.ClassUDP, packets: packets, dests: dests, peers: peers,
+		marks: marks(observation.MarkReflectQuery, int(packets), observation.MarkSamePayload, int(packets))}
+}
+
+// infectedTests are what infected hosts and their look-alikes send.
+func infectedTests() []ruleTest {
+	return []ruleTest{
 		{name: "worm to several addresses", seen: []seen{worm(6, 3)}, kind: casedb.KindInfected, rule: attribution.RuleWorm445,
 			malware: casedb.MalwareMS17010, actionable: true},
-		{name: "worm to one address on two days", seen: []seen{worm(2, 1), wormAt(worm(2, 1), day, "198.51.100.1")},
+		{name: "worm to one address on two days", seen: []seen{worm(2, 1), worm(2, 1).at(day, "198.51.100.1")},
 			kind: casedb.KindInfected, rule: attribution.RuleWorm445, malware: casedb.MalwareMS17010, actionable: true},
-		{name: "worm to two addresses in two windows", seen: []seen{worm(2, 1), wormAt(worm(2, 1), time.Hour, "198.51.100.2")},
+		{name: "worm to two addresses in two windows", seen: []seen{worm(2, 1), worm(2, 1).at(time.Hour, "198.51.100.2")},
 			kind: casedb.KindInfected, rule: attribution.RuleWorm445, malware: casedb.MalwareMS17010, actionable: true},
 		{name: "an SMB client of one host", seen: []seen{worm(47, 1)}, kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
-		{name: "an SMB client that talks", seen: []seen{worm(20, 5), ack}, kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
+		{name: "an SMB client that talks", seen: []seen{worm(20, 5), talk(20)}, kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
 		{name: "worm's header among many ports", seen: append(portsOf(12, 1000, seen{}), worm(12, 6)), kind: casedb.KindScanner,
 			rule: attribution.RuleTSUBAME},
 		{name: "worm that writes ZMap's id", seen: []seen{{packets: 6, dests: 3,
@@ -157,6 +168,12 @@ func TestRules(t *testing.T) {
 			kind: casedb.KindInfected, rule: attribution.RuleSlammer, malware: casedb.MalwareSlammer, actionable: true},
 		{name: "Slammer, as few packets as anybody can forge", seen: []seen{{proto: 17, port: 1434, class: observation.ClassUDP, packets: 3,
 			marks: marks(observation.MarkSlammer, 3)}}, kind: casedb.KindInfected, rule: attribution.RuleSlammer, malware: casedb.MalwareSlammer},
+	}
+}
+
+// toolTests are what scanners with a mark of their own send.
+func toolTests() []ruleTest {
+	return []ruleTest{
 		{name: "ZMap with its kernel's resets", seen: []seen{{port: 80, packets: 100, dests: 100, marks: marks(observation.MarkZMap, 100)},
 			{port: 40000, class: observation.ClassRST, packets: 90}}, kind: casedb.KindScanner, rule: attribution.RuleZMap, tool: "zmap"},
 		{name: "ZMap, one packet", seen: []seen{{port: 80, marks: marks(observation.MarkZMap, 1), sample: observation.Sample{Window: 65535, TTL: 240}}},
@@ -192,6 +209,12 @@ func TestRules(t *testing.T) {
 			kind: casedb.KindScanner, rule: attribution.RuleAngryIP, tool: "angryip"},
 		{name: "acknowledged scanner", seen: []seen{{port: 443, packets: 9, dests: 9, marks: marks(observation.MarkZMap, 9)}}, match: registered,
 			kind: casedb.KindScanner, rule: attribution.RuleAcknowledged, tool: "zmap"},
+	}
+}
+
+// answerTests are answers, errors and forged sources.
+func answerTests() []ruleTest {
+	return []ruleTest{
 		{name: "backscatter of a listed address", seen: []seen{synack(80, 2000, "198.51.100.1")}, match: registered,
 			kind: casedb.KindBackscatter, rule: attribution.RuleBackscatter},
 		{name: "SYN/ACK backscatter", seen: []seen{synack(80, 2000, "198.51.100.1"), synack(80, 3000, "198.51.100.2")},
@@ -212,6 +235,12 @@ func TestRules(t *testing.T) {
 		{name: "multicast source", source: "ff02::1", seen: []seen{{proto: 58, port: 128 << 8, class: observation.ClassICMPEcho, packets: 9, dest: "2001:db8::1"}},
 			kind: casedb.KindSpoofed, rule: attribution.RuleBogon},
 		{name: "reserved source", source: "240.1.2.3", seen: []seen{{}}, kind: casedb.KindSpoofed, rule: attribution.RuleBogon},
+	}
+}
+
+// trafficTests are neighbours' broadcasts, and scans by their shape.
+func trafficTests() []ruleTest {
+	return []ruleTest{
 		{name: "Dropbox to the directed broadcast address", seen: []seen{{proto: 17, port: 17500, class: observation.ClassUDP, packets: 40, dest: "192.0.2.255"}},
 			kind: casedb.KindMisconfigured, rule: attribution.RuleBroadcast},
 		{name: "NetBIOS from a neighbour", seen: []seen{{proto: 17, port: 138, class: observation.ClassUDP, packets: 40, dest: "192.0.2.77"}},
@@ -250,33 +279,40 @@ func TestRules(t *testing.T) {
 			kind: casedb.KindMisconfigured, rule: attribution.RuleMisconfigured},
 		{name: "one SYN", seen: []seen{{port: 8080}}, kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			if test.source == "" {
-				test.source = source
-			}
-			v := attribution.JudgeProfile(profile(test.source, test.seen...), test.match)
-			if v.Kind != test.kind || v.Rule != test.rule || v.Tool != test.tool || v.Malware != test.malware {
-				t.Errorf("got %s by %s, tool %q, malware %q; want %s by %s, %q, %q (%+v)", v.Kind, v.Rule, v.Tool, v.Malware,
-					test.kind, test.rule, test.tool, test.malware, v.Evidence.V)
-			}
-			if got := v.Kind == casedb.KindInfected && attribution.MayTell(&v); got != test.actionable {
-				t.Errorf("actionable: got %v, want %v (%+v)", got, test.actionable, v.Evidence.V)
-			}
-			if test.match != nil && v.Kind == casedb.KindScanner && v.Acknowledged != test.match.Organisation {
-				t.Errorf("acknowledged: got %q", v.Acknowledged)
-			}
-			e := v.Evidence.V
-			if v.Ruleset != attribution.RuleSet || e.Chance < 0 || e.Chance > 1 || e.Hits > 0 && e.Hits > e.Of || v.Confidence < 0 || v.Confidence > 1 {
-				t.Errorf("got %+v", v)
-			}
-			for _, lang := range []string{"ja", "en"} {
-				if s := explain.Verdict(&v, lang); s == "" || strings.ContainsAny(s, "{}") {
-					t.Errorf("%s: explained as %q", lang, s)
-				}
-			}
-		})
+}
+
+func TestRules(t *testing.T) {
+	t.Parallel()
+	for _, test := range slices.Concat(infectedTests(), toolTests(), answerTests(), trafficTests()) {
+		t.Run(test.name, func(t *testing.T) { checkRule(t, test) })
+	}
+}
+
+// checkRule judges what was seen of a source.
+func checkRule(t *testing.T, test ruleTest) {
+	t.Parallel()
+	if test.source == "" {
+		test.source = "192.0.2.10"
+	}
+	v := attribution.JudgeProfile(profile(test.source, test.seen...), test.match)
+	if v.Kind != test.kind || v.Rule != test.rule || v.Tool != test.tool || v.Malware != test.malware {
+		t.Errorf("got %s by %s, tool %q, malware %q; want %s by %s, %q, %q (%+v)", v.Kind, v.Rule, v.Tool, v.Malware,
+			test.kind, test.rule, test.tool, test.malware, v.Evidence.V)
+	}
+	if got := v.Kind == casedb.KindInfected && attribution.MayTell(&v); got != test.actionable {
+		t.Errorf("actionable: got %v, want %v (%+v)", got, test.actionable, v.Evidence.V)
+	}
+	if test.match != nil && v.Kind == casedb.KindScanner && v.Acknowledged != test.match.Organisation {
+		t.Errorf("acknowledged: got %q", v.Acknowledged)
+	}
+	e := v.Evidence.V
+	if v.Ruleset != attribution.RuleSet || e.Chance < 0 || e.Chance > 1 || e.Hits > 0 && e.Hits > e.Of || v.Confidence < 0 || v.Confidence > 1 {
+		t.Errorf("got %+v", v)
+	}
+	for _, lang := range []string{"ja", "en"} {
+		if s := explain.Verdict(&v, lang); s == "" || strings.ContainsAny(s, "{}") {
+			t.Errorf("%s: explained as %q", lang, s)
+		}
 	}
 }
 

@@ -38,6 +38,14 @@ func krnicRecord(user, isp string) string {
 
 var rdapKorea = registrytest.Network(`,"country":"KR","port43":"whois.apnic.net"` + registrytest.Entities(registrytest.Entity("IRT-KRNIC-KR", `"abuse"`, "irt@nic.or.kr")))
 
+// registryTest is what RDAP and a national registry answer, and what comes of it.
+type registryTest struct {
+	name, rdap, reply string
+	query             string
+	want              string // range | owner | email provenance gate
+	kind              owner.LookupErrorKind
+}
+
 func TestNationalRegistries(t *testing.T) {
 	t.Parallel()
 	in := func(e encoding.Encoding, s string) string {
@@ -48,12 +56,7 @@ func TestNationalRegistries(t *testing.T) {
 		return b
 	}
 	abuse := registrytest.JPNICRecord("192.0.2.0/24", "Example University", "o. [Abuse]                      abuse@university.example")
-	tests := []struct {
-		name, rdap, reply string
-		query             string
-		want              string // range | owner | email provenance gate
-		kind              owner.LookupErrorKind
-	}{
+	tests := []registryTest{
 		{"JPNIC", registrytest.RDAPJapan, abuse, "192.0.2.5/e\r\n", "192.0.2.0/24 | Example University | abuse@university.example jpnic-whois approve", ""},
 		{"JPNIC, the field in another place", registrytest.RDAPJapan, strings.Replace(abuse, "o. [Abuse]", "zz. [ABUSE]", 1), "", "192.0.2.0/24 | Example University | abuse@university.example jpnic-whois approve", ""},
 		{"JPNIC, an assignment inside the range", registrytest.RDAPJapan, registrytest.JPNICRecord("192.0.2.0/28", "Example Shop", "o. [Abuse] desk@shop.example"), "", "192.0.2.0/28 | Example Shop | desk@shop.example jpnic-whois approve", ""},
@@ -88,39 +91,42 @@ func TestNationalRegistries(t *testing.T) {
 		{"KRNIC knows nothing", rdapKorea, "# ENGLISH\n\nNo information.\n\n- KISA/KRNIC WHOIS Service -\n", "", "192.0.2.0/24 | EX |  none human", ""},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var query atomic.Value
-			server, _ := registrytest.WHOISServer(t, func(q string, w io.Writer) {
-				query.Store(q)
-				_, _ = io.WriteString(w, tt.reply)
-			})
-			r := owner.NewRegistries(registrytest.AnswerOf{Raw: tt.rdap, Asked: new(atomic.Int32)}, owner.WhoisConfig{JPNIC: server, KRNIC: server, Every: time.Nanosecond},
-				owner.DefaultContactConfig())
-			addr := netip.MustParseAddr("192.0.2.5")
-			a, err := r.Lookup(t.Context(), addr)
-			var failed *owner.LookupError
-			if errors.As(err, &failed) != (tt.kind != "") || failed != nil && (failed.Kind != tt.kind || !failed.Asked || !strings.HasPrefix(err.Error(), "WHOIS ")) {
-				t.Fatalf("got error %v, want %q", err, tt.kind)
-			}
-			if tt.query != "" && query.Load() != tt.query {
-				t.Errorf("asked %q, want %q", query.Load(), tt.query)
-			}
-			if len(a.Raw) == 0 {
-				t.Error("the RDAP answer is lost")
-			}
-			c := owner.ChooseContact(a, addr, owner.DefaultContactConfig())
-			got := fmt.Sprintf("%s | %s | %s %s %s", c.Network.Range, c.OwnerName, c.Contact.Email, c.Contact.Provenance, c.Contact.Gate)
-			if tt.want != "" && got != tt.want {
-				t.Errorf("\ngot  %s\nwant %s", got, tt.want)
-			}
-			if narrower := c.Network.Range != "192.0.2.0/24"; narrower != strings.HasSuffix(c.OwnerKey, ":net:"+c.Network.Range) && tt.kind == "" {
-				t.Errorf("owner %s of %s", c.OwnerKey, c.Network.Range)
-			}
-			if !strings.Contains(sayer(t, "en")(c.Contact.Why), "WHOIS") && c.Contact.Provenance != casedb.FromLocalPart {
-				t.Errorf("the reason does not name WHOIS: %s", c.Contact.Why)
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { checkRegistry(t, tt) })
+	}
+}
+
+// checkRegistry asks about an address and looks at the contact that comes of both answers.
+func checkRegistry(t *testing.T, tt registryTest) {
+	t.Parallel()
+	var query atomic.Value
+	server, _ := registrytest.WHOISServer(t, func(q string, w io.Writer) {
+		query.Store(q)
+		_, _ = io.WriteString(w, tt.reply)
+	})
+	r := owner.NewRegistries(registrytest.AnswerOf{Raw: tt.rdap, Asked: new(atomic.Int32)}, owner.WhoisConfig{JPNIC: server, KRNIC: server, Every: time.Nanosecond},
+		owner.DefaultContactConfig())
+	addr := netip.MustParseAddr("192.0.2.5")
+	a, err := r.Lookup(t.Context(), addr)
+	var failed *owner.LookupError
+	if errors.As(err, &failed) != (tt.kind != "") || failed != nil && (failed.Kind != tt.kind || !failed.Asked || !strings.HasPrefix(err.Error(), "WHOIS ")) {
+		t.Fatalf("got error %v, want %q", err, tt.kind)
+	}
+	if tt.query != "" && query.Load() != tt.query {
+		t.Errorf("asked %q, want %q", query.Load(), tt.query)
+	}
+	if len(a.Raw) == 0 {
+		t.Error("the RDAP answer is lost")
+	}
+	c := owner.ChooseContact(a, addr, owner.DefaultContactConfig())
+	got := fmt.Sprintf("%s | %s | %s %s %s", c.Network.Range, c.OwnerName, c.Contact.Email, c.Contact.Provenance, c.Contact.Gate)
+	if tt.want != "" && got != tt.want {
+		t.Errorf("\ngot  %s\nwant %s", got, tt.want)
+	}
+	if narrower := c.Network.Range != "192.0.2.0/24"; narrower != strings.HasSuffix(c.OwnerKey, ":net:"+c.Network.Range) && tt.kind == "" {
+		t.Errorf("owner %s of %s", c.OwnerKey, c.Network.Range)
+	}
+	if !strings.Contains(sayer(t, "en")(c.Contact.Why), "WHOIS") && c.Contact.Provenance != casedb.FromLocalPart {
+		t.Errorf("the reason does not name WHOIS: %s", c.Contact.Why)
 	}
 }
 
