@@ -14,6 +14,15 @@ import (
 	"teiten/internal/reason"
 )
 
+// fails runs f in a transaction that must end with the error.
+func (w *world) fails(want error, f func(ctx context.Context, tx *casedb.Tx) error) {
+	w.t.Helper()
+	err := w.db.InTx(w.t.Context(), func(tx *casedb.Tx) error { return f(w.t.Context(), tx) })
+	if !errors.Is(err, want) {
+		w.t.Errorf("got %v, want %v", err, want)
+	}
+}
+
 // TestCoordinatorsWork goes through what a coordinator can do with a message.
 func TestCoordinatorsWork(t *testing.T) {
 	t.Parallel()
@@ -23,17 +32,10 @@ func TestCoordinatorsWork(t *testing.T) {
 	c := w.openCase(s)
 	m := w.message(c, s, casedb.MessageHeld)
 	const by = "coordinator"
-	fails := func(want error, f func(ctx context.Context, tx *casedb.Tx) error) {
-		t.Helper()
-		err := w.db.InTx(t.Context(), func(tx *casedb.Tx) error { return f(t.Context(), tx) })
-		if !errors.Is(err, want) {
-			t.Errorf("got %v, want %v", err, want)
-		}
-	}
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		return tx.EditMessage(ctx, m.ID, m.Version, "My subject", "My words\r\nsecond line", by, epoch)
 	})
-	fails(casedb.ErrStale, func(ctx context.Context, tx *casedb.Tx) error {
+	w.fails(casedb.ErrStale, func(ctx context.Context, tx *casedb.Tx) error {
 		return tx.ApproveMessage(ctx, m.ID, m.Version, by, epoch)
 	})
 	m = w.getMessage(m.ID)
@@ -59,7 +61,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	if c = w.getCase(c.ID); c.Waiting != casedb.WaitingApproval {
 		t.Errorf("a held message: the case waits for %q", c.Waiting)
 	}
-	fails(casedb.ErrConflict, func(ctx context.Context, tx *casedb.Tx) error {
+	w.fails(casedb.ErrConflict, func(ctx context.Context, tx *casedb.Tx) error {
 		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, false, by, epoch)
 		return err
 	})
@@ -67,7 +69,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		return tx.CancelMessage(ctx, m.ID, m.Version, by, reason.Typed("not needed"), epoch)
 	})
-	fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error { return tx.ApproveMessage(ctx, m.ID, 0, by, epoch) })
+	w.fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error { return tx.ApproveMessage(ctx, m.ID, 0, by, epoch) })
 	c = w.getCase(c.ID)
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, true, by, epoch)
@@ -83,10 +85,39 @@ func TestCoordinatorsWork(t *testing.T) {
 		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, false, by, epoch)
 		return err
 	})
-	// A contact that is another's, or none.
+	last := changesContact(t, w, c.ID, by)
+	// Closing ends what waits.
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		c, err := tx.LockCase(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return tx.CloseCase(ctx, &c, by, reason.Typed("done"), epoch)
+	})
+	if m := w.getMessage(last.ID); m.State != casedb.MessageCanceled {
+		t.Errorf("the message of the closed case is %s", m.State)
+	}
 	c = w.getCase(c.ID)
+	w.fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error {
+		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, true, by, epoch)
+		return err
+	})
+	kinds := w.events(c.ID)
+	for _, want := range []casedb.EventKind{casedb.EventHeld, casedb.EventEdited, casedb.EventApproved, casedb.EventCanceled, casedb.EventQueued,
+		casedb.EventSent, casedb.EventContact, casedb.EventClosed} {
+		if !slices.Contains(kinds, want) {
+			t.Errorf("no event %s in %v", want, kinds)
+		}
+	}
+}
+
+// changesContact gives a case another contact, and returns the letter that is held for it.
+func changesContact(t *testing.T, w *world, caseID int64, by string) casedb.Message {
+	t.Helper()
+	// A contact that is another's, or none.
+	c := w.getCase(caseID)
 	for _, bad := range []string{"", "nobody", "a b@c.example", "a@b.example\r\nBcc: c@d.example"} {
-		fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error {
+		w.fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error {
 			_, err := tx.ChangeContact(ctx, c.ID, c.Version, casedb.ContactChange{Email: bad}, domain, by, epoch)
 			return err
 		})
@@ -99,29 +130,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	if err != nil || len(msgs) != 3 || msgs[2].Recipient != "noc@isp.example" || msgs[2].Language != "en" || msgs[2].State != casedb.MessageHeld {
 		t.Fatalf("messages %+v, %v", msgs, err)
 	}
-	// Closing ends what waits.
-	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
-		c, err := tx.LockCase(ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		return tx.CloseCase(ctx, &c, by, reason.Typed("done"), epoch)
-	})
-	if m := w.getMessage(msgs[2].ID); m.State != casedb.MessageCanceled {
-		t.Errorf("the message of the closed case is %s", m.State)
-	}
-	c = w.getCase(c.ID)
-	fails(casedb.ErrState, func(ctx context.Context, tx *casedb.Tx) error {
-		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, true, by, epoch)
-		return err
-	})
-	kinds := w.events(c.ID)
-	for _, want := range []casedb.EventKind{casedb.EventHeld, casedb.EventEdited, casedb.EventApproved, casedb.EventCanceled, casedb.EventQueued,
-		casedb.EventSent, casedb.EventContact, casedb.EventClosed} {
-		if !slices.Contains(kinds, want) {
-			t.Errorf("no event %s in %v", want, kinds)
-		}
-	}
+	return msgs[2]
 }
 
 // TestClosingDuringAnAttempt pins that a mail on its way is not called

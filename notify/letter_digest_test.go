@@ -311,46 +311,53 @@ func TestHeldLetterOutlivesItsDigest(t *testing.T) {
 	}
 }
 
+// answeredDesk is a desk whose digest went out, and its mail.
+func answeredDesk(t *testing.T) (*desk, *post) {
+	t.Helper()
+	d := newDesk(t, "en")
+	d.atNine()
+	p := &post{world: d.world}
+	in := notify.NewInboundServer(d.db, notify.InboundConfig{Tokens: d.composer.Tokens(), Accept: []string{"csirt"}, Now: d.clock.now})
+	p.inbound, p.worker = listen(t, in), &notify.InboundWorker{DB: d.db, Tokens: d.composer.Tokens(), Now: d.clock.now}
+	return d, p
+}
+
+// reply is a person's answer to the digest.
+func (d *desk) reply(text string) string {
+	m := d.digests()[0]
+	return fmt.Sprintf("From: noc@isp.example\nTo: csirt@teiten.example\nSubject: Re: %s\nIn-Reply-To: <%s>\nMessage-ID: <1@isp.example>\n\n%s\n\n> %s\n",
+		m.Subject, m.HeaderID, text, strings.ReplaceAll(m.Body, "\n", "\n> "))
+}
+
+// TestDigestBounces: all letters of a digest come back with it.
+func TestDigestBounces(t *testing.T) {
+	t.Parallel()
+	d, p := answeredDesk(t)
+	in := p.take("", d.server.mails[0].envelope.From, "From: MAILER-DAEMON@mx.isp.example\nSubject: Undelivered Mail\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"+
+		"--b\nContent-Type: text/plain\n\nfailed\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.isp.example\n\n"+
+		"Final-Recipient: rfc822; abuse@isp.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 user unknown\n\n--b--\n")
+	if !in.Trusted || d.states() != "bounced bounced bounced" || d.digests()[0].State != casedb.MessageBounced {
+		t.Errorf("trusted: %v; %s in a digest that is %s", in.Trusted, d.states(), d.digests()[0].State)
+	}
+	for _, c := range d.cases {
+		if got := d.getCase(c.ID); got.Waiting != casedb.WaitingBounce || !slices.Contains(d.events(c.ID), casedb.EventBounce) {
+			t.Errorf("case %s waits for %q", c.Number, got.Waiting)
+		}
+	}
+	health, err := d.db.ContactsHealth(t.Context(), []string{"abuse@isp.example"}, d.clock.now())
+	if err != nil || health["abuse@isp.example"].Hard != 1 {
+		t.Errorf("health %+v, %v", health, err)
+	}
+}
+
 // TestDigestAnswered: a bounce is about every letter, a person's answer about
 // the case it names, or waits to be filed.
 func TestDigestAnswered(t *testing.T) {
 	t.Parallel()
-	setUp := func(t *testing.T) (*desk, *post) {
-		d := newDesk(t, "en")
-		d.atNine()
-		p := &post{world: d.world}
-		in := notify.NewInboundServer(d.db, notify.InboundConfig{Tokens: d.composer.Tokens(), Accept: []string{"csirt"}, Now: d.clock.now})
-		p.inbound, p.worker = listen(t, in), &notify.InboundWorker{DB: d.db, Tokens: d.composer.Tokens(), Now: d.clock.now}
-		return d, p
-	}
-	t.Run("bounce", func(t *testing.T) {
-		t.Parallel()
-		d, p := setUp(t)
-		in := p.take("", d.server.mails[0].envelope.From, "From: MAILER-DAEMON@mx.isp.example\nSubject: Undelivered Mail\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"+
-			"--b\nContent-Type: text/plain\n\nfailed\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.isp.example\n\n"+
-			"Final-Recipient: rfc822; abuse@isp.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 user unknown\n\n--b--\n")
-		if !in.Trusted || d.states() != "bounced bounced bounced" || d.digests()[0].State != casedb.MessageBounced {
-			t.Errorf("trusted: %v; %s in a digest that is %s", in.Trusted, d.states(), d.digests()[0].State)
-		}
-		for _, c := range d.cases {
-			if got := d.getCase(c.ID); got.Waiting != casedb.WaitingBounce || !slices.Contains(d.events(c.ID), casedb.EventBounce) {
-				t.Errorf("case %s waits for %q", c.Number, got.Waiting)
-			}
-		}
-		health, err := d.db.ContactsHealth(t.Context(), []string{"abuse@isp.example"}, d.clock.now())
-		if err != nil || health["abuse@isp.example"].Hard != 1 {
-			t.Errorf("health %+v, %v", health, err)
-		}
-	})
-	reply := func(d *desk, subject, text string) string {
-		m := d.digests()[0]
-		return fmt.Sprintf("From: noc@isp.example\nTo: csirt@teiten.example\nSubject: Re: %s%s\nIn-Reply-To: <%s>\nMessage-ID: <1@isp.example>\n\n%s\n\n> %s\n",
-			subject, m.Subject, m.HeaderID, text, strings.ReplaceAll(m.Body, "\n", "\n> "))
-	}
 	t.Run("names a case", func(t *testing.T) {
 		t.Parallel()
-		d, p := setUp(t)
-		in := p.take("noc@isp.example", "csirt@teiten.example", reply(d, "", "We cleaned the host of "+strings.ToLower(d.cases[1].Number)+"."))
+		d, p := answeredDesk(t)
+		in := p.take("noc@isp.example", "csirt@teiten.example", d.reply("We cleaned the host of "+strings.ToLower(d.cases[1].Number)+"."))
 		if in.CaseID == nil || *in.CaseID != d.cases[1].ID {
 			t.Fatalf("the answer is of case %v", in.CaseID)
 		}
@@ -363,8 +370,8 @@ func TestDigestAnswered(t *testing.T) {
 	})
 	t.Run("names none", func(t *testing.T) {
 		t.Parallel()
-		d, p := setUp(t)
-		in := p.take("noc@isp.example", "csirt@teiten.example", reply(d, "", "We look into all of it."))
+		d, p := answeredDesk(t)
+		in := p.take("noc@isp.example", "csirt@teiten.example", d.reply("We look into all of it."))
 		waiting, err := d.db.UnmatchedInbound(t.Context(), 0, 10)
 		if err != nil || in.CaseID != nil || len(waiting) != 1 || waiting[0].ID != in.ID {
 			t.Fatalf("%d mails wait to be filed, %v", len(waiting), err)
@@ -389,7 +396,7 @@ func TestDigestAnswered(t *testing.T) {
 	})
 	t.Run("automatic", func(t *testing.T) {
 		t.Parallel()
-		d, p := setUp(t)
+		d, p := answeredDesk(t)
 		p.take("", d.server.mails[0].envelope.From, "From: noc@isp.example\nSubject: [isp.example #4711] received\nAuto-Submitted: auto-replied\n\nThank you for your mail.\n")
 		for _, c := range d.cases {
 			if !slices.Contains(d.events(c.ID), casedb.EventAutoReply) || d.getCase(c.ID).State != casedb.CaseNotified {
@@ -399,7 +406,7 @@ func TestDigestAnswered(t *testing.T) {
 	})
 	t.Run("to a letter in it", func(t *testing.T) {
 		t.Parallel()
-		d, p := setUp(t)
+		d, p := answeredDesk(t)
 		_, _, letters := inMail(t, d.server.mails[0].raw)
 		to, err := mail.ParseAddress(letters[2].Header.Get("Reply-To"))
 		if err != nil {

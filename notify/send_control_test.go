@@ -197,6 +197,33 @@ func TestThoseToldAtOnceAreDrawnToo(t *testing.T) {
 	}
 }
 
+// tellOfAnotherKind opens another case of the owner, of another kind, and sends its letter.
+func (w *world) tellOfAnotherKind(c casedb.Case, s *notify.Sender) {
+	other := ispCase
+	other.kind, other.malware, other.sources = casedb.KindMisconfigured, "", []string{"192.0.2.50"}
+	w.rule("misconfigured", casedb.RuleAutomatic)
+	sources := w.see(other)
+	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+		o, _, _, err := tx.OpenOrJoinCase(ctx, casedb.NewCase{OwnerID: c.OwnerID, Kind: other.kind, ContactID: c.ContactID, Language: "ja",
+			Sources: sources, Actor: "test"}, w.clock.now())
+		if err != nil {
+			return err
+		}
+		now := w.clock.now()
+		m := casedb.Message{CaseID: &o.ID, ContactID: c.ContactID, Purpose: casedb.PurposeNotification, State: casedb.MessageQueued, Reason: "first",
+			Recipient: other.email, Language: "ja", CreatedAt: now, NextAttemptAt: &now}
+		m.HeaderID, m.Token = casedb.NewIdentity(domain)
+		_, err = tx.InsertMessage(ctx, m, "test")
+		return err
+	})
+	w.do(s.Do)
+	var told string
+	w.scan(`select string_agg(host(source), ',') from message_source ms join message m on m.id = ms.message_id where m.reason = 'first' and m.case_id <> 1`, &told)
+	if told != "192.0.2.50" {
+		w.t.Errorf("the other letter told of %s", told)
+	}
+}
+
 // TestControlsEnd: by hand, by another mail to the owner, by becoming severe,
 // and with the case. The letter is due then.
 func TestControlsEnd(t *testing.T) {
@@ -212,31 +239,7 @@ func TestControlsEnd(t *testing.T) {
 			})
 		},
 		// Another case of the owner, of another kind: its letter is not delayed.
-		casedb.ControlContaminated: func(w *world, c casedb.Case, s *notify.Sender) {
-			other := ispCase
-			other.kind, other.malware, other.sources = casedb.KindMisconfigured, "", []string{"192.0.2.50"}
-			w.rule("misconfigured", casedb.RuleAutomatic)
-			sources := w.see(other)
-			w.tx(func(ctx context.Context, tx *casedb.Tx) error {
-				o, _, _, err := tx.OpenOrJoinCase(ctx, casedb.NewCase{OwnerID: c.OwnerID, Kind: other.kind, ContactID: c.ContactID, Language: "ja",
-					Sources: sources, Actor: "test"}, w.clock.now())
-				if err != nil {
-					return err
-				}
-				now := w.clock.now()
-				m := casedb.Message{CaseID: &o.ID, ContactID: c.ContactID, Purpose: casedb.PurposeNotification, State: casedb.MessageQueued, Reason: "first",
-					Recipient: other.email, Language: "ja", CreatedAt: now, NextAttemptAt: &now}
-				m.HeaderID, m.Token = casedb.NewIdentity(domain)
-				_, err = tx.InsertMessage(ctx, m, "test")
-				return err
-			})
-			w.do(s.Do)
-			var told string
-			w.scan(`select string_agg(host(source), ',') from message_source ms join message m on m.id = ms.message_id where m.reason = 'first' and m.case_id <> 1`, &told)
-			if told != "192.0.2.50" {
-				w.t.Errorf("the other letter told of %s", told)
-			}
-		},
+		casedb.ControlContaminated: (*world).tellOfAnotherKind,
 		casedb.ControlSevere: func(w *world, c casedb.Case, s *notify.Sender) {
 			more := ispCase
 			more.malware, more.rule, more.sources = casedb.MalwareMirai, "mirai", []string{"192.0.2.60"}

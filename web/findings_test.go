@@ -9,6 +9,25 @@ import (
 	"teiten/internal/casedb"
 )
 
+// ownersFinding writes an answer in which an owner says what was found.
+func (b *bundle) ownersFinding(c sampleCase) (inbound string) {
+	b.t.Helper()
+	exec := func(query string, args ...any) {
+		b.t.Helper()
+		if _, err := b.db.SQL().ExecContext(b.t.Context(), query, args...); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	exec(`insert into inbound (received_at, envelope_from, envelope_to, raw, state, next_attempt_at, class, trusted, matched_by, case_id, message_id, sender, subject, text)
+		values ($1, 'noc@isp.example', '', '', 'processed', $1, 'human', true, 'token', $2, $3, 'noc@isp.example', 'Re', $4)`, b.now, c.ID, c.Message.ID,
+		"当該の Windows 7 が WannaCry に感染しておりましたので、初期化しました。\n\n> Mirai\n> Windows Server 2008\n<script>x</script>")
+	inbound = one[string](b.t, b.db, `select max(id)::text from inbound`)
+	exec(`insert into case_event (case_id, at, kind, actor, inbound_id, text, data) values ($1, $2, 'reply', 'noc@isp.example', $3, '', '{}')`, c.ID, b.now, inbound)
+	exec(`update message set body = 'Our letter says that Mirai comes from a camera that was infected.' where id = $1`, c.Message.ID)
+	exec(`update inbound set text = text || E'\nOur letter says that Mirai comes from a camera\nthat was infected.\n' where id = $1`, inbound)
+	return inbound
+}
+
 // TestFindingsAreRecorded walks the way of a finding: proposed from a reply's own
 // words, recorded, corrected, counted, exported, withdrawn.
 func TestFindingsAreRecorded(t *testing.T) {
@@ -16,19 +35,7 @@ func TestFindingsAreRecorded(t *testing.T) {
 	b := setup(t)
 	b.user("Taro", casedb.RoleCoordinator, "en")
 	c := addCase(t, b.db, 1, b.now)
-	exec := func(query string, args ...any) {
-		t.Helper()
-		if _, err := b.db.SQL().ExecContext(t.Context(), query, args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	exec(`insert into inbound (received_at, envelope_from, envelope_to, raw, state, next_attempt_at, class, trusted, matched_by, case_id, message_id, sender, subject, text)
-		values ($1, 'noc@isp.example', '', '', 'processed', $1, 'human', true, 'token', $2, $3, 'noc@isp.example', 'Re', $4)`, b.now, c.ID, c.Message.ID,
-		"当該の Windows 7 が WannaCry に感染しておりましたので、初期化しました。\n\n> Mirai\n> Windows Server 2008\n<script>x</script>")
-	inbound := one[string](t, b.db, `select max(id)::text from inbound`)
-	exec(`insert into case_event (case_id, at, kind, actor, inbound_id, text, data) values ($1, $2, 'reply', 'noc@isp.example', $3, '', '{}')`, c.ID, b.now, inbound)
-	exec(`update message set body = 'Our letter says that Mirai comes from a camera that was infected.' where id = $1`, c.Message.ID)
-	exec(`update inbound set text = text || E'\nOur letter says that Mirai comes from a camera\nthat was infected.\n' where id = $1`, inbound)
+	inbound := b.ownersFinding(c)
 	body := b.page("/cases/" + c.Number)
 	for _, want := range []string{`value="WannaCry"`, `<option value="infected" selected>`, `value="reinstalled" checked`, `<option value="ended" selected>`, `value="Windows"`} {
 		if !strings.Contains(body, want) {

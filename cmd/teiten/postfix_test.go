@@ -138,23 +138,7 @@ func newPostfix(t *testing.T, policy *policyServer, bounces string, late []int) 
 	if err != nil {
 		t.Skip("Postfix has no user here")
 	}
-	for _, d := range []string{"", "etc", "queue", "data", "mail", "log"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	own := func(d string, u *user.User) {
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chown(filepath.Join(dir, d), uid, gid); err != nil {
-			t.Fatal(err)
-		}
-	}
-	own("data", owner)
-	own("mail", nobody)
+	p.makeFolders(map[string]*user.User{"data": owner, "mail": nobody})
 	cert, caFile := testCertificate(t)
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
@@ -199,6 +183,26 @@ func newPostfix(t *testing.T, policy *policyServer, bounces string, late []int) 
 	})
 	p.start()
 	return p
+}
+
+// makeFolders makes Postfix's folders, some of them with an owner.
+func (p *postfix) makeFolders(owners map[string]*user.User) {
+	p.t.Helper()
+	for _, d := range []string{"", "etc", "queue", "data", "mail", "log"} {
+		if err := os.MkdirAll(filepath.Join(p.dir, d), 0o755); err != nil {
+			p.t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(p.dir, d), 0o755); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for d, u := range owners {
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		if err := os.Chown(filepath.Join(p.dir, d), uid, gid); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 // start starts it and waits until it answers.

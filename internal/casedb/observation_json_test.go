@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"net/netip"
 	"reflect"
-	"teiten/internal/observation"
 	"testing"
 	"time"
+
+	"teiten/internal/observation"
 )
 
 // These tests are inside the package: the two ways of reading a column are not

@@ -73,18 +73,7 @@ func noLimitIsExceeded(t *testing.T) {
 	db := openTest(t)
 	ctx := t.Context()
 	recipients := []string{"abuse@a.example", "noc@a.example", "abuse@b.example", "abuse@c.example"}
-	exec(t, db, `insert into owner (key, name, country, language, created_at) values ('x', 'x', 'JP', 'ja', $1)`, noon)
-	for i, asn := range asOfCase {
-		a := fmt.Sprintf("192.0.2.%d", i+1)
-		exec(t, db, `insert into network (owner_id, first_address, last_address, asn, raw, fetched_at, expires_at)
-			values (1, $1::inet, $1::inet, $2, '', $3, $3)`, a, asn, noon)
-		exec(t, db, `insert into source (address, first_at, last_at, network_id) values ($1, $2, $2, $3)`, a, noon, i+1)
-		exec(t, db, `insert into verdict (source, kind, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
-			values ($1, 'infected', true, 1, 'x', 'x', '{}', $2, $2, $2)`, a, noon)
-		exec(t, db, `insert into cases (number, owner_id, kind, state, language, created_at, updated_at)
-			values ('TT-2026-00000' || $1::text, 1, 'infected', $2, 'ja', $3, $3)`, strconv.Itoa(i+1), []string{"open", "closed", "closed", "closed"}[i], noon)
-		exec(t, db, `insert into case_source (case_id, source, verdict_id, joined_at) values ($1, $2, $1, $3)`, i+1, a, noon)
-	}
+	limitCases(t, db)
 	rapid.Check(t, func(r *rapid.T) {
 		exec(t, db, `truncate message, message_attempt, message_source, case_event cascade`)
 		most := rapid.IntRange(0, 3)
@@ -158,6 +147,23 @@ func noLimitIsExceeded(t *testing.T) {
 			}
 		}
 	})
+}
+
+// limitCases writes a case for each recipient, each in an AS of asOfCase.
+func limitCases(t *testing.T, db *casedb.DB) {
+	t.Helper()
+	exec(t, db, `insert into owner (key, name, country, language, created_at) values ('x', 'x', 'JP', 'ja', $1)`, noon)
+	for i, asn := range asOfCase {
+		a := fmt.Sprintf("192.0.2.%d", i+1)
+		exec(t, db, `insert into network (owner_id, first_address, last_address, asn, raw, fetched_at, expires_at)
+			values (1, $1::inet, $1::inet, $2, '', $3, $3)`, a, asn, noon)
+		exec(t, db, `insert into source (address, first_at, last_at, network_id) values ($1, $2, $2, $3)`, a, noon, i+1)
+		exec(t, db, `insert into verdict (source, kind, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+			values ($1, 'infected', true, 1, 'x', 'x', '{}', $2, $2, $2)`, a, noon)
+		exec(t, db, `insert into cases (number, owner_id, kind, state, language, created_at, updated_at)
+			values ('TT-2026-00000' || $1::text, 1, 'infected', $2, 'ja', $3, $3)`, strconv.Itoa(i+1), []string{"open", "closed", "closed", "closed"}[i], noon)
+		exec(t, db, `insert into case_source (case_id, source, verdict_id, joined_at) values ($1, $2, $1, $3)`, i+1, a, noon)
+	}
 }
 
 // checkWait checks that a mail waits for no other reason than a limit, and no
