@@ -23,6 +23,27 @@ func (w *world) fails(want error, f func(ctx context.Context, tx *casedb.Tx) err
 	}
 }
 
+// approvedBy wants a contact that was approved by somebody.
+func (w *world) approvedBy(contactID int64, by string) {
+	w.t.Helper()
+	var approved string
+	w.scan(`select approved_by from contact where id = $1 and approved_at is not null`, &approved, contactID)
+	if approved != by {
+		w.t.Errorf("contact approved by %q", approved)
+	}
+}
+
+// hasEvents wants events of these kinds in a case.
+func (w *world) hasEvents(caseID int64, wanted ...casedb.EventKind) {
+	w.t.Helper()
+	kinds := w.events(caseID)
+	for _, want := range wanted {
+		if !slices.Contains(kinds, want) {
+			w.t.Errorf("no event %s in %v", want, kinds)
+		}
+	}
+}
+
 // TestCoordinatorsWork goes through what a coordinator can do with a message.
 func TestCoordinatorsWork(t *testing.T) {
 	t.Parallel()
@@ -49,11 +70,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	if c = w.getCase(c.ID); c.State != casedb.CaseOpen || c.Waiting != casedb.WaitingNone {
 		t.Errorf("after the approval the case is %s waiting %q", c.State, c.Waiting)
 	}
-	var approved string
-	w.scan(`select approved_by from contact where id = $1 and approved_at is not null`, &approved, *c.ContactID)
-	if approved != by {
-		t.Errorf("contact approved by %q", approved)
-	}
+	w.approvedBy(*c.ContactID, by)
 	m = w.getMessage(m.ID)
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		return tx.HoldMessage(ctx, m.ID, m.Version, by, reason.Typed("wait for the phone call"), epoch)
@@ -77,8 +94,8 @@ func TestCoordinatorsWork(t *testing.T) {
 	})
 	server := startServer(t, &testServer{})
 	w.do(w.sender(server.transport()).Do)
-	if len(server.received()) != 1 {
-		t.Fatalf("%d mails, want 1", len(server.received()))
+	if n := len(server.received()); n != 1 {
+		t.Fatalf("%d mails, want 1", n)
 	}
 	c = w.getCase(c.ID)
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
@@ -102,13 +119,8 @@ func TestCoordinatorsWork(t *testing.T) {
 		_, err := tx.SendAgain(ctx, c.ID, c.Version, domain, true, by, epoch)
 		return err
 	})
-	kinds := w.events(c.ID)
-	for _, want := range []casedb.EventKind{casedb.EventHeld, casedb.EventEdited, casedb.EventApproved, casedb.EventCanceled, casedb.EventQueued,
-		casedb.EventSent, casedb.EventContact, casedb.EventClosed} {
-		if !slices.Contains(kinds, want) {
-			t.Errorf("no event %s in %v", want, kinds)
-		}
-	}
+	w.hasEvents(c.ID, casedb.EventHeld, casedb.EventEdited, casedb.EventApproved, casedb.EventCanceled, casedb.EventQueued,
+		casedb.EventSent, casedb.EventContact, casedb.EventClosed)
 }
 
 // changesContact gives a case another contact, and returns the letter that is held for it.

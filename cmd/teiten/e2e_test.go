@@ -31,17 +31,7 @@ var (
 func TestTheWholeLine(t *testing.T) {
 	t.Parallel()
 	mx := newSink(t)
-	capture := filepath.Join(t.TempDir(), "two-days.pcap")
-	f, err := os.Create(capture)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := synth.WriteSample(f, time.Now().UTC().Truncate(time.Hour).Add(-synth.SampleSpan), 7); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	capture := sampleFile(t)
 	database := "database.url=" + pgtest.New(t)
 	s := serve(t, "--capture", capture, "--sensor", "tokyo-1", "--set", database,
 		"--set", "web.listen=127.0.0.1:0", "--set", "mail.inbound_listen=127.0.0.1:0", "--set", "mail.transport=smtp",
@@ -75,14 +65,7 @@ func TestTheWholeLine(t *testing.T) {
 			t.Errorf("the case page does not show %s", want)
 		}
 	}
-	// Whose the address was when.
-	if source := desk.get("/sources/192.0.2.10"); !strings.Contains(source, `id="history"`) {
-		t.Error("the source page has no history")
-	}
-	if out, err := teiten("lookup", "192.0.2.10", "--set", database).Output(); err != nil || !strings.Contains(string(out),
-		`"until":null,"range":"192.0.2.0/26","handle":"192.0.2.0 - 192.0.2.63","name":"EX-ISP-JP","owner":"Example Internet Service (Japan)"`) {
-		t.Errorf("lookup with a database: %v %s", err, out)
-	}
+	showsTheOwner(t, desk, database)
 	if len(mx.got()) != 0 {
 		t.Fatal("a mail went out before anybody approved it")
 	}
@@ -103,6 +86,56 @@ func TestTheWholeLine(t *testing.T) {
 	eventually(t, "the case is notified", func() bool { return s.state(number) == "notified" })
 
 	// The owner answers; the case is in the queue again, with the text.
+	ownerAnswers(t, s, desk, letter, number, inbound)
+
+	// The letter bounces after all: the address is suppressed, the case waits.
+	letterBounces(t, s, letter, number, inbound)
+
+	readInBrowser(t, s, number)
+
+	// Close it; a clean stop takes less than ten seconds.
+	desk.submit(desk.get("/cases/"+number), "/close", map[string]string{"reason": "cleaned"})
+	if got := s.state(number); got != "closed" {
+		t.Errorf("state %q, want closed", got)
+	}
+	if n := len(mx.got()); n != 1 {
+		t.Errorf("%d mails went out, want 1", n)
+	}
+	s.stopCleanly()
+}
+
+// sampleFile writes the sample capture, which ends now.
+func sampleFile(t *testing.T) (capture string) {
+	t.Helper()
+	capture = filepath.Join(t.TempDir(), "two-days.pcap")
+	f, err := os.Create(capture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := synth.WriteSample(f, time.Now().UTC().Truncate(time.Hour).Add(-synth.SampleSpan), 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return capture
+}
+
+// showsTheOwner asks the page and the command whose an address was when.
+func showsTheOwner(t *testing.T, desk *client, database string) {
+	t.Helper()
+	if source := desk.get("/sources/192.0.2.10"); !strings.Contains(source, `id="history"`) {
+		t.Error("the source page has no history")
+	}
+	if out, err := teiten("lookup", "192.0.2.10", "--set", database).Output(); err != nil || !strings.Contains(string(out),
+		`"until":null,"range":"192.0.2.0/26","handle":"192.0.2.0 - 192.0.2.63","name":"EX-ISP-JP","owner":"Example Internet Service (Japan)"`) {
+		t.Errorf("lookup with a database: %v %s", err, out)
+	}
+}
+
+// ownerAnswers replies to a letter, and looks for the words on the case's page.
+func ownerAnswers(t *testing.T, s *served, desk *client, letter received, number, inbound string) {
+	t.Helper()
 	reply := fmt.Sprintf("From: Hanako <noc@isp.example>\nTo: %s\nSubject: Re: your report [Ticket#2026111]\nMessage-ID: <1@isp.example>\n"+
 		"In-Reply-To: %s\nDate: %s\n\nWe have reinstalled the machine at 192.0.2.10.\n",
 		letter.msg.Header.Get("Reply-To"), letter.msg.Header.Get("Message-ID"), time.Now().Format(time.RFC1123Z))
@@ -114,11 +147,14 @@ func TestTheWholeLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the case is answered", func() bool { return s.state(number) == "answered" })
-	if page = desk.get("/cases/" + number); !strings.Contains(page, "We have reinstalled the machine") {
+	if page := desk.get("/cases/" + number); !strings.Contains(page, "We have reinstalled the machine") {
 		t.Error("the page does not show the reply")
 	}
+}
 
-	// The letter bounces after all: the address is suppressed, the case waits.
+// letterBounces sends a letter back.
+func letterBounces(t *testing.T, s *served, letter received, number, inbound string) {
+	t.Helper()
 	bounce := fmt.Sprintf("From: MAILER-DAEMON@mx.isp.example\nTo: %[1]s\nSubject: Undelivered Mail Returned to Sender\n"+
 		"Date: %[2]s\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n"+
 		"--b\nContent-Type: text/plain\n\nNo such user.\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.isp.example\n\n"+
@@ -133,17 +169,12 @@ func TestTheWholeLine(t *testing.T) {
 	if waiting := s.detail(number).Waiting; waiting != "reply" { // nobody has read the answer yet
 		t.Errorf("the case waits for %q, want reply", waiting)
 	}
+}
 
-	readInBrowser(t, s, number)
-
-	// Close it; a clean stop takes less than ten seconds.
-	desk.submit(desk.get("/cases/"+number), "/close", map[string]string{"reason": "cleaned"})
-	if got := s.state(number); got != "closed" {
-		t.Errorf("state %q, want closed", got)
-	}
-	if n := len(mx.got()); n != 1 {
-		t.Errorf("%d mails went out, want 1", n)
-	}
+// stopCleanly stops the program as an operator would.
+func (s *served) stopCleanly() {
+	t := s.t
+	t.Helper()
 	begin := time.Now()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

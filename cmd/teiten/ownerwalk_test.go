@@ -34,49 +34,29 @@ func TestTheOwnerSaysFixed(t *testing.T) {
 	number, path := sendLetter(t, s)
 
 	// The owner, on a phone.
-	see := func(ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
-		t.Helper()
-		if err := chromedp.Do(ctx, steps...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	see(phone, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2)),
+	see(t, phone, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch, chromedp.EmulateScale(2)),
 		chromedp.Navigate(s.url+path), chromedp.WaitVisible("#h-evidence"))
-	page := look(t, phone, "owner-1-letter")
-	for _, words := range append([]string{number, "観測結果のご確認", "ご回答", "観測した内容", "445/TCP", "Example Internet Service"}, s.detail(number).Addresses...) {
-		if !strings.Contains(page.Text, words) {
-			t.Errorf("the owner's page does not say %q", words)
-		}
-	}
-	page.check(t, "the owner's page", 390)
-	if state := s.state(number); state != "notified" {
-		t.Errorf("reading made the case %s", state)
-	}
+	readsTheLetter(t, s, phone, number)
 	const said = "古いファイル共有の機器が原因でした。ファームウェアを更新し、445番ポートを閉じました。"
-	see(phone, chromedp.SendKeys(`textarea[name="comment"]`, said), chromedp.Click(`button[value="fixed"]`), chromedp.WaitVisible(`[role="status"]`))
-	page = look(t, phone, "owner-2-thanks")
+	see(t, phone, chromedp.SendKeys(`textarea[name="comment"]`, said), chromedp.Click(`button[value="fixed"]`), chromedp.WaitVisible(`[role="status"]`))
+	page := look(t, phone, "owner-2-thanks")
 	page.check(t, "the page of thanks", 390)
 	if !strings.Contains(page.Text, "対応完了と記録しました") {
 		t.Error("nothing says that it was recorded")
 	}
 
 	// The coordinator finds it in the queue and in the timeline.
-	enter := func() {
-		t.Helper()
-		see(desk, chromedp.Navigate(s.url+"/login?lang=ja"), chromedp.SendKeys(`input[name="name"]`, s.user), chromedp.SendKeys(`input[name="password"]`, s.password),
-			chromedp.Click(`main form button`), chromedp.WaitVisible(`a[href="/settings"]`))
-	}
 	open := `a[href="/cases/` + number + `"]`
-	see(desk, chromedp.EmulateViewport(1280, 900))
-	enter()
-	see(desk, chromedp.Navigate(s.url+"/cases?view=reply"), chromedp.WaitVisible(open))
+	see(t, desk, chromedp.EmulateViewport(1280, 900))
+	s.enter(desk)
+	see(t, desk, chromedp.Navigate(s.url+"/cases?view=reply"), chromedp.WaitVisible(open))
 	look(t, desk, "desk-1-queue").check(t, "the queue", 1280)
-	see(desk, chromedp.Navigate(s.url+"/cases/"+number), chromedp.WaitVisible("#timeline"))
+	see(t, desk, chromedp.Navigate(s.url+"/cases/"+number), chromedp.WaitVisible("#timeline"))
 	page = look(t, desk, "desk-2-case")
 	if !slices.Contains(page.Events, "owner-fixed") || !strings.Contains(page.Text, "対応完了") || !strings.Contains(page.Text, said) {
 		t.Errorf("the case does not show what the owner said: %q", page.Events)
 	}
-	see(desk, chromedp.Click(`form[action$="/seen"] button`), chromedp.WaitVisible(`[role="status"]`))
+	see(t, desk, chromedp.Click(`form[action$="/seen"] button`), chromedp.WaitVisible(`[role="status"]`))
 	if d := s.detail(number); d.State != "answered" || d.Waiting != "" {
 		t.Errorf("after it was read the case is %s and waits for %q", d.State, d.Waiting)
 	}
@@ -103,6 +83,49 @@ func TestTheOwnerSaysFixed(t *testing.T) {
 	if state := s.state(number); state != "answered" {
 		t.Errorf("before the sensors worked for a day the case is %s", state)
 	}
+	importOthers(t, database)
+	hourPasses()
+	eventually(t, "the case closes itself", func() bool { return s.state(number) == "closed" })
+
+	// The timeline tells it in the order in which it happened.
+	tellsInOrder(t, s, desk, number, said)
+	see(t, phone, chromedp.Navigate(s.url+path), chromedp.WaitVisible("main"))
+	look(t, phone, "owner-3-closed").check(t, "the owner's page of the closed case", 390)
+}
+
+// see does steps in a browser.
+func see(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// enter logs in with a browser.
+func (s *served) enter(desk context.Context) {
+	s.t.Helper()
+	see(s.t, desk, chromedp.Navigate(s.url+"/login?lang=ja"), chromedp.SendKeys(`input[name="name"]`, s.user), chromedp.SendKeys(`input[name="password"]`, s.password),
+		chromedp.Click(`main form button`), chromedp.WaitVisible(`a[href="/settings"]`))
+}
+
+// readsTheLetter looks at the owner's page of a case.
+func readsTheLetter(t *testing.T, s *served, phone context.Context, number string) {
+	t.Helper()
+	page := look(t, phone, "owner-1-letter")
+	for _, words := range append([]string{number, "観測結果のご確認", "ご回答", "観測した内容", "445/TCP", "Example Internet Service"}, s.detail(number).Addresses...) {
+		if !strings.Contains(page.Text, words) {
+			t.Errorf("the owner's page does not say %q", words)
+		}
+	}
+	page.check(t, "the owner's page", 390)
+	if state := s.state(number); state != "notified" {
+		t.Errorf("reading made the case %s", state)
+	}
+}
+
+// importOthers imports a capture in which the sensors see others alone.
+func importOthers(t *testing.T, database string) {
+	t.Helper()
 	later := filepath.Join(t.TempDir(), "later.pcap")
 	f, err := os.Create(later)
 	if err != nil {
@@ -119,10 +142,11 @@ func TestTheOwnerSaysFixed(t *testing.T) {
 	if out, err := teiten("import", "--sensor", "sample", "--set", "database.url="+database, later).CombinedOutput(); err != nil {
 		t.Fatalf("import: %v\n%s", err, out)
 	}
-	hourPasses()
-	eventually(t, "the case closes itself", func() bool { return s.state(number) == "closed" })
+}
 
-	// The timeline tells it in the order in which it happened.
+// tellsInOrder looks at a closed case's timeline in the database and on its page.
+func tellsInOrder(t *testing.T, s *served, desk context.Context, number, said string) {
+	t.Helper()
 	want := []string{"opened", "source-joined", "message-held", "message-approved", "message-sent", "owner-fixed", "note", "quiet", "closed"}
 	var kinds []string
 	var last time.Time
@@ -135,9 +159,9 @@ func TestTheOwnerSaysFixed(t *testing.T) {
 	if kinds = slices.Compact(kinds); !slices.Equal(kinds, want) {
 		t.Errorf("the timeline is %q, want %q", kinds, want)
 	}
-	enter()
-	see(desk, chromedp.Navigate(s.url+"/cases/"+number), chromedp.WaitVisible("#timeline"))
-	page = look(t, desk, "desk-3-closed")
+	s.enter(desk)
+	see(t, desk, chromedp.Navigate(s.url+"/cases/"+number), chromedp.WaitVisible("#timeline"))
+	page := look(t, desk, "desk-3-closed")
 	slices.Reverse(page.Events) // the newest stands first
 	if !slices.Equal(page.Events, want) {
 		t.Errorf("the page's timeline is %q, want %q", page.Events, want)
@@ -147,8 +171,7 @@ func TestTheOwnerSaysFixed(t *testing.T) {
 			t.Errorf("the closed case does not say %q", words)
 		}
 	}
-	see(phone, chromedp.Navigate(s.url+path), chromedp.WaitVisible("main"))
-	look(t, phone, "owner-3-closed").check(t, "the owner's page of the closed case", 390)
+
 }
 
 // sendLetter approves the letter to the sample's provider and returns the

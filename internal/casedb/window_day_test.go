@@ -10,6 +10,67 @@ import (
 	"teiten/internal/observation"
 )
 
+// windowHost is a source on a day.
+type windowHost struct{ day, i int }
+
+// windowCountry is the country of source i; ?: the source is not judged.
+func windowCountry(i int) string { return []string{"JP", "KR", "", "?"}[i%4] }
+
+func windowSource(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
+
+// windowObservation is a random one of source i.
+func windowObservation(rng *rand.Rand, i int, at time.Time) observation.Observation {
+	o := observation.Observation{Window: at, Source: windowSource(i), Proto: 6, Port: 445, Class: observation.ClassSYN, Packets: uint64(1 + rng.IntN(4)),
+		Destinations: 1, DestinationsExact: true, First: at, Last: at}
+	switch rng.IntN(8) {
+	case 0:
+		o.Marks = []observation.MarkCount{{Mark: observation.MarkWorm445, Packets: 1}, {Mark: observation.MarkWindow8192, Packets: 1}}
+	case 1:
+		o.Marks = []observation.MarkCount{{Mark: observation.MarkWindow8192, Packets: 1}}
+	}
+	for range rng.IntN(5) {
+		o.Fingerprints = append(o.Fingerprints, observation.Fingerprint{TTL: 50, Packets: uint64(1 + rng.IntN(2)),
+			Window: []uint16{8192, 1024, 29200, 512, 64240, 65535}[rng.IntN(6)]})
+	}
+	return o
+}
+
+// windowAsk is a question and the sources that it counts.
+type windowAsk struct {
+	ask     casedb.WindowQuestion
+	counted func(i int) bool
+	checked bool // whether a source that has not been judged is told
+}
+
+func windowAsks() map[string]windowAsk {
+	return map[string]windowAsk{
+		"JP":      {casedb.WindowQuestion{Countries: []string{"JP"}}, func(i int) bool { return i%4 == 0 }, true},
+		"JP, KR":  {casedb.WindowQuestion{Countries: []string{"JP", "KR"}}, func(i int) bool { return i%4 < 2 }, true},
+		"a net":   {casedb.WindowQuestion{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 }, true},
+		"both":    {casedb.WindowQuestion{Countries: []string{"JP"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 || i%4 == 0 }, true},
+		"all":     {casedb.WindowQuestion{}, func(int) bool { return true }, false},
+		"nowhere": {casedb.WindowQuestion{Countries: []string{"ZZ"}}, func(int) bool { return false }, true},
+	}
+}
+
+// wantedDay counts the sources of a day by hand. The second has no sensors.
+func wantedDay(hosts map[windowHost]casedb.WindowGroup, n int, tt windowAsk) casedb.WindowDay {
+	want := casedb.WindowDay{Sensors: 2}
+	if n == 1 {
+		want.Sensors = 0
+	}
+	for k, g := range hosts {
+		switch {
+		case k.day != n:
+		case tt.counted(k.i):
+			want.Sources[g]++
+		case tt.checked && windowCountry(k.i) == "?":
+			want.Unjudged++
+		}
+	}
+	return want
+}
+
 // TestWindowDaysCountEachSourceOnce compares the query with sets made in
 // memory, over days, sensors, windows, countries and all kinds of fingerprints.
 func TestWindowDaysCountEachSourceOnce(t *testing.T) {
@@ -20,21 +81,15 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 	start := time.Date(2026, 1, 10, 0, 0, 0, 0, tokyo)
 	sensor(t, db, "north")
 	sensor(t, db, "south")
-	country := func(i int) string { return []string{"JP", "KR", "", "?"}[i%4] } // ?: not judged
-	source := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
 	for i := range 80 {
-		if c := country(i); c != "?" {
+		if c := windowCountry(i); c != "?" {
 			if _, err := db.SQL().Exec(`insert into source (address, first_at, last_at, country) values ($1, $2, $2, $3)`,
-				source(i).String(), start, c); err != nil {
+				windowSource(i).String(), start, c); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	type host struct {
-		day int
-		i   int
-	}
-	groups := map[uint16]map[host]casedb.WindowGroup{8192: {}, 1024: {}}
+	groups := map[uint16]map[windowHost]casedb.WindowGroup{8192: {}, 1024: {}}
 	for hour := range 3 * 24 {
 		if hour/24 == 1 {
 			continue // a day without any sensor
@@ -46,18 +101,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 					continue
 				}
 				at := start.Add(time.Duration(hour) * time.Hour).UTC()
-				o := observation.Observation{Window: at, Source: source(i), Proto: 6, Port: 445, Class: observation.ClassSYN, Packets: uint64(1 + rng.IntN(4)),
-					Destinations: 1, DestinationsExact: true, First: at, Last: at}
-				switch rng.IntN(8) {
-				case 0:
-					o.Marks = []observation.MarkCount{{Mark: observation.MarkWorm445, Packets: 1}, {Mark: observation.MarkWindow8192, Packets: 1}}
-				case 1:
-					o.Marks = []observation.MarkCount{{Mark: observation.MarkWindow8192, Packets: 1}}
-				}
-				for range rng.IntN(5) {
-					o.Fingerprints = append(o.Fingerprints, observation.Fingerprint{TTL: 50, Packets: uint64(1 + rng.IntN(2)),
-						Window: []uint16{8192, 1024, 29200, 512, 64240, 65535}[rng.IntN(6)]})
-				}
+				o := windowObservation(rng, i, at)
 				switch rng.IntN(10) { // what is not asked for
 				case 0:
 					o.Port = 444
@@ -67,7 +111,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 					o.Proto = 17
 				default:
 					for window, m := range groups {
-						k := host{hour / 24, i}
+						k := windowHost{hour / 24, i}
 						if g := casedb.WindowGroupOf(&o, window); m[k] <= g {
 							m[k] = g
 						}
@@ -78,39 +122,16 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 			put(t, db, batchOf(sensor, start.Add(time.Duration(hour)*time.Hour).UTC(), list...))
 		}
 	}
-	asks := map[string]struct {
-		ask     casedb.WindowQuestion
-		counted func(i int) bool
-		checked bool // whether a source that has not been judged is told
-	}{
-		"JP":      {casedb.WindowQuestion{Countries: []string{"JP"}}, func(i int) bool { return i%4 == 0 }, true},
-		"JP, KR":  {casedb.WindowQuestion{Countries: []string{"JP", "KR"}}, func(i int) bool { return i%4 < 2 }, true},
-		"a net":   {casedb.WindowQuestion{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 }, true},
-		"both":    {casedb.WindowQuestion{Countries: []string{"JP"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 || i%4 == 0 }, true},
-		"all":     {casedb.WindowQuestion{}, func(int) bool { return true }, false},
-		"nowhere": {casedb.WindowQuestion{Countries: []string{"ZZ"}}, func(int) bool { return false }, true},
-	}
 	for window, hosts := range groups {
-		for name, tt := range asks {
+		for name, tt := range windowAsks() {
 			tt.ask.Port, tt.ask.Window, tt.ask.Location = 445, window, tokyo
 			days, err := db.WindowDays(t.Context(), tt.ask, start.Add(time.Hour), start.AddDate(0, 0, 2), nil)
 			if err != nil || len(days) != 3 {
 				t.Fatalf("%d, %s: got %d days, %v", window, name, len(days), err)
 			}
 			for n := range days {
-				want := casedb.WindowDay{Day: start.AddDate(0, 0, n), Sensors: 2}
-				if n == 1 {
-					want.Sensors = 0
-				}
-				for k, g := range hosts {
-					switch {
-					case k.day != n:
-					case tt.counted(k.i):
-						want.Sources[g]++
-					case tt.checked && country(k.i) == "?":
-						want.Unjudged++
-					}
-				}
+				want := wantedDay(hosts, n, tt)
+				want.Day = start.AddDate(0, 0, n)
 				if got := days[n]; !got.Day.Equal(want.Day) || got.Sensors != want.Sensors || got.Sources != want.Sources || got.Unjudged != want.Unjudged {
 					t.Errorf("%d, %s, day %d:\n got %+v\nwant %+v", window, name, n, got, want)
 				}
