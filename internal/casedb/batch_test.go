@@ -250,6 +250,18 @@ func TestPutBatchRefuses(t *testing.T) {
 	}
 }
 
+// documentationAddress is a random address of 192.0.2.0/24 or 2001:db8::/120.
+func documentationAddress() *rapid.Generator[netip.Addr] {
+	return rapid.Custom(func(t *rapid.T) netip.Addr {
+		if rapid.Bool().Draw(t, "v6") {
+			b := [16]byte{0x20, 0x01, 0x0d, 0xb8}
+			b[15] = rapid.Byte().Draw(t, "host")
+			return netip.AddrFrom16(b)
+		}
+		return netip.AddrFrom4([4]byte{192, 0, 2, rapid.Byte().Draw(t, "host")})
+	})
+}
+
 // hostileText draws text that means something to COPY, JSON or UTF-8.
 func hostileText() *rapid.Generator[string] {
 	piece := rapid.SampledFrom([]string{"a", "\\", "\\.", "\n", "\r", "\t", "\x00", "\x01", "\x1f", "\x7f", "\"", "'", "\\N", "{", "}", "\xff", "\xc3", "é", "観測", "\u2028", "\\u0000"})
@@ -265,14 +277,7 @@ func TestHostileValuesComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)
 	sensor(t, db, "s1")
-	addr := rapid.Custom(func(t *rapid.T) netip.Addr {
-		if rapid.Bool().Draw(t, "v6") {
-			b := [16]byte{0x20, 0x01, 0x0d, 0xb8}
-			b[15] = rapid.Byte().Draw(t, "host")
-			return netip.AddrFrom16(b)
-		}
-		return netip.AddrFrom4([4]byte{192, 0, 2, rapid.Byte().Draw(t, "host")})
-	})
+	addr := documentationAddress()
 	ns := rapid.Int64Range(0, int64(time.Hour)-1)
 	window := noon
 	rapid.Check(t, func(t *rapid.T) {
