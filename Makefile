@@ -87,7 +87,7 @@ lint: bin/.tools ## Run staticcheck, errcheck and errorlint
 bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine
 	go run ./internal/benchratio $(ARGS)
 
-# The corpus of real captures is no part of the repository.
+# The corpus of real captures is no part of the repository; without it the tests use the made-up one alone.
 TEITEN_CORPUS ?= ../shared/data
 .PHONY: evaluate
 evaluate: build ## Compare verdicts with what the captures in TEITEN_CORPUS hold

@@ -15,6 +15,7 @@ import (
 
 	"teiten/attribution"
 	"teiten/internal/casedb"
+	"teiten/internal/corpus"
 )
 
 const (
@@ -172,10 +173,15 @@ func TestAllowlist(t *testing.T) {
 	}
 }
 
-// TestScannerListsOfTheCorpus reads lists that nobody here wrote.
+// TestScannerListsOfTheCorpus reads lists in all formats, made up and as others
+// write them.
 func TestScannerListsOfTheCorpus(t *testing.T) {
 	t.Parallel()
-	root := corpusFolder(t, "scanners")
+	corpus.Each(t, "scanners", func(t *testing.T, c corpus.Corpus) { readScannerLists(t, c.Dir) })
+}
+
+func readScannerLists(t *testing.T, root string) {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, "*", "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d lists in %s, %v", len(files), root, err)
@@ -238,29 +244,4 @@ func TestOddLinesAreNamed(t *testing.T) {
 	if len(l.Entries) != 4 || l.Bad != 1 || l.Doubtful != 2 || l.Repeated != 2 {
 		t.Errorf("got %d entries, %d bad, %d doubtful, %d repeated", len(l.Entries), l.Bad, l.Doubtful, l.Repeated)
 	}
-}
-
-// corpusFolder returns a folder of the corpus of real answers, which is not part of
-// the repository, or skips the test.
-func corpusFolder(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("TEITEN_CORPUS")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for dir != "/" {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared", "data")
-	}
-	dir := filepath.Join(root, name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no corpus: %v (TEITEN_CORPUS names its folder)", err)
-	}
-	return dir
 }

@@ -11,44 +11,18 @@ import (
 	"testing"
 
 	"teiten/capture"
+	"teiten/internal/corpus"
 	"teiten/internal/observation"
 )
-
-// corpus returns the folder of real captures and skips the test without it.
-func corpus(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("TEITEN_CORPUS")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			up := filepath.Dir(root)
-			if up == root {
-				t.Fatal("no go.mod above the working directory")
-			}
-			root = up
-		}
-		dir = filepath.Join(root, "..", "shared", "data")
-	}
-	dir = filepath.Join(dir, "pcaps")
-	if _, err := os.Stat(filepath.Join(dir, "SOURCES.tsv")); err != nil {
-		t.Skipf("no corpus of real captures at %s (set TEITEN_CORPUS)", dir)
-	}
-	return dir
-}
 
 type corpusFile struct {
 	name    string
 	packets uint64
 }
 
-func corpusFiles(t testing.TB) (dir string, files []corpusFile) {
-	dir = corpus(t)
+// corpusFiles reads the list of the captures in a folder.
+func corpusFiles(t testing.TB, dir string) (files []corpusFile) {
+	t.Helper()
 	f, err := os.Open(filepath.Join(dir, "SOURCES.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +33,7 @@ func corpusFiles(t testing.TB) (dir string, files []corpusFile) {
 	for line := 0; ; line++ {
 		row, err := r.Read()
 		if err == io.EOF {
-			return dir, files
+			return files
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -149,24 +123,37 @@ func cloneObservation(o *observation.Observation) observation.Observation {
 
 func TestCorpusPacketCounts(t *testing.T) {
 	t.Parallel()
-	dir, files := corpusFiles(t)
-	if len(files) < 70 {
-		t.Errorf("only %d files", len(files))
-	}
-	for _, f := range files {
-		got := tallyFile(t, filepath.Join(dir, f.name), capture.Options{})
-		if got.result.Packets != f.packets {
-			t.Errorf("%s: %d packets, want %d", f.name, got.result.Packets, f.packets)
+	corpus.Each(t, "pcaps", func(t *testing.T, c corpus.Corpus) {
+		least := 70
+		if c.MadeUp {
+			least = 15
 		}
-		if want := f.name == "mal_truncated_midrecord.pcap"; got.result.Truncated != want {
-			t.Errorf("%s: truncated %v, want %v (%s)", f.name, got.result.Truncated, want, got.result.Warning)
+		files := corpusFiles(t, c.Dir)
+		if len(files) < least {
+			t.Errorf("only %d files", len(files))
 		}
-	}
+		for _, f := range files {
+			got := tallyFile(t, filepath.Join(c.Dir, f.name), capture.Options{})
+			if got.result.Packets != f.packets {
+				t.Errorf("%s: %d packets, want %d", f.name, got.result.Packets, f.packets)
+			}
+			if want := f.name == "mal_truncated_midrecord.pcap" || f.name == "made_truncated.pcap"; got.result.Truncated != want {
+				t.Errorf("%s: truncated %v, want %v (%s)", f.name, got.result.Truncated, want, got.result.Warning)
+			}
+		}
+	})
 }
+
+// madeUp says whether a capture is one of the made-up corpus.
+func madeUp(file string) bool { return strings.HasPrefix(file, "made_") }
 
 func TestCorpusMarks(t *testing.T) {
 	t.Parallel()
-	dir := corpus(t)
+	corpus.Each(t, "pcaps", compareMarks)
+}
+
+// compareMarks counts the marks of the captures that the corpus has.
+func compareMarks(t *testing.T, c corpus.Corpus) {
 	for _, tt := range []struct {
 		file string
 		want map[observation.Mark]uint64 // exact; marks not named are 0, those of answers not compared
@@ -199,8 +186,21 @@ func TestCorpusMarks(t *testing.T) {
 		{"lab_reflection_dnsANY_spoofed_victim.pcap", map[observation.Mark]uint64{observation.MarkReflectQuery: 240, observation.MarkSamePayload: 239}},
 		{"lab_backscatter_synflood80.pcap", map[observation.Mark]uint64{observation.MarkSameAck: 0, observation.MarkSameWindow: 1122, observation.MarkPeakMinute: 1123}},
 		{"mal_syn_with_payload.pcap", map[observation.Mark]uint64{observation.MarkSYNPayload: 1, observation.MarkWindow8192: 1}},
+		{"made_zmap.pcap", map[observation.Mark]uint64{observation.MarkZMap: 254}},
+		{"made_truncated.pcap", map[observation.Mark]uint64{observation.MarkZMap: 253}},
+		{"made_raw_ip.pcap", map[observation.Mark]uint64{observation.MarkZMap: 254}},
+		{"made_zmap.pcapng", map[observation.Mark]uint64{observation.MarkZMap: 254}},
+		{"made_masscan.pcap", map[observation.Mark]uint64{observation.MarkMasscan: 508}},
+		{"made_mirai.pcap", map[observation.Mark]uint64{observation.MarkMirai: 120}},
+		{"made_worm445.pcap", map[observation.Mark]uint64{observation.MarkWorm445: 120, observation.MarkWindow8192: 120}},
+		{"made_fin_scan.pcap", nil},
+		{"made_reflection_dns.pcap", map[observation.Mark]uint64{observation.MarkReflectQuery: 192, observation.MarkSamePayload: 191}},
+		{"made_neg_few_packets.pcap", nil},
 	} {
-		got := tallyFile(t, filepath.Join(dir, tt.file), capture.Options{Window: 24 * 3600e9})
+		if madeUp(tt.file) != c.MadeUp {
+			continue
+		}
+		got := tallyFile(t, filepath.Join(c.Dir, tt.file), capture.Options{Window: 24 * 3600e9})
 		for _, m := range observation.Marks {
 			want, named := tt.want[m]
 			if !named && (m == observation.MarkSameAck || m == observation.MarkSameWindow || m == observation.MarkPeakMinute) {
@@ -215,7 +215,11 @@ func TestCorpusMarks(t *testing.T) {
 
 func TestCorpusClasses(t *testing.T) {
 	t.Parallel()
-	dir := corpus(t)
+	corpus.Each(t, "pcaps", compareClasses)
+}
+
+// compareClasses counts the classes of the captures that the corpus has.
+func compareClasses(t *testing.T, c corpus.Corpus) {
 	for _, tt := range []struct {
 		file string
 		want map[observation.Class]uint64
@@ -233,8 +237,19 @@ func TestCorpusClasses(t *testing.T) {
 		{"v6_rsmurf_icmp6.pcap", map[observation.Class]uint64{observation.ClassICMPEcho: 1000}, 1},
 		{"fmt_vntag.pcap", map[observation.Class]uint64{observation.ClassOther: 3}, 1},
 		{"fmt_raw_ip_syn.pcap", map[observation.Class]uint64{observation.ClassSYN: 20}, 20},
+		// The same 63 combinations, each to another port; answers (two of them RST) count by the port they come from.
+		{"made_all_tcp_flags.pcap", map[observation.Class]uint64{observation.ClassSYN: 1, observation.ClassSYNACK: 1, observation.ClassRST: 2,
+			observation.ClassACK: 2, observation.ClassFIN: 3, observation.ClassXmas: 1, observation.ClassTCPOther: 53}, 62},
+		{"made_fin_scan.pcap", map[observation.Class]uint64{observation.ClassFIN: 200}, 200},
+		{"made_backscatter_synack.pcap", map[observation.Class]uint64{observation.ClassSYNACK: 400}, 1},
+		{"made_backscatter_unreachable.pcap", map[observation.Class]uint64{observation.ClassICMPUnreach: 150}, 1},
+		{"made_ipv6_scan.pcap", map[observation.Class]uint64{observation.ClassSYN: 128}, 1},
+		{"made_empty.pcap", nil, 0},
 	} {
-		got := tallyFile(t, filepath.Join(dir, tt.file), capture.Options{})
+		if madeUp(tt.file) != c.MadeUp {
+			continue
+		}
+		got := tallyFile(t, filepath.Join(c.Dir, tt.file), capture.Options{})
 		for c, n := range got.classes {
 			if tt.want[c] != n {
 				t.Errorf("%s: %s %d, want %d", tt.file, c, n, tt.want[c])
@@ -248,13 +263,14 @@ func TestCorpusClasses(t *testing.T) {
 		if len(got.obs) != tt.keys {
 			t.Errorf("%s: %d observations, want %d", tt.file, len(got.obs), tt.keys)
 		}
-		if strings.HasPrefix(tt.file, "lab_backscatter_icmp") {
+		if tt.want[observation.ClassICMPUnreach] > 0 {
+			n := tt.want[observation.ClassICMPUnreach] // each to an address of its own
 			o := got.obs[0]
 			if o.Port != 53 || o.Samples[0].Quoted == nil || o.Samples[0].Quoted.DestPort != 53 || o.Samples[0].Quoted.Proto != 17 {
 				t.Errorf("%s: port %d, quoted %+v; want the attacked port 53/UDP", tt.file, o.Port, o.Samples[0].Quoted)
 			}
-			if o.Destinations != 373 || !o.DestinationsExact {
-				t.Errorf("%s: %d destinations (exact %v), want 373", tt.file, o.Destinations, o.DestinationsExact)
+			if uint64(o.Destinations) != n || !o.DestinationsExact {
+				t.Errorf("%s: %d destinations (exact %v), want %d", tt.file, o.Destinations, o.DestinationsExact, n)
 			}
 		}
 	}

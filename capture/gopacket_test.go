@@ -15,6 +15,8 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
+
+	"teiten/internal/corpus"
 )
 
 // compareWithGopacket decodes a frame with our decoder and with gopacket's
@@ -242,16 +244,16 @@ type packetReader interface {
 // gopacket too: the same records, times and packets must come out.
 func TestCorpusEqualsGopacket(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("TEITEN_CORPUS")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data")
-	}
-	names, err := filepath.Glob(filepath.Join(dir, "pcaps", "*.pcap*"))
+	corpus.Each(t, "pcaps", func(t *testing.T, c corpus.Corpus) { equalsGopacket(t, c.Dir) })
+}
+
+func equalsGopacket(t *testing.T, dir string) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.pcap*"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(names) == 0 {
-		t.Skipf("no corpus of real captures in %s (set TEITEN_CORPUS)", dir)
+		t.Fatalf("no captures in %s", dir)
 	}
 	packets := 0
 	for _, name := range names {

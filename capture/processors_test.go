@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"teiten/capture"
+	"teiten/internal/corpus"
 	"teiten/internal/observation"
 	"teiten/internal/synth"
 )
@@ -41,12 +42,11 @@ func TestProcessorsChangeNothing(t *testing.T) {
 	compare(t, "made up, in parts", capture.Options{KeyLimit: 500}, made)
 	compare(t, "made up, short windows", capture.Options{Window: 10 * time.Second, Lateness: time.Second}, made)
 
-	t.Run("corpus", func(t *testing.T) {
-		dir, files := corpusFiles(t)
-		for _, f := range files {
+	corpus.Each(t, "pcaps", func(t *testing.T, c corpus.Corpus) {
+		for _, f := range corpusFiles(t, c.Dir) {
 			compare(t, f.name, capture.Options{}, func(r *capture.Reader) error {
 				// A file that cannot be read is so both times.
-				_, _ = r.ReadFile(context.Background(), filepath.Join(dir, f.name))
+				_, _ = r.ReadFile(context.Background(), filepath.Join(c.Dir, f.name))
 				return nil
 			})
 		}

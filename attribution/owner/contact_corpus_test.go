@@ -12,36 +12,17 @@ import (
 
 	"teiten/attribution/owner"
 	"teiten/internal/casedb"
+	"teiten/internal/corpus"
 )
-
-// corpus returns a folder of the corpus of real answers, which is not part of
-// the repository, or skips the test.
-func corpus(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("TEITEN_CORPUS")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for dir != "/" {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared", "data")
-	}
-	dir := filepath.Join(root, name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no corpus: %v (TEITEN_CORPUS names its folder)", err)
-	}
-	return dir
-}
 
 func TestLookupFileAgreesWithCorpus(t *testing.T) {
 	t.Parallel()
-	dir := corpus(t, "rdap")
+	corpus.Each(t, "rdap", func(t *testing.T, c corpus.Corpus) { lookupFilesAgree(t, c.Dir) })
+}
+
+// lookupFilesAgree reads each answer that the list of the folder names and
+// compares the contact with the list's.
+func lookupFilesAgree(t *testing.T, dir string) {
 	index, err := os.Open(filepath.Join(dir, "index.tsv"))
 	if err != nil {
 		t.Fatal(err)

@@ -3,46 +3,23 @@ package main_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"teiten/attribution"
 	"teiten/capture"
 	"teiten/internal/casedb"
+	"teiten/internal/corpus"
+	"teiten/internal/evaluation"
 	"teiten/internal/observation"
 )
-
-// corpusCaptures returns the folder of captures that nobody here made, which
-// is not part of the repository, or skips the test.
-func corpusCaptures(t *testing.T) string {
-	t.Helper()
-	root := os.Getenv("TEITEN_CORPUS")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for dir != "/" {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared", "data")
-	}
-	dir := filepath.Join(root, "pcaps")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no corpus: %v (TEITEN_CORPUS names its folder)", err)
-	}
-	return dir
-}
 
 // judged is how many sources of a capture got a verdict.
 type judged map[string]int
 
-// judgeCapture judges a capture and counts verdicts as "kind/tool/malware" and
-// aggregates by their name.
-func judgeCapture(t *testing.T, file string) judged {
+// profilesOf reads a capture.
+func profilesOf(t *testing.T, file string) *attribution.Profiles {
 	t.Helper()
 	profiles := attribution.NewProfiles(attribution.Options{})
 	r, err := capture.NewReader(capture.Options{Sensor: "corpus"}, func(b *observation.Batch) error {
@@ -58,6 +35,14 @@ func judgeCapture(t *testing.T, file string) judged {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return profiles
+}
+
+// judgeCapture judges a capture and counts verdicts as "kind/tool/malware" and
+// aggregates by their name.
+func judgeCapture(t *testing.T, file string) judged {
+	t.Helper()
+	profiles := profilesOf(t, file)
 	got := judged{}
 	for v := range profiles.Verdicts {
 		got[string(v.Kind)+"/"+v.Tool+"/"+v.Malware]++
@@ -71,11 +56,43 @@ func judgeCapture(t *testing.T, file string) judged {
 	return got
 }
 
-// TestVerdictsOnTheCorpus compares the verdicts on real captures with what
-// their list says of them.
+// TestVerdictsOnTheCorpus compares the verdicts on captures with what is known
+// of them: on real ones with the list here, on made-up ones with theirs.
 func TestVerdictsOnTheCorpus(t *testing.T) {
 	t.Parallel()
-	dir := corpusCaptures(t)
+	corpus.Each(t, "pcaps", func(t *testing.T, c corpus.Corpus) {
+		if c.MadeUp {
+			verdictsOnMadeUpCaptures(t, c.Dir)
+			return
+		}
+		verdictsOnRealCaptures(t, c.Dir)
+	})
+}
+
+// verdictsOnMadeUpCaptures: every source is what the list of the folder says, and
+// none is called infected that is not.
+func verdictsOnMadeUpCaptures(t *testing.T, dir string) {
+	list, err := os.Open(filepath.Join(dir, "expect.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	expectations, err := evaluation.ReadExpectations(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report evaluation.Report
+	for i := range expectations {
+		name := expectations[i].File // one line for each capture
+		profiles := profilesOf(t, filepath.Join(dir, name))
+		report.Add(name, expectations, slices.Collect(profiles.Verdicts), nil)
+	}
+	if len(expectations) == 0 || len(report.Disagreements()) > 0 || report.FalseAccusations() > 0 {
+		t.Errorf("of %d lines not as expected: %+v", len(expectations), report.Disagreements())
+	}
+}
+
+func verdictsOnRealCaptures(t *testing.T, dir string) {
 	const zmap, masscan, nmap = "scanner/zmap/", "scanner/masscan/", "scanner/nmap/"
 	want := map[string]judged{
 		"zmap_tcp80_10k.pcap":                       {zmap: 1},
