@@ -32,6 +32,14 @@ help: ## Show this list
 build: ## Build bin/teiten
 	go build -trimpath -pgo=$(PROFILE) -o bin/teiten ./cmd/teiten
 
+# A tag v1.2 is version 1.2; what comes after it, or before the first one, sorts by date.
+DEBVERSION ?= $(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null | sed 's/^v//' | grep . || \
+  git log -1 --date=format:%Y%m%d --format='0~%cd.%h' 2>/dev/null || echo 0)
+.PHONY: deb
+deb: ## Build the Debian package dist/teiten_VERSION_ARCHITECTURE.deb
+	go build -trimpath -ldflags='-s -w' -pgo=$(PROFILE) -o bin/teiten ./cmd/teiten
+	packaging/build-deb "$(DEBVERSION)"
+
 # The profile is not named default.pgo: go test and go vet would compile every package twice. See docs/decisions.
 PROFILE := cmd/teiten/release.pgo
 
