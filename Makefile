@@ -118,10 +118,14 @@ fuzz: ## Fuzz every parser for FUZZTIME (20s) each
 golden: postgresql bin/withpg ## Rewrite the golden files; review the difference like code
 	$(if $(GOLDEN),bin/withpg go test -p $(PARALLEL) $(GOLDEN) -update,@echo "no package has golden files")
 
+.PHONY: picture
+picture: postgresql testers build ## Take the picture of the desk in the README
+	go run ./internal/deskpicture bin/teiten docs/desk.png
+
 .PHONY: clean
 clean: ## Remove what was built
 	go clean -testcache
-	rm -rf bin
+	rm -rf bin dist
 
 # Not files: what a fresh machine lacks.
 .PHONY: postgresql testers compiler
