@@ -95,15 +95,24 @@ lint: bin/.tools ## Run staticcheck, errcheck and errorlint
 bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine
 	go run ./internal/benchratio $(ARGS)
 
-# The corpus of real captures is no part of the repository; without it the tests use the made-up one alone.
+.PHONY: corpus
+corpus: ## Write the made-up corpus of the tests to var/corpus
+	go run ./internal/corpus/cmd/writecorpus var/corpus
+
+# The corpus of real captures is no part of the repository; without it the made-up one is judged.
 TEITEN_CORPUS ?= ../shared/data
 .PHONY: evaluate
+ifneq ($(wildcard $(TEITEN_CORPUS)/pcaps),)
 evaluate: build ## Compare verdicts with what the captures in TEITEN_CORPUS hold
 	bin/teiten evaluate "$(TEITEN_CORPUS)/pcaps" --expect docs/evaluation/pcaps.tsv
 	@echo
 	bin/teiten evaluate "$(TEITEN_CORPUS)/pcaps" --expect docs/evaluation/acknowledged.tsv --at 2023-06-20 \
 	  --allowlist "$(TEITEN_CORPUS)/scanners/nict-survey-scanner/surveyscanner_2023.json" \
 	  --allowlist "$(TEITEN_CORPUS)/scanners/misp-warninglists/censys-scanning.json"
+else
+evaluate: build corpus
+	bin/teiten evaluate var/corpus/pcaps --expect var/corpus/pcaps/expect.tsv
+endif
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZTIME (20s) each
