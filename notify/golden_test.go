@@ -351,9 +351,14 @@ func TestHostileOwnersMakeNoHeaders(t *testing.T) {
 	}
 }
 
-// TestReadmeLettersAreTrue: the sample letters of README.md are the golden ones.
-func TestReadmeLettersAreTrue(t *testing.T) {
+// TestDocumentedLettersAreTrue: the letters of docs/letters.md are the golden
+// ones, and README.md's excerpt is of the English one.
+func TestDocumentedLettersAreTrue(t *testing.T) {
 	t.Parallel()
+	page, err := os.ReadFile("../docs/letters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -363,8 +368,16 @@ func TestReadmeLettersAreTrue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(readme, bytes.TrimRight(letter, "\n")) {
-			t.Errorf("README.md's letter in %s is not that of testdata", language)
+		if !bytes.Contains(page, bytes.TrimRight(letter, "\n")) {
+			t.Errorf("the letter of docs/letters.md in %s is not that of testdata", language)
+		}
+		if language != "en" {
+			continue
+		}
+		_, excerpt, _ := bytes.Cut(readme, []byte("A letter states what was seen, why it suggests an infection, and what to do:\n\n```\n"))
+		excerpt, _, found := bytes.Cut(excerpt, []byte("```"))
+		if !found || len(excerpt) == 0 || !bytes.Contains(letter, excerpt) {
+			t.Errorf("the excerpt in README.md is not of the English letter: %q", excerpt)
 		}
 	}
 }
