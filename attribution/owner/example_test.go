@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"teiten/attribution/owner"
+	"teiten/internal/locale"
 )
 
 // An answer of a registry, made up here, names the owner of an address and the
@@ -21,7 +22,13 @@ func ExampleLookupFile() {
 			{"objectClassName": "entity", "handle": "IRT-EX-JP", "roles": ["abuse"], "vcardArray": ["vcard", [
 				["version", {}, "text", "4.0"], ["fn", {}, "text", "IRT-EX-JP"], ["kind", {}, "text", "group"],
 				["email", {}, "text", "abuse@isp.example"]]]}]}`)
-	result, err := owner.LookupFile(bytes.NewReader(answer), netip.MustParseAddr("192.0.2.10"), owner.DefaultContactConfig(), nil)
+	catalogue, err := locale.Load()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	result, err := owner.LookupFile(bytes.NewReader(answer), netip.MustParseAddr("192.0.2.10"), owner.DefaultContactConfig(), nil,
+		catalogue.Printer("en").Reasons)
 	if err != nil {
 		fmt.Println(err)
 		return
