@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // AggregateKind says what only the whole shows.
@@ -80,7 +81,7 @@ type floodKey struct {
 	hour  int64
 	port  uint16
 	proto uint8
-	class class // synack stands for all answers
+	class observation.Class // synack stands for all answers
 }
 
 func (k floodKey) cell() uint64 {
@@ -135,9 +136,9 @@ func (p *Profile) floodMember() (floodKey, bool) {
 		if p.more != nil && len(p.more.dests) > 0 {
 			return k, false
 		}
-		k.class, k.port = classSYNACK, 0
+		k.class, k.port = observation.ClassSYNACK, 0
 		switch {
-		case e.class == classUDP:
+		case e.class == observation.ClassUDP:
 			k.port = e.peer
 		case e.proto == protoICMP:
 			k.proto = protoTCP // errors about the forged SYNs belong to the same flood
@@ -148,7 +149,8 @@ func (p *Profile) floodMember() (floodKey, bool) {
 		return k, false
 	}
 	switch e.class {
-	case classSYN, classACK, classFIN, classNull, classXmas, classTCPOther, classUDP, classICMPEcho, classOther:
+	case observation.ClassSYN, observation.ClassACK, observation.ClassFIN, observation.ClassNull, observation.ClassXmas,
+		observation.ClassTCPOther, observation.ClassUDP, observation.ClassICMPEcho, observation.ClassOther:
 	default:
 		return k, false
 	}
@@ -156,9 +158,9 @@ func (p *Profile) floodMember() (floodKey, bool) {
 	// sequence number that many sources share: that is what a flood has.
 	for _, m := range e.marks {
 		switch m {
-		case markMirai, markWorm445, markSlammer:
+		case observation.MarkMirai, observation.MarkWorm445, observation.MarkSlammer:
 			return k, false
-		case markMasscan, markZMap:
+		case observation.MarkMasscan, observation.MarkZMap:
 			// One source in 65,536 of a flood has the mark by chance: the other
 			// fields must agree.
 			if _, ok := p.weakTool(m); ok || e.mark(m) > 1 {
@@ -181,9 +183,9 @@ func (s *Profiles) floods() {
 	for k, t := range tallies {
 		kind := aggregateNone
 		switch {
-		case k.class == classSYNACK && t.sources >= s.opt.ReflectorSources:
+		case k.class == observation.ClassSYNACK && t.sources >= s.opt.ReflectorSources:
 			kind = AggregateReflected
-		case k.class != classSYNACK && t.sources >= s.opt.FloodSources && float64(t.packets) <= floodMean*float64(t.sources):
+		case k.class != observation.ClassSYNACK && t.sources >= s.opt.FloodSources && float64(t.packets) <= floodMean*float64(t.sources):
 			kind = AggregateFlood
 		default:
 			continue
@@ -250,7 +252,7 @@ func (s *Profiles) tallyFloods() map[floodKey]*floodTally {
 		t.packets += p.packets
 		t.first, t.last = min(t.first, p.first), max(t.last, p.last)
 		name := p.one.portName()
-		if k.class == classSYNACK && p.one.class == classUDP {
+		if k.class == observation.ClassSYNACK && p.one.class == observation.ClassUDP {
 			name = portName(protoUDP, p.one.peer)
 		}
 		if len(t.ports) < 100 || t.ports[name] > 0 {
@@ -322,7 +324,7 @@ func (s *Profiles) keepCompany() {
 				return
 			}
 		}
-		if e := p.entry445(); e != nil && e.mark(markWorm445) >= 2 && 2*e.mark(markWorm445) >= e.packets {
+		if e := p.entry445(); e != nil && e.mark(observation.MarkWorm445) >= 2 && 2*e.mark(observation.MarkWorm445) >= e.packets {
 			worms++
 		}
 	}

@@ -10,11 +10,6 @@ import (
 	"teiten/internal/observation"
 )
 
-// floodClasses are the classes that floodMember names.
-var floodClasses = map[class]observation.Class{classSYN: observation.ClassSYN, classSYNACK: observation.ClassSYNACK, classACK: observation.ClassACK,
-	classFIN: observation.ClassFIN, classNull: observation.ClassNull, classXmas: observation.ClassXmas, classTCPOther: observation.ClassTCPOther,
-	classUDP: observation.ClassUDP, classICMPEcho: observation.ClassICMPEcho, classOther: observation.ClassOther}
-
 // knowFloods adds the floods of the case database, hour by hour, to known.
 func knowFloods(known map[floodKey]AggregateKind, list []casedb.Aggregate) error {
 	for i := range list {
@@ -25,7 +20,7 @@ func knowFloods(known map[floodKey]AggregateKind, list []casedb.Aggregate) error
 		if err != nil {
 			return err
 		}
-		k := floodKey{dest: target.Destination, port: target.Port, proto: target.Proto, class: classOf(target.Class)}
+		k := floodKey{dest: target.Destination, port: target.Port, proto: target.Proto, class: target.Class}
 		kind := AggregateReflected
 		if list[i].Kind == casedb.AggregateFlood {
 			kind = AggregateFlood
@@ -91,7 +86,7 @@ func (a *Aggregate) stored(key string) casedb.Aggregate {
 // storedFlood is stored for a flood.
 func (a *Aggregate) storedFlood() casedb.Aggregate {
 	k := a.flood
-	target := casedb.FloodTarget{Destination: k.dest, Proto: k.proto, Port: k.port, Class: floodClasses[k.class]}
+	target := casedb.FloodTarget{Destination: k.dest, Proto: k.proto, Port: k.port, Class: k.class}
 	s := a.stored(target.Key())
 	hour := time.Unix(0, k.hour*hourNanos).UTC()
 	if end := hour.Add(time.Hour - time.Microsecond); a.Kind == AggregateFlood && s.Last.After(end) {
@@ -121,8 +116,8 @@ type attack struct {
 type attackBook struct{ list []*attack }
 
 func (b *attackBook) add(_ string, o *observation.Observation) error {
-	c := classOf(o.Class)
-	if c != classSYNACK && c != classRST && !c.icmpError() || o.Packets == 0 {
+	c := o.Class
+	if c != observation.ClassSYNACK && c != observation.ClassRST && !c.ICMPError() || o.Packets == 0 {
 		return nil
 	}
 	var k *attack
@@ -147,8 +142,8 @@ func (b *attackBook) add(_ string, o *observation.Observation) error {
 	}
 	e.packets = o.Packets
 	for _, m := range o.Marks {
-		if n := markOf(m.Mark); n == markSameAck || n == markSameWindow {
-			e.addMark(n, m.Packets)
+		if m.Mark == observation.MarkSameAck || m.Mark == observation.MarkSameWindow {
+			e.addMark(m.Mark, m.Packets)
 		}
 	}
 	e.countFixed(&k.fixed)

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // campaignKey is what the sources of a campaign have in common: the mark and
 // the port; for tools, which many people use, the network too.
 type campaignKey struct {
-	mark  mark
+	mark  observation.Mark
 	proto uint8
 	port  uint16
 	net   netip.Prefix
@@ -26,9 +27,9 @@ type campaignTally struct {
 
 // campaignMark returns the mark that most of the source's probes show on the
 // port where it shows most, and that port's entry.
-func (p *Profile) campaignMark() (mark, *entry) {
+func (p *Profile) campaignMark() (observation.Mark, *entry) {
 	var best *entry
-	var m mark
+	var m observation.Mark
 	most := uint64(0)
 	for i := range p.entryCount() {
 		e := p.entry(i)
@@ -37,27 +38,27 @@ func (p *Profile) campaignMark() (mark, *entry) {
 		}
 		for j, k := range e.marks {
 			n := uint64(e.hits[j])
-			if k == markNone || k >= markSYNPayload || k == markHping || n <= most || 2*n < e.packets {
+			if k == observation.MarkNone || k >= observation.MarkSYNPayload || k == observation.MarkHping || n <= most || 2*n < e.packets {
 				continue
 			}
 			m, best, most = k, e, n
 		}
 	}
-	if m == markWorm445 {
+	if m == observation.MarkWorm445 {
 		// Windows hosts that talk to a file server are no campaign.
 		for i := range p.entryCount() {
-			if e := p.entry(i); e.port == best.port && (e.class == classACK || e.class == classFIN) {
-				return markNone, nil
+			if e := p.entry(i); e.port == best.port && (e.class == observation.ClassACK || e.class == observation.ClassFIN) {
+				return observation.MarkNone, nil
 			}
 		}
 	}
 	if best == nil || most < 2 && chanceOf(m) > 1e-6 {
-		return markNone, nil // one packet with 16 bits is chance
+		return observation.MarkNone, nil // one packet with 16 bits is chance
 	}
 	return m, best
 }
 
-func chanceOf(m mark) float64 {
+func chanceOf(m observation.Mark) float64 {
 	p, _ := perPacket(m)
 	return p
 }
@@ -80,7 +81,7 @@ func (s *Profiles) campaigns() {
 		}
 		k := campaignKey{mark: m, proto: e.proto, port: e.port}
 		switch m {
-		case markMirai, markMiraiK, markWorm445, markSlammer:
+		case observation.MarkMirai, observation.MarkMiraiK, observation.MarkWorm445, observation.MarkSlammer:
 		default:
 			k.net = casedb.CampaignNetwork(p.source)
 		}

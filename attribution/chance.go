@@ -1,5 +1,7 @@
 package attribution
 
+import "teiten/internal/observation"
+
 import "math"
 
 // chanceFloor is the smallest probability written: a smaller one is a
@@ -10,19 +12,19 @@ const chanceFloor = 1e-300
 // rules of 16 and 32 bits it follows from the rule; where assumed says true the
 // fields are not uniformly distributed and the value is a cautious guess (see
 // docs/attribution.md).
-func perPacket(m mark) (p float64, assumed bool) {
+func perPacket(m observation.Mark) (p float64, assumed bool) {
 	switch m {
-	case markZMap, markMasscan, markMasscanK, markNmap:
+	case observation.MarkZMap, observation.MarkMasscan, observation.MarkMasscanK, observation.MarkNmap:
 		return 0x1p-16, false
-	case markMirai, markMiraiK, markUnicornscan, markSlammer:
+	case observation.MarkMirai, observation.MarkMiraiK, observation.MarkUnicornscan, observation.MarkSlammer:
 		return 0x1p-32, false
-	case markZMapTime:
+	case observation.MarkZMapTime:
 		return 5 * 0x1p-32, false // plus or minus two seconds
-	case markZMapOptions, markAngryIP:
+	case observation.MarkZMapOptions, observation.MarkAngryIP:
 		return 1e-3, true
-	case markHping:
+	case observation.MarkHping:
 		return 1e-2, true
-	case markWorm445:
+	case observation.MarkWorm445:
 		return 5e-2, true
 	}
 	return 1, true

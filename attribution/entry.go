@@ -17,156 +17,9 @@ const (
 	protoICMPv6 = 58
 )
 
-// class is an observation.Class in one byte.
-type class uint8
-
-const (
-	classOther class = iota
-	classSYN
-	classSYNACK
-	classRST
-	classACK
-	classFIN
-	classNull
-	classXmas
-	classTCPOther
-	classTCPShort
-	classUDP
-	classUDPShort
-	classICMPEcho
-	classICMPReply
-	classICMPUnreach
-	classICMPQuench
-	classICMPRedirect
-	classICMPExceeded
-	classICMPParam
-	classICMPTooBig
-	classICMPOther
-	classICMPShort
-	classFragment
-)
-
-func classOf(c observation.Class) class {
-	switch c {
-	case observation.ClassSYN:
-		return classSYN
-	case observation.ClassSYNACK:
-		return classSYNACK
-	case observation.ClassRST:
-		return classRST
-	case observation.ClassACK:
-		return classACK
-	case observation.ClassFIN:
-		return classFIN
-	case observation.ClassNull:
-		return classNull
-	case observation.ClassXmas:
-		return classXmas
-	case observation.ClassTCPOther:
-		return classTCPOther
-	case observation.ClassTCPShort:
-		return classTCPShort
-	case observation.ClassUDP:
-		return classUDP
-	case observation.ClassUDPShort:
-		return classUDPShort
-	case observation.ClassICMPEcho:
-		return classICMPEcho
-	case observation.ClassICMPReply:
-		return classICMPReply
-	case observation.ClassICMPUnreach:
-		return classICMPUnreach
-	case observation.ClassICMPQuench:
-		return classICMPQuench
-	case observation.ClassICMPRedirect:
-		return classICMPRedirect
-	case observation.ClassICMPExceeded:
-		return classICMPExceeded
-	case observation.ClassICMPParam:
-		return classICMPParam
-	case observation.ClassICMPTooBig:
-		return classICMPTooBig
-	case observation.ClassICMPOther:
-		return classICMPOther
-	case observation.ClassICMPShort:
-		return classICMPShort
-	case observation.ClassFragment:
-		return classFragment
-	}
-	return classOther
-}
-
-// icmpError reports whether the class quotes the packet it answers.
-func (c class) icmpError() bool { return c >= classICMPUnreach && c <= classICMPTooBig }
-
-// mark is an observation.Mark in one byte; 0 is none.
-type mark uint8
-
-const (
-	markNone mark = iota
-	markZMap
-	markZMapOptions
-	markZMapTime
-	markMasscan
-	markMasscanK
-	markMirai
-	markMiraiK
-	markNmap
-	markUnicornscan
-	markHping
-	markAngryIP
-	markWorm445
-	markSlammer
-	markSYNPayload
-	markReflectQuery
-	markSamePayload
-	markSameAck
-	markSameWindow
-	markCount
-)
-
-// markOf returns markNone for what no rule counts per port.
-func markOf(m observation.Mark) mark {
-	switch m {
-	case observation.MarkZMap:
-		return markZMap
-	case observation.MarkZMapOptions:
-		return markZMapOptions
-	case observation.MarkZMapTime:
-		return markZMapTime
-	case observation.MarkMasscan:
-		return markMasscan
-	case observation.MarkMasscanK:
-		return markMasscanK
-	case observation.MarkMirai:
-		return markMirai
-	case observation.MarkMiraiK:
-		return markMiraiK
-	case observation.MarkNmap:
-		return markNmap
-	case observation.MarkUnicornscan:
-		return markUnicornscan
-	case observation.MarkHping:
-		return markHping
-	case observation.MarkAngryIP:
-		return markAngryIP
-	case observation.MarkWorm445:
-		return markWorm445
-	case observation.MarkSlammer:
-		return markSlammer
-	case observation.MarkSYNPayload:
-		return markSYNPayload
-	case observation.MarkReflectQuery:
-		return markReflectQuery
-	case observation.MarkSamePayload:
-		return markSamePayload
-	case observation.MarkSameAck:
-		return markSameAck
-	case observation.MarkSameWindow:
-		return markSameWindow
-	}
-	return markNone
-}
+// uncounted are the marks that no rule asks for per port. An entry holds four
+// marks, so these would only push others out.
+const uncounted = 1<<observation.MarkNone | 1<<observation.MarkWindow8192 | 1<<observation.MarkPeakMinute
 
 // flags of an entry.
 const (
@@ -191,15 +44,15 @@ type entry struct {
 	port     uint16
 	peer     uint16 // the other port in the first sample
 	window   uint16 // TCP window of the first observation; for an ICMP error the quoted protocol
-	marks    [4]mark
+	marks    [4]observation.Mark
 	proto    uint8
-	class    class
+	class    observation.Class
 	flags    uint8
 	ttl      uint8
 	options  uint8 // length of the TCP options in bytes
 }
 
-func entryKey(proto uint8, c class, port uint16) uint32 {
+func entryKey(proto uint8, c observation.Class, port uint16) uint32 {
 	return uint32(proto)<<24 | uint32(c)<<16 | uint32(port)
 }
 
@@ -208,7 +61,7 @@ func (e *entry) key() uint32 { return entryKey(e.proto, e.class, e.port) }
 func (e *entry) has(flag uint8) bool { return e.flags&flag != 0 }
 
 // mark returns the packets that show m.
-func (e *entry) mark(m mark) uint64 {
+func (e *entry) mark(m observation.Mark) uint64 {
 	for i, k := range e.marks {
 		if k == m {
 			return uint64(e.hits[i])
@@ -219,10 +72,10 @@ func (e *entry) mark(m mark) uint64 {
 
 // addMark counts hits of m. An entry holds four marks, the rarest give way:
 // real traffic of one kind shows three at most, the rest is chance.
-func (e *entry) addMark(m mark, n uint64) {
+func (e *entry) addMark(m observation.Mark, n uint64) {
 	least := 0
 	for i, k := range e.marks {
-		if k == m || k == markNone {
+		if k == m || k == observation.MarkNone {
 			e.marks[i] = m
 			e.hits[i] = addUint32(e.hits[i], n)
 			return

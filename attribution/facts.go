@@ -3,15 +3,17 @@ package attribution
 import (
 	"cmp"
 	"slices"
+
+	"teiten/internal/observation"
 )
 
 // group adds up the entries of one protocol and class.
 type group struct {
 	proto   uint8
-	class   class
+	class   observation.Class
 	packets uint64
 	entries int
-	hits    [markCount]uint64
+	hits    [observation.MarkEnd]uint64
 }
 
 // facts are drawn from a profile once, for all rules.
@@ -58,16 +60,16 @@ func servicePort(port uint16) bool {
 // forged as ours, or would be if they were not part of a conversation.
 func (e *entry) answer() bool {
 	switch e.class {
-	case classSYNACK, classRST, classICMPReply, classICMPUnreach, classICMPQuench, classICMPRedirect, classICMPExceeded,
-		classICMPParam, classICMPTooBig:
+	case observation.ClassSYNACK, observation.ClassRST, observation.ClassICMPReply, observation.ClassICMPUnreach,
+		observation.ClassICMPQuench, observation.ClassICMPRedirect, observation.ClassICMPExceeded, observation.ClassICMPParam, observation.ClassICMPTooBig:
 		return true
-	case classICMPOther:
+	case observation.ClassICMPOther:
 		if e.proto == protoICMPv6 {
 			return e.port>>8 == 140 // node information response, RFC 4620
 		}
 		// Timestamp, information and mask replies: RFC 792, RFC 950.
 		return e.port>>8 == 14 || e.port>>8 == 16 || e.port>>8 == 18
-	case classUDP:
+	case observation.ClassUDP:
 		return e.has(flagSample) && !e.has(flagPeerVaries) && servicePort(e.peer) && e.peer != e.port &&
 			(e.port >= 1024 && !servicePort(e.port))
 	}
@@ -87,9 +89,9 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 		g.packets += e.packets
 		g.entries++
 		for k, m := range e.marks {
-			if m != markNone {
+			if m != observation.MarkNone {
 				g.hits[m] += uint64(e.hits[k])
-				f.marks |= 1 << m
+				f.marks |= m.Bit()
 			}
 		}
 		switch {
@@ -104,7 +106,7 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 			f.established += e.packets
 		case e.answer():
 			f.answers += e.packets
-			if !e.class.icmpError() {
+			if !e.class.ICMPError() {
 				f.answering++
 			} else if e.has(flagSample) && !e.has(flagQuoteOK) {
 				f.quotesOther += e.packets
@@ -142,7 +144,7 @@ const ackScanPackets = 3
 // ackScan reports whether an entry's bare ACKs could be an ACK scan: few to
 // each destination, and nothing that ends a conversation.
 func (f *facts) ackScan(e *entry) bool {
-	return e.packets <= ackScanPackets*uint64(max(1, e.destsSum)) && f.find(classFIN, e.port) == nil
+	return e.packets <= ackScanPackets*uint64(max(1, e.destsSum)) && f.find(observation.ClassFIN, e.port) == nil
 }
 
 // markEstablished finds the conversations of a capture that shows both
@@ -155,9 +157,9 @@ func (f *facts) markEstablished() {
 		e := p.entry(i)
 		e.flags &^= flagEstablished
 		switch e.class {
-		case classACK:
+		case observation.ClassACK:
 			acks += e.packets
-		case classSYNACK:
+		case observation.ClassSYNACK:
 			synacks += e.packets
 		}
 	}
@@ -169,10 +171,10 @@ func (f *facts) markEstablished() {
 	server := synacks > 0 && 2*acks >= synacks
 	for i := range p.entryCount() {
 		e := p.entry(i)
-		if e.class != classACK || e.proto != protoTCP {
+		if e.class != observation.ClassACK || e.proto != protoTCP {
 			continue
 		}
-		syn := f.find(classSYN, e.port)
+		syn := f.find(observation.ClassSYN, e.port)
 		switch {
 		case server:
 		case syn != nil && !e.has(flagRest):
@@ -183,7 +185,7 @@ func (f *facts) markEstablished() {
 			continue
 		}
 		e.flags |= flagEstablished
-		for _, c := range [...]class{classSYN, classFIN} {
+		for _, c := range [...]observation.Class{observation.ClassSYN, observation.ClassFIN} {
 			if other := f.find(c, e.port); other != nil {
 				other.flags |= flagEstablished
 			}
@@ -191,14 +193,14 @@ func (f *facts) markEstablished() {
 	}
 	if server {
 		for i := range p.entryCount() {
-			if e := p.entry(i); e.class == classFIN || e.class == classSYNACK {
+			if e := p.entry(i); e.class == observation.ClassFIN || e.class == observation.ClassSYNACK {
 				e.flags |= flagEstablished
 			}
 		}
 	}
 }
 
-func (f *facts) find(c class, port uint16) *entry {
+func (f *facts) find(c observation.Class, port uint16) *entry {
 	p := f.p
 	key := entryKey(protoTCP, c, port)
 	if p.one.key() == key {
@@ -217,7 +219,8 @@ func (e *entry) probePort() bool {
 		return false
 	}
 	switch e.class {
-	case classSYN, classACK, classFIN, classNull, classXmas, classTCPOther, classUDP:
+	case observation.ClassSYN, observation.ClassACK, observation.ClassFIN, observation.ClassNull, observation.ClassXmas,
+		observation.ClassTCPOther, observation.ClassUDP:
 		return true
 	}
 	return false
@@ -321,7 +324,7 @@ const maxNames = 1 << 14
 
 // portName is e.portName, kept.
 func (f *facts) portName(e *entry) string {
-	if e.class.icmpError() {
+	if e.class.ICMPError() {
 		return e.portName()
 	}
 	key := uint32(e.proto)<<16 | uint32(e.port)
@@ -339,7 +342,7 @@ func (f *facts) portName(e *entry) string {
 // portName is the name of the service port: for an ICMP error that of the
 // attacked port, for SYN/ACKs that probe (see synackScan) the other one.
 func (e *entry) portName() string {
-	if e.class.icmpError() && (e.window == protoTCP || e.window == protoUDP) && e.port != 0 {
+	if e.class.ICMPError() && (e.window == protoTCP || e.window == protoUDP) && e.port != 0 {
 		return portName(uint8(e.window), e.port)
 	}
 	return portName(e.proto, e.port)

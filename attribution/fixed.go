@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // fixed counts the answers that tell what the packets of an attack on the
@@ -19,14 +20,14 @@ func (p *Profile) fixed() (c casedb.Fixed) {
 
 // countFixed adds the entry's packets if they are answers to TCP.
 func (e *entry) countFixed(c *casedb.Fixed) {
-	quote := e.class.icmpError() && e.window == protoTCP
-	if e.class != classSYNACK && e.class != classRST && !quote {
+	quote := e.class.ICMPError() && e.window == protoTCP
+	if e.class != observation.ClassSYNACK && e.class != observation.ClassRST && !quote {
 		return
 	}
-	c.Sequence += e.mark(markSameAck)
+	c.Sequence += e.mark(observation.MarkSameAck)
 	c.SequenceOf += e.packets
 	if !quote && e.window != 0 { // nearly every stack's reset has window 0
-		c.Window += e.mark(markSameWindow)
+		c.Window += e.mark(observation.MarkSameWindow)
 		c.WindowOf += e.packets
 	}
 }

@@ -182,7 +182,7 @@ func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 	if o.Packets == 0 {
 		return
 	}
-	c := classOf(o.Class)
+	c := o.Class
 	dest := hashAddr(o.Destination)
 	first, last := o.First.UnixNano(), o.Last.UnixNano()
 	p.facts = nil
@@ -213,7 +213,7 @@ func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 		e.flags |= flagDestVaries
 	}
 	for i := range o.Marks {
-		if m := markOf(o.Marks[i].Mark); m != markNone {
+		if m := o.Marks[i].Mark; m.Bit()&uncounted == 0 {
 			e.addMark(m, o.Marks[i].Packets)
 		}
 	}
@@ -229,7 +229,7 @@ func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 		}
 		e.addSample(&o.Samples[0])
 	}
-	if c == classSYNACK || c == classRST || c.icmpError() {
+	if c == observation.ClassSYNACK || c == observation.ClassRST || c.ICMPError() {
 		p.rate = max(p.rate, ratePerMinute(o))
 	}
 }
@@ -244,7 +244,7 @@ func ratePerMinute(o *observation.Observation) float32 {
 	return float32(float64(o.Packets) / max(o.Last.Sub(o.First).Minutes(), 1))
 }
 
-func newEntry(o *observation.Observation, c class, dest uint64) entry {
+func newEntry(o *observation.Observation, c observation.Class, dest uint64) entry {
 	e := entry{proto: o.Proto, class: c, port: o.Port, dest: dest}
 	if len(o.Fingerprints) > 0 {
 		f := &o.Fingerprints[0]
@@ -256,7 +256,7 @@ func newEntry(o *observation.Observation, c class, dest uint64) entry {
 // addSample takes the other port and the quote from an observation's sample.
 func (e *entry) addSample(s *observation.Sample) {
 	peer := s.SourcePort
-	if e.class == classSYNACK || e.class == classRST {
+	if e.class == observation.ClassSYNACK || e.class == observation.ClassRST {
 		peer = s.DestPort
 	}
 	if e.flags&flagSample != 0 {
@@ -276,7 +276,7 @@ func (e *entry) addSample(s *observation.Sample) {
 			}
 		}
 	}
-	if e.class.icmpError() && s.Quoted != nil {
+	if e.class.ICMPError() && s.Quoted != nil {
 		e.window = uint16(s.Quoted.Proto)
 		if s.Quoted.Source == s.Destination {
 			e.flags |= flagQuoteOK
@@ -328,7 +328,7 @@ func (p *Profile) addDest(dest uint64) {
 }
 
 // find returns the entry for an observation, which it makes if need be.
-func (p *Profile) find(o *observation.Observation, c class, dest uint64) *entry {
+func (p *Profile) find(o *observation.Observation, c observation.Class, dest uint64) *entry {
 	key := entryKey(o.Proto, c, o.Port)
 	if p.one.key() == key {
 		return &p.one

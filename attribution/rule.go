@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // RuleSet names this version of the rules and their thresholds. It is stored
@@ -82,18 +83,18 @@ var rules = []rule{
 	{RuleMirai, judgeMirai},
 	{RuleMiraiHidden, judgeMiraiHidden},
 	{RuleWorm445, judgeWorm445},
-	{RuleZMap, toolRule(markZMap)},
-	{RuleMasscan, toolRule(markMasscan)},
-	{RuleMasscanHidden, toolRule(markMasscanK)},
-	{RuleUnicornscan, toolRule(markUnicornscan)},
-	{RuleNmap, toolRule(markNmap)},
-	{RuleZMapTime, toolRule(markZMapTime)},
-	{RuleZMapOptions, toolRule(markZMapOptions)},
-	{RuleAngryIP, toolRule(markAngryIP)},
+	{RuleZMap, toolRule(observation.MarkZMap)},
+	{RuleMasscan, toolRule(observation.MarkMasscan)},
+	{RuleMasscanHidden, toolRule(observation.MarkMasscanK)},
+	{RuleUnicornscan, toolRule(observation.MarkUnicornscan)},
+	{RuleNmap, toolRule(observation.MarkNmap)},
+	{RuleZMapTime, toolRule(observation.MarkZMapTime)},
+	{RuleZMapOptions, toolRule(observation.MarkZMapOptions)},
+	{RuleAngryIP, toolRule(observation.MarkAngryIP)},
 	{RuleSynackScan, judgeSynackScan},
 	{RuleReflection, judgeReflection},
 	{RuleBackscatter, judgeBackscatter},
-	{RuleHping, toolRule(markHping)},
+	{RuleHping, toolRule(observation.MarkHping)},
 	{RuleTSUBAME, judgeTSUBAME},
 	{RuleDurumeric, judgeDurumeric},
 	{RuleStealth, judgeStealth},

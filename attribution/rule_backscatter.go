@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // The thresholds of Moore et al. (Inferring Internet Denial-of-Service
@@ -62,7 +63,7 @@ func judgeBackscatter(p *Profile) (casedb.Verdict, bool) {
 	if p.member == AggregateReflected {
 		e.Notes = append(e.Notes, NoteReflectedFlood)
 	}
-	e.Also = p.also(markNone)
+	e.Also = p.also(observation.MarkNone)
 	v.Ports = p.answerPorts()
 	return v, true
 }
@@ -77,7 +78,7 @@ func (p *Profile) answerPorts() []string {
 			continue
 		}
 		name := e.portName()
-		if e.class == classUDP {
+		if e.class == observation.ClassUDP {
 			name = portName(protoUDP, e.peer)
 		}
 		if !slices.Contains(list, name) {
@@ -99,7 +100,7 @@ func judgeSynackScan(p *Profile) (casedb.Verdict, bool) {
 	peer, one := uint16(0), true
 	for i := range p.entryCount() {
 		e := p.entry(i)
-		if e.class != classSYNACK {
+		if e.class != observation.ClassSYNACK {
 			continue
 		}
 		all += e.packets
@@ -132,7 +133,7 @@ func judgeSynackScan(p *Profile) (casedb.Verdict, bool) {
 // same bytes.
 func judgeReflection(p *Profile) (casedb.Verdict, bool) {
 	f := p.facts
-	c := f.marked(markReflectQuery)
+	c := f.marked(observation.MarkReflectQuery)
 	if c.hits == 0 {
 		return casedb.Verdict{}, false
 	}
@@ -140,11 +141,11 @@ func judgeReflection(p *Profile) (casedb.Verdict, bool) {
 	fixed := true
 	for i := range p.entryCount() {
 		e := p.entry(i)
-		if e.mark(markReflectQuery) == 0 {
+		if e.mark(observation.MarkReflectQuery) == 0 {
 			continue
 		}
 		packets += e.packets
-		same += e.mark(markSamePayload)
+		same += e.mark(observation.MarkSamePayload)
 		dests += uint64(e.destsSum)
 		fixed = fixed && e.has(flagSample) && !e.has(flagPeerVaries)
 	}
@@ -157,7 +158,7 @@ func judgeReflection(p *Profile) (casedb.Verdict, bool) {
 		v.Confidence = 0.9
 	}
 	v.Evidence.V.Hits, v.Evidence.V.Of = same, packets
-	v.Evidence.V.Also = without(p.also(markNone), RuleReflection)
-	v.Ports = f.portList(maxPorts, func(e *entry) bool { return e.mark(markReflectQuery) > 0 })
+	v.Evidence.V.Also = without(p.also(observation.MarkNone), RuleReflection)
+	v.Ports = f.portList(maxPorts, func(e *entry) bool { return e.mark(observation.MarkReflectQuery) > 0 })
 	return v, true
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // Definitions say from what on a source whose tool cannot be told is called a
@@ -49,7 +50,7 @@ func judgeStealth(p *Profile) (casedb.Verdict, bool) {
 	ports, dests := 0, uint32(0)
 	for i := range p.entryCount() {
 		e := p.entry(i)
-		if e.class != classNull && e.class != classXmas || e.has(flagBroadcast) {
+		if e.class != observation.ClassNull && e.class != observation.ClassXmas || e.has(flagBroadcast) {
 			continue
 		}
 		packets += e.packets
@@ -63,8 +64,8 @@ func judgeStealth(p *Profile) (casedb.Verdict, bool) {
 	e := &v.Evidence.V
 	e.Definition = fmt.Sprintf("stealth: TCP without flags or with FIN, PSH and URG only, to %d or more ports or addresses", stealthTargets)
 	e.Hits, e.Of = packets, p.packets
-	e.Also = p.also(markNone)
-	v.Ports = f.portList(maxPorts, func(e *entry) bool { return e.class == classNull || e.class == classXmas })
+	e.Also = p.also(observation.MarkNone)
+	v.Ports = f.portList(maxPorts, func(e *entry) bool { return e.class == observation.ClassNull || e.class == observation.ClassXmas })
 	return v, true
 }
 
@@ -94,7 +95,7 @@ func judgeProtocols(p *Profile) (casedb.Verdict, bool) {
 	v := casedb.Verdict{Kind: casedb.KindScanner, Confidence: 0.8}
 	v.Evidence.V.Definition = fmt.Sprintf("IP protocols: %d or more", least)
 	v.Evidence.V.Hits, v.Evidence.V.Of = uint64(n), uint64(n)
-	v.Evidence.V.Also = p.also(markNone)
+	v.Evidence.V.Also = p.also(observation.MarkNone)
 	return v, true
 }
 
@@ -130,7 +131,7 @@ func judgeBlock(p *Profile) (casedb.Verdict, bool) {
 		e.Notes = append(e.Notes, NoteConversation)
 		v.Confidence = 0.6
 	}
-	e.Also = p.also(markNone)
+	e.Also = p.also(observation.MarkNone)
 	return v, true
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // judgeAcknowledged: the source is on the allowlist, and scans. Where it shows
@@ -22,14 +23,15 @@ func judgeAcknowledged(p *Profile) (casedb.Verdict, bool) {
 		v.Confidence = 0.85
 		e.Notes = append(e.Notes, NoteConflict)
 	}
-	for _, m := range [...]mark{markZMap, markMasscan, markMasscanK, markUnicornscan, markNmap, markZMapTime, markZMapOptions, markAngryIP} {
+	for _, m := range [...]observation.Mark{observation.MarkZMap, observation.MarkMasscan, observation.MarkMasscanK, observation.MarkUnicornscan,
+		observation.MarkNmap, observation.MarkZMapTime, observation.MarkZMapOptions, observation.MarkAngryIP} {
 		if w, ok := p.toolVerdict(m); ok {
 			t := &w.Evidence.V
 			v.Tool, e.Hits, e.Of, e.Chance = w.Tool, t.Hits, t.Of, t.Chance
 			break
 		}
 	}
-	e.Also = p.also(markNone)
+	e.Also = p.also(observation.MarkNone)
 	for _, r := range [...]rule{{RuleSlammer, judgeSlammer}, {RuleMirai, judgeMirai}, {RuleMiraiHidden, judgeMiraiHidden}, {RuleWorm445, judgeWorm445}} {
 		if w, ok := r.judge(p); ok {
 			v.Malware, v.Attention = w.Malware, AttentionMalware+":"+r.name
@@ -171,7 +173,7 @@ func judgeTSUBAME(p *Profile) (casedb.Verdict, bool) {
 		e.Notes = append(e.Notes, NoteRest)
 	}
 	v.Ports = f.portList(maxPorts, (*entry).probePort)
-	e.Also = p.also(markNone)
+	e.Also = p.also(observation.MarkNone)
 	return v, true
 }
 
@@ -211,7 +213,7 @@ func judgeDurumeric(p *Profile) (casedb.Verdict, bool) {
 		ev.Definition = fmt.Sprintf("%d or more addresses on one port", f.defs.Addresses)
 	}
 	ev.Hits, ev.Of = e.packets, p.packets
-	ev.Also = p.also(markNone)
+	ev.Also = p.also(observation.MarkNone)
 	name := e.portName()
 	v.Ports = append([]string{name}, without(f.portList(maxPorts-1, (*entry).probePort), name)...)
 	return v, true
@@ -228,7 +230,7 @@ func judgePersistent(p *Profile) (casedb.Verdict, bool) {
 	}
 	v := casedb.Verdict{Kind: casedb.KindMisconfigured, Confidence: 0.5}
 	v.Evidence.V.Hits, v.Evidence.V.Of = f.probes, p.packets
-	v.Evidence.V.Also = p.also(markNone)
+	v.Evidence.V.Also = p.also(observation.MarkNone)
 	return v, true
 }
 
@@ -250,7 +252,7 @@ func judgeUnknown(p *Profile) (casedb.Verdict, bool) {
 	if p.packets == 1 {
 		e.Notes = append(e.Notes, NoteOnePacket)
 	}
-	for m := markZMap; m <= markSlammer; m++ {
+	for m := observation.MarkZMap; m <= observation.MarkSlammer; m++ {
 		if f.total(m).hits > 0 {
 			e.Also = append(e.Also, ruleOf(m))
 		}

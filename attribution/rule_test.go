@@ -39,7 +39,7 @@ func (s seen) observation(source string) *observation.Observation {
 	if s.port == 0 && s.proto == 6 {
 		s.port = 445
 	}
-	if s.class == "" {
+	if s.class == observation.ClassNone {
 		s.class = observation.ClassSYN
 	}
 	if s.dest == "" {

@@ -2,6 +2,7 @@ package attribution
 
 import (
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // count is the packets that show a mark, of those that could have.
@@ -10,9 +11,9 @@ type count struct{ hits, of uint64 }
 // marked adds up the groups of one protocol and class in which a mark is more
 // than chance: two hits at least, and half of the packets. Groups in which the
 // mark is rarer (the RSTs of a ZMap host's kernel) do not dilute it.
-func (f *facts) marked(m mark) count {
+func (f *facts) marked(m observation.Mark) count {
 	var c count
-	if f.marks&(1<<m) == 0 {
+	if f.marks&m.Bit() == 0 {
 		return c
 	}
 	for i := range f.groups {
@@ -27,12 +28,12 @@ func (f *facts) marked(m mark) count {
 
 // probeClass reports whether scanners send packets of the class: all but what
 // stacks answer with.
-func probeClass(c class) bool {
-	return !c.icmpError() && c != classRST && c != classICMPReply
+func probeClass(c observation.Class) bool {
+	return !c.ICMPError() && c != observation.ClassRST && c != observation.ClassICMPReply
 }
 
 // toolRule is the rule for a scanner that betrays itself by a mark.
-func toolRule(m mark) func(p *Profile) (casedb.Verdict, bool) {
+func toolRule(m observation.Mark) func(p *Profile) (casedb.Verdict, bool) {
 	return func(p *Profile) (casedb.Verdict, bool) {
 		v, ok := p.toolVerdict(m)
 		if ok {
@@ -42,34 +43,34 @@ func toolRule(m mark) func(p *Profile) (casedb.Verdict, bool) {
 	}
 }
 
-func toolOf(m mark) string {
+func toolOf(m observation.Mark) string {
 	switch m {
-	case markZMap, markZMapOptions, markZMapTime:
+	case observation.MarkZMap, observation.MarkZMapOptions, observation.MarkZMapTime:
 		return ToolZMap
-	case markMasscan, markMasscanK:
+	case observation.MarkMasscan, observation.MarkMasscanK:
 		return ToolMasscan
-	case markNmap:
+	case observation.MarkNmap:
 		return ToolNmap
-	case markUnicornscan:
+	case observation.MarkUnicornscan:
 		return ToolUnicornscan
-	case markHping:
+	case observation.MarkHping:
 		return ToolHping
-	case markAngryIP:
+	case observation.MarkAngryIP:
 		return ToolAngryIP
 	}
 	return ""
 }
 
-func (p *Profile) toolVerdict(m mark) (casedb.Verdict, bool) {
+func (p *Profile) toolVerdict(m observation.Mark) (casedb.Verdict, bool) {
 	f := p.facts
-	if f.marks&(1<<m) == 0 {
+	if f.marks&m.Bit() == 0 {
 		return casedb.Verdict{}, false
 	}
 	c := f.marked(m)
 	if c.hits == 0 {
 		return p.weakTool(m)
 	}
-	if m == markHping && (p.Destinations() < 5 && f.ports < 5 || f.established > 0) {
+	if m == observation.MarkHping && (p.Destinations() < 5 && f.ports < 5 || f.established > 0) {
 		return casedb.Verdict{}, false // a flood of one port, or an odd client
 	}
 	v := casedb.Verdict{Kind: casedb.KindScanner, Tool: toolOf(m), Confidence: toolConfidence(m, c)}
@@ -79,21 +80,21 @@ func (p *Profile) toolVerdict(m mark) (casedb.Verdict, bool) {
 	if assumed {
 		e.Notes = append(e.Notes, NoteAssumedChance)
 	}
-	e.Weak = m == markHping
+	e.Weak = m == observation.MarkHping
 	v.Ports = f.portList(maxPorts, func(e *entry) bool { return e.mark(m) > 0 })
 	return v, true
 }
 
-func toolConfidence(m mark, c count) float64 {
+func toolConfidence(m observation.Mark, c count) float64 {
 	most := 0.99
 	switch m {
-	case markZMapOptions:
+	case observation.MarkZMapOptions:
 		most = 0.8
-	case markAngryIP:
+	case observation.MarkAngryIP:
 		most = 0.85
-	case markHping:
+	case observation.MarkHping:
 		return 0.5
-	case markZMapTime:
+	case observation.MarkZMapTime:
 		most = 0.95
 	}
 	switch {
@@ -107,18 +108,18 @@ func toolConfidence(m mark, c count) float64 {
 
 // weakTool answers for a source of one packet only, where the fields beside
 // the mark agree with the tool too.
-func (p *Profile) weakTool(m mark) (casedb.Verdict, bool) {
+func (p *Profile) weakTool(m observation.Mark) (casedb.Verdict, bool) {
 	e := &p.one
 	if p.packets != 1 || e.mark(m) != 1 || e.has(flagDF) || !e.has(flagSample) {
 		return casedb.Verdict{}, false
 	}
 	agree := false
 	switch m {
-	case markZMap: // TTL 255 less the hops; TCP window 65535
+	case observation.MarkZMap: // TTL 255 less the hops; TCP window 65535
 		agree = e.ttl > 190 && (e.proto != protoTCP || e.window == 65535) && probeClass(e.class)
-	case markMasscan, markMasscanK: // TTL 255 less the hops; window 1024, since 2023-11 1025; MSS or no option
+	case observation.MarkMasscan, observation.MarkMasscanK: // TTL 255 less the hops; window 1024, since 2023-11 1025; MSS or no option
 		agree = e.ttl > 190 && (e.proto != protoTCP ||
-			e.class == classSYN && (e.window == 1024 || e.window == 1025) && (e.options == 0 || e.options == 4))
+			e.class == observation.ClassSYN && (e.window == 1024 || e.window == 1025) && (e.options == 0 || e.options == 4))
 	}
 	if !agree {
 		return casedb.Verdict{}, false
@@ -130,35 +131,35 @@ func (p *Profile) weakTool(m mark) (casedb.Verdict, bool) {
 }
 
 // ruleOf names the rule that a mark belongs to.
-func ruleOf(m mark) string {
+func ruleOf(m observation.Mark) string {
 	switch m {
-	case markZMap:
+	case observation.MarkZMap:
 		return RuleZMap
-	case markZMapOptions:
+	case observation.MarkZMapOptions:
 		return RuleZMapOptions
-	case markZMapTime:
+	case observation.MarkZMapTime:
 		return RuleZMapTime
-	case markMasscan:
+	case observation.MarkMasscan:
 		return RuleMasscan
-	case markMasscanK:
+	case observation.MarkMasscanK:
 		return RuleMasscanHidden
-	case markMirai:
+	case observation.MarkMirai:
 		return RuleMirai
-	case markMiraiK:
+	case observation.MarkMiraiK:
 		return RuleMiraiHidden
-	case markNmap:
+	case observation.MarkNmap:
 		return RuleNmap
-	case markUnicornscan:
+	case observation.MarkUnicornscan:
 		return RuleUnicornscan
-	case markHping:
+	case observation.MarkHping:
 		return RuleHping
-	case markAngryIP:
+	case observation.MarkAngryIP:
 		return RuleAngryIP
-	case markWorm445:
+	case observation.MarkWorm445:
 		return RuleWorm445
-	case markSlammer:
+	case observation.MarkSlammer:
 		return RuleSlammer
-	case markReflectQuery:
+	case observation.MarkReflectQuery:
 		return RuleReflection
 	}
 	return ""
@@ -166,9 +167,9 @@ func ruleOf(m mark) string {
 
 // also names the other rules whose mark the source shows, kept beside the
 // verdict.
-func (p *Profile) also(but mark) []string {
+func (p *Profile) also(but observation.Mark) []string {
 	var list []string
-	for m := markZMap; m < markCount; m++ {
+	for m := range observation.Marks {
 		if m == but || ruleOf(m) == "" {
 			continue
 		}

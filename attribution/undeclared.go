@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"teiten/internal/casedb"
+	"teiten/internal/observation"
 )
 
 // undeclaredPackets is the number of probes outside the declared ports that
@@ -46,9 +47,9 @@ func (e *entry) declarable() bool {
 		return false
 	}
 	switch e.class {
-	case classICMPEcho, classICMPOther:
+	case observation.ClassICMPEcho, observation.ClassICMPOther:
 		return true
-	case classOther:
+	case observation.ClassOther:
 		return e.proto != protoTCP && e.proto != protoUDP
 	}
 	return e.probePort()

@@ -1,12 +1,14 @@
 package capture
 
+import "teiten/internal/observation"
+
 // answer counts a packet that answers what somebody sent in our name: those of
 // its minute, and whether what it answers looked like what the key's first
 // packet answered. The first one's repetitions by the stack are in neither.
 func (w *window) answer(e *entry, p *packet) (marks uint32) {
 	x := w.ext(e)
 	if x.minute == 0 { // the first packet
-		x.minute, x.inMinute, x.marks[numPeakMinute] = minuteOf(e.when), 1, 1
+		x.minute, x.inMinute, x.marks[observation.MarkPeakMinute] = minuteOf(e.when), 1, 1
 	}
 	n := answered(p.class, p.flags, p.seq, p.ack)
 	alike := n != 0 && n == answered(p.class, e.flags, e.seq, e.ack)
@@ -20,12 +22,12 @@ func (w *window) answer(e *entry, p *packet) (marks uint32) {
 	case m > x.minute:
 		x.minute, x.inMinute = m, 1
 	}
-	x.marks[numPeakMinute] = max(x.marks[numPeakMinute], x.inMinute)
+	x.marks[observation.MarkPeakMinute] = max(x.marks[observation.MarkPeakMinute], x.inMinute)
 	if alike {
-		marks |= markSameAck
+		marks |= observation.MarkSameAck.Bit()
 	}
 	if elsewhere && p.win != 0 && p.win == e.win {
-		marks |= markSameWindow
+		marks |= observation.MarkSameWindow.Bit()
 	}
 	return marks
 }
@@ -34,8 +36,8 @@ func (w *window) answer(e *entry, p *packet) (marks uint32) {
 // acknowledgement number, which is one more than a SYN's sequence number; of a
 // reset without one its sequence number, which is what was acknowledged (RFC
 // 9293, 3.10.7.1); of an ICMP error the quoted sequence number. 0 is none.
-func answered(c class, flags uint8, seq, ack uint32) uint32 {
-	if c == classRST && flags&flagACK == 0 {
+func answered(c observation.Class, flags uint8, seq, ack uint32) uint32 {
+	if c == observation.ClassRST && flags&flagACK == 0 {
 		return seq
 	}
 	return ack

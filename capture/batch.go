@@ -84,7 +84,7 @@ func (b *batchWriter) fill(number uint32) {
 	}
 	o.Proto = keyProto(e.key)
 	o.Port = keyPort(e.key)
-	o.Class = classNames[keyClass(e.key)]
+	o.Class = keyClass(e.key)
 	o.Packets = uint64(e.packets)
 	o.Bytes = e.bytes
 	o.Destinations, o.DestinationsExact = w.dests.destinations(e)
@@ -95,7 +95,7 @@ func (b *batchWriter) fill(number uint32) {
 	o.First, o.Last = time.Unix(0, e.first).UTC(), time.Unix(0, e.last).UTC()
 
 	o.Marks = o.Marks[:0]
-	if e.markNum[0] != 0 || e.ext != 0 {
+	if e.counted[0] != observation.MarkNone || e.ext != 0 {
 		b.marks(e)
 	}
 
@@ -131,13 +131,13 @@ func (b *batchWriter) fill(number uint32) {
 
 // marks sets the marks of b.o.
 func (b *batchWriter) marks(e *entry) {
-	for m := range uint8(numMarks) {
+	for m := range observation.Marks {
 		n := b.w.marked(e, m)
-		if n == 0 || m == numMiraiK && b.w.hidden.noMirai(e.firstDst) {
+		if n == 0 || m == observation.MarkMiraiK && b.w.hidden.noMirai(e.firstDst) {
 			continue
 		}
-		b.o.Marks = append(b.o.Marks, observation.MarkCount{Mark: observation.Marks[m], Packets: uint64(n)})
-		if e.ext == 0 && e.markNum[1] == 0 {
+		b.o.Marks = append(b.o.Marks, observation.MarkCount{Mark: m, Packets: uint64(n)})
+		if e.ext == 0 && e.counted[1] == observation.MarkNone {
 			return // it was the only one
 		}
 	}
@@ -245,7 +245,8 @@ func (b *batchWriter) unicornSource(items []sortItem) {
 		for _, item := range items {
 			e := b.w.entries.at(item.entry)
 			// What has a tool's mark, this one included, needs no other.
-			if e.bits&bitSYNv4 == 0 || e.seq == e.firstDst || e.markNum[0] != 0 && e.markNum[0] != numWindow8192+1 || e.markNum[1] != 0 {
+			if e.bits&bitSYNv4 == 0 || e.seq == e.firstDst || e.counted[1] != observation.MarkNone ||
+				e.counted[0] != observation.MarkNone && e.counted[0] != observation.MarkWindow8192 {
 				continue
 			}
 			v := e.seq ^ (uint32(keyPort(e.key))<<16 + uint32(e.peers[0]))
@@ -271,7 +272,7 @@ func (b *batchWriter) unicornSource(items []sortItem) {
 			}
 			if varied {
 				for _, c := range b.consts[i:k] {
-					b.w.mark(b.w.entries.at(c.entry), numUnicornscan, 1)
+					b.w.mark(b.w.entries.at(c.entry), observation.MarkUnicornscan, 1)
 				}
 			}
 			i = k

@@ -201,7 +201,7 @@ func compareMarks(t *testing.T, c corpus.Corpus) {
 			continue
 		}
 		got := tallyFile(t, filepath.Join(c.Dir, tt.file), capture.Options{Window: 24 * 3600e9})
-		for _, m := range observation.Marks {
+		for m := range observation.Marks {
 			want, named := tt.want[m]
 			if !named && (m == observation.MarkSameAck || m == observation.MarkSameWindow || m == observation.MarkPeakMinute) {
 				continue

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/google/gopacket/layers"
+
+	"teiten/internal/observation"
 )
 
 // decoder turns frames into packets. The common case (a whole TCP, UDP or ICMP
@@ -149,20 +151,20 @@ func finishTCP(p *packet, sport, dport uint16, header int, options, payload []by
 		p.opt, ts = hashOptions(options)
 	}
 	p.port, p.peer = dport, sport
-	if p.class == classSYNACK || p.class == classRST {
+	if p.class == observation.ClassSYNACK || p.class == observation.ClassRST {
 		p.port, p.peer = sport, dport
 	}
 	if p.id == 54321 && p.bits&bitV6 == 0 {
-		p.marks |= markZMap
+		p.marks |= observation.MarkZMap.Bit()
 	}
-	if p.class == classSYN {
+	if p.class == observation.ClassSYN {
 		markSYN(p, header == 20, options, ts, dataLen)
 	}
 }
 
 // finishUDP does the same from a UDP header; length is its length field.
 func finishUDP(p *packet, sport, dport uint16, length int, payload []byte) {
-	p.class = classUDP
+	p.class = observation.ClassUDP
 	p.port, p.peer = dport, sport
 	p.payLen = uint8(min(len(payload), maxPayload))
 	p.ack = hashPayload(payload)
@@ -171,19 +173,19 @@ func finishUDP(p *packet, sport, dport uint16, length int, payload []byte) {
 }
 
 // icmpClasses4 and icmpClasses6 map ICMP types (RFC 792; RFC 4443) to classes.
-var icmpClasses4 = icmpTable(map[uint8]class{
-	8: classICMPEcho, 0: classICMPReply, 3: classICMPUnreach, 4: classICMPQuench,
-	5: classICMPRedirect, 11: classICMPExceeded, 12: classICMPParam,
+var icmpClasses4 = icmpTable(map[uint8]observation.Class{
+	8: observation.ClassICMPEcho, 0: observation.ClassICMPReply, 3: observation.ClassICMPUnreach, 4: observation.ClassICMPQuench,
+	5: observation.ClassICMPRedirect, 11: observation.ClassICMPExceeded, 12: observation.ClassICMPParam,
 })
 
-var icmpClasses6 = icmpTable(map[uint8]class{
-	128: classICMPEcho, 129: classICMPReply, 1: classICMPUnreach, 2: classICMPTooBig,
-	3: classICMPExceeded, 4: classICMPParam, 137: classICMPRedirect,
+var icmpClasses6 = icmpTable(map[uint8]observation.Class{
+	128: observation.ClassICMPEcho, 129: observation.ClassICMPReply, 1: observation.ClassICMPUnreach, 2: observation.ClassICMPTooBig,
+	3: observation.ClassICMPExceeded, 4: observation.ClassICMPParam, 137: observation.ClassICMPRedirect,
 })
 
-func icmpTable(m map[uint8]class) (t [256]class) {
+func icmpTable(m map[uint8]observation.Class) (t [256]observation.Class) {
 	for i := range t {
-		t[i] = classICMPOther
+		t[i] = observation.ClassICMPOther
 		if c, ok := m[uint8(i)]; ok {
 			t[i] = c
 		}
@@ -215,10 +217,10 @@ func finishICMP(p *packet, t []byte) {
 	}
 	if p.bits&bitV6 == 0 {
 		if p.id == 54321 {
-			p.marks |= markZMap
+			p.marks |= observation.MarkZMap.Bit()
 		}
 		if kind == 8 && len(body) == 32 && allZero(body) {
-			p.marks |= markAngryIP
+			p.marks |= observation.MarkAngryIP.Bit()
 		}
 	}
 }

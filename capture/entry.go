@@ -1,5 +1,7 @@
 package capture
 
+import "teiten/internal/observation"
+
 // entry is the tally of one key in one window: two cache lines, no pointers.
 // The first line and the counters of the second change with each packet; the
 // rest describes the key's first packet.
@@ -11,12 +13,12 @@ type entry struct {
 	packets uint32
 	ext     uint32 // number of its extension, 0 without one
 	print   fingerprint
-	markNum [2]uint8 // mark number + 1, 0 while unused
-	destN   uint8    // destinations held in dest, or destSpilled
-	peerN   uint8    // ports held in peers, peerMany if there are more
-	epoch   uint16   // the last file that had the key
-	bits    uint8    // of the first packet
-	flags   uint8    // of the first packet
+	counted [2]observation.Mark // the marks that markN counts, MarkNone while unused
+	destN   uint8               // destinations held in dest, or destSpilled
+	peerN   uint8               // ports held in peers, peerMany if there are more
+	epoch   uint16              // the last file that had the key
+	bits    uint8               // of the first packet
+	flags   uint8               // of the first packet
 
 	markN [2]uint32
 	dest  [inlineDests]uint32
@@ -57,7 +59,7 @@ const (
 // extra holds what only the richer keys need.
 type extra struct {
 	prints  [printsHeld - 1]fingerprint
-	marks   [numMarks]uint32
+	marks   [observation.MarkEnd]uint32
 	samples uint32 // number of the newest further sample, 0 without one
 	// The latest minute of answers, counted from 1 in 1970, and its packets.
 	minute, inMinute uint32
@@ -86,7 +88,7 @@ func makeKey(src uint32, p *packet) uint64 {
 	return uint64(src)<<keySrcShift | uint64(p.proto)<<keyProtShift | uint64(p.port)<<keyPortShift | uint64(p.class)
 }
 
-func keySource(k uint64) uint32 { return uint32(k >> keySrcShift) }
-func keyProto(k uint64) uint8   { return uint8(k >> keyProtShift) }
-func keyPort(k uint64) uint16   { return uint16(k >> keyPortShift) }
-func keyClass(k uint64) class   { return class(k & 31) }
+func keySource(k uint64) uint32           { return uint32(k >> keySrcShift) }
+func keyProto(k uint64) uint8             { return uint8(k >> keyProtShift) }
+func keyPort(k uint64) uint16             { return uint16(k >> keyPortShift) }
+func keyClass(k uint64) observation.Class { return observation.Class(k & 31) }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/google/gopacket"
+
+	"teiten/internal/observation"
 )
 
 // maxExtensions bounds the chain of IPv6 extension headers.
@@ -134,7 +136,7 @@ func extension(proto uint8) bool {
 }
 
 func fragment(payload []byte, off uint32, p *packet) {
-	p.class = classFragment
+	p.class = observation.ClassFragment
 	p.port, p.peer = 0, 0
 	p.pay, p.payLen = off, uint8(min(len(payload), maxPayload))
 }
@@ -168,7 +170,7 @@ func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more
 		}
 		p.pay = off
 		if len(t) < 14 {
-			p.class, p.payLen = classTCPShort, uint8(len(t))
+			p.class, p.payLen = observation.ClassTCPShort, uint8(len(t))
 			return
 		}
 		// The header is cut, or its length or options make no sense.
@@ -201,7 +203,7 @@ func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more
 		case more:
 			fragment(t, off, p)
 		default:
-			p.class, p.payLen = classUDPShort, uint8(len(t))
+			p.class, p.payLen = observation.ClassUDPShort, uint8(len(t))
 		}
 	case p.proto == protoICMP && p.bits&bitV6 == 0, p.proto == protoICMPv6 && p.bits&bitV6 != 0:
 		p.pay = off + uint32(min(8, len(t)))
@@ -211,11 +213,11 @@ func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more
 		case more:
 			fragment(t, off, p)
 		default:
-			p.class, p.payLen = classICMPShort, uint8(len(t))
+			p.class, p.payLen = observation.ClassICMPShort, uint8(len(t))
 			p.pay = off
 		}
 	default:
-		p.class = classOther
+		p.class = observation.ClassOther
 		p.pay, p.payLen = off, uint8(min(len(t), maxPayload))
 	}
 }

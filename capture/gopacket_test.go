@@ -17,6 +17,7 @@ import (
 	"github.com/google/gopacket/pcapgo"
 
 	"teiten/internal/corpus"
+	"teiten/internal/observation"
 )
 
 // compareWithGopacket decodes a frame with our decoder and with gopacket's
@@ -84,8 +85,8 @@ func compareIPv4(p *packet, frame []byte, ip *layers.IPv4, rest []gopacket.Layer
 		return fmt.Errorf("DF %v", df)
 	}
 	if ip.FragOffset != 0 {
-		if p.class != classFragment || p.port != 0 {
-			return fmt.Errorf("a later fragment is %s with port %d", classNames[p.class], p.port)
+		if p.class != observation.ClassFragment || p.port != 0 {
+			return fmt.Errorf("a later fragment is %s with port %d", p.class, p.port)
 		}
 		return nil
 	}
@@ -108,8 +109,8 @@ func compareIPv6(p *packet, frame []byte, ip *layers.IPv6, rest []gopacket.Layer
 			}
 		case *layers.IPv6Routing, *layers.IPv6Destination:
 		case *layers.IPv6Fragment:
-			if l.FragmentOffset != 0 && (p.class != classFragment || p.port != 0) {
-				return fmt.Errorf("a later fragment is %s with port %d", classNames[p.class], p.port)
+			if l.FragmentOffset != 0 && (p.class != observation.ClassFragment || p.port != 0) {
+				return fmt.Errorf("a later fragment is %s with port %d", p.class, p.port)
 			}
 			return nil
 		default:
@@ -140,7 +141,7 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 		}
 		want.class = tcpClass(want.flags)
 		want.port, want.peer = uint16(l.DstPort), uint16(l.SrcPort)
-		if want.class == classSYNACK || want.class == classRST {
+		if want.class == observation.ClassSYNACK || want.class == observation.ClassRST {
 			want.port, want.peer = want.peer, want.port
 		}
 		want.seq, want.ack, want.win = l.Seq, l.Ack, l.Window
@@ -149,7 +150,7 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 		if p.proto != protoUDP {
 			return nil
 		}
-		want.class = classUDP
+		want.class = observation.ClassUDP
 		want.port, want.peer = uint16(l.DstPort), uint16(l.SrcPort)
 		payload = l.Payload
 		want.ack = hashPayload(payload)
@@ -159,7 +160,7 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 		}
 		payload = l.Payload
 		want.class, want.port, want.peer, want.ack = icmpWant(uint8(l.TypeCode>>8), uint8(l.TypeCode), payload,
-			map[uint8]class{8: classICMPEcho, 0: classICMPReply, 3: classICMPUnreach, 4: classICMPQuench, 5: classICMPRedirect, 11: classICMPExceeded, 12: classICMPParam},
+			map[uint8]observation.Class{8: observation.ClassICMPEcho, 0: observation.ClassICMPReply, 3: observation.ClassICMPUnreach, 4: observation.ClassICMPQuench, 5: observation.ClassICMPRedirect, 11: observation.ClassICMPExceeded, 12: observation.ClassICMPParam},
 			[]uint8{3, 4, 5, 11, 12})
 	case *layers.ICMPv6:
 		if p.proto != protoICMPv6 || p.bits&bitV6 == 0 {
@@ -172,19 +173,19 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 			payload = nil
 		}
 		want.class, want.port, want.peer, want.ack = icmpWant(uint8(l.TypeCode>>8), uint8(l.TypeCode), payload,
-			map[uint8]class{128: classICMPEcho, 129: classICMPReply, 1: classICMPUnreach, 2: classICMPTooBig, 3: classICMPExceeded, 4: classICMPParam, 137: classICMPRedirect},
+			map[uint8]observation.Class{128: observation.ClassICMPEcho, 129: observation.ClassICMPReply, 1: observation.ClassICMPUnreach, 2: observation.ClassICMPTooBig, 3: observation.ClassICMPExceeded, 4: observation.ClassICMPParam, 137: observation.ClassICMPRedirect},
 			[]uint8{1, 2, 3, 4})
 	default:
 		return nil
 	}
-	if p.class == classFragment { // a first fragment that is too short for its header
+	if p.class == observation.ClassFragment { // a first fragment that is too short for its header
 		return nil
 	}
 	if p.class != want.class || p.port != want.port || p.peer != want.peer || p.seq != want.seq || p.ack != want.ack ||
 		p.win != want.win || p.flags != want.flags {
 		return fmt.Errorf("%s port %d peer %d seq %d ack %d win %d flags %02x, gopacket %s %d %d %d %d %d %02x",
-			classNames[p.class], p.port, p.peer, p.seq, p.ack, p.win, p.flags,
-			classNames[want.class], want.port, want.peer, want.seq, want.ack, want.win, want.flags)
+			p.class, p.port, p.peer, p.seq, p.ack, p.win, p.flags,
+			want.class, want.port, want.peer, want.seq, want.ack, want.win, want.flags)
 	}
 	if got := frame[p.pay-uint32(p.optLen) : p.pay]; !bytes.Equal(got, options) {
 		return fmt.Errorf("options %x, gopacket %x", got, options)
@@ -197,10 +198,10 @@ func compareTransport(p *packet, frame []byte, rest []gopacket.Layer) error {
 
 // icmpWant is what an ICMP message should become; the quoted packet is decoded
 // with gopacket.
-func icmpWant(kind, code uint8, payload []byte, classes map[uint8]class, errs []uint8) (c class, port, peer uint16, seq uint32) {
+func icmpWant(kind, code uint8, payload []byte, classes map[uint8]observation.Class, errs []uint8) (c observation.Class, port, peer uint16, seq uint32) {
 	c, ok := classes[kind]
 	if !ok {
-		c = classICMPOther
+		c = observation.ClassICMPOther
 	}
 	if !bytes.Contains(errs, []byte{kind}) {
 		return c, uint16(kind)<<8 | uint16(code), 0, 0

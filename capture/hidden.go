@@ -1,5 +1,7 @@
 package capture
 
+import "teiten/internal/observation"
+
 // Some marks show only in several packets. Their state is kept per window and
 // bounded; where a place is needed the state that has shown least gives way.
 //
@@ -94,14 +96,14 @@ func (w *window) observe(number uint32, e *entry, p *packet) {
 			h.masscan = new([hiddenSets]hiddenSet)
 		}
 		h.used[0] = true
-		w.shared(h.masscan, masscanKey(p), p.src, number, e, numMasscanK, masscanKNeed)
+		w.shared(h.masscan, masscanKey(p), p.src, number, e, observation.MarkMasscanK, masscanKNeed)
 	}
 	if p.bits&bitMiraiK != 0 {
 		if h.mirai == nil {
 			h.mirai = new([hiddenSets]hiddenSet)
 		}
 		h.used[1] = true
-		w.shared(h.mirai, miraiKey(p), p.src, number, e, numMiraiK, miraiKNeed)
+		w.shared(h.mirai, miraiKey(p), p.src, number, e, observation.MarkMiraiK, miraiKNeed)
 	}
 	if p.bits&bitNmap != 0 {
 		if h.nmap == nil {
@@ -132,7 +134,7 @@ func (h *hiddenState) fetch(p *packet) uint32 {
 
 // shared counts a value at a destination; the mark shows when need packets of
 // at least two sources have it.
-func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number uint32, e *entry, m uint8, need uint32) {
+func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number uint32, e *entry, m observation.Mark, need uint32) {
 	v := &table[mix64(key)%hiddenSets]
 	way := -1
 	for i := range v.keys {
@@ -172,7 +174,7 @@ func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number ui
 	}
 	if v.several[way] && v.n[way] >= need {
 		v.active[way] = true
-		if m == numMiraiK {
+		if m == observation.MarkMiraiK {
 			w.hidden.sharedSeq(uint32(key>>32), uint32(key))
 		}
 		for _, q := range v.pending[way] {
@@ -240,7 +242,7 @@ func (w *window) nmap(number uint32, e *entry, p *packet) {
 			continue
 		}
 		if a.related {
-			w.mark(e, numNmap, 1)
+			w.mark(e, observation.MarkNmap, 1)
 			return
 		}
 		if target == a.target && x == 0 {
@@ -250,8 +252,8 @@ func (w *window) nmap(number uint32, e *entry, p *packet) {
 			return
 		}
 		a.related, s.active = true, true
-		w.mark(w.entries.at(a.entry), numNmap, a.n)
-		w.mark(e, numNmap, 1)
+		w.mark(w.entries.at(a.entry), observation.MarkNmap, a.n)
+		w.mark(e, observation.MarkNmap, 1)
 		return
 	}
 }

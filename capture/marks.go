@@ -2,6 +2,8 @@ package capture
 
 import (
 	"encoding/binary"
+
+	"teiten/internal/observation"
 )
 
 // Options of Windows 7 and later and of ZMap since 4.1.0.
@@ -15,37 +17,37 @@ const (
 func markSYN(p *packet, bare bool, options []byte, ts, dataLen int) {
 	le, be := binary.LittleEndian, binary.BigEndian
 	if dataLen > 0 {
-		p.marks |= markSYNPayload
+		p.marks |= observation.MarkSYNPayload.Bit()
 	}
 	v4 := p.bits&bitV6 == 0
 	df := p.bits&bitDF != 0
 	if v4 {
 		p.bits |= bitSYNv4
 		if p.id == uint16(p.dst)^p.port^uint16(p.seq) {
-			p.marks |= markMasscan
+			p.marks |= observation.MarkMasscan.Bit()
 		}
 		if bare && p.seq == p.dst {
-			p.marks |= markMirai
+			p.marks |= observation.MarkMirai.Bit()
 		}
 	}
 	switch p.win {
 	case 65535:
 		if v4 && !df && p.ttl <= 64 && zmapOptions(options) {
-			p.marks |= markZMapOptions
+			p.marks |= observation.MarkZMapOptions.Bit()
 		}
 	case 512:
 		if bare {
-			p.marks |= markHping
+			p.marks |= observation.MarkHping.Bit()
 		}
 	case 32:
-		p.marks |= markAngryIP
+		p.marks |= observation.MarkAngryIP.Bit()
 	case 8192:
-		p.marks |= markWindow8192
+		p.marks |= observation.MarkWindow8192.Bit()
 		if p.port == 445 && p.ttl >= 65 && p.ttl <= 128 && wormOptions(options) {
-			p.marks |= markWorm445
+			p.marks |= observation.MarkWorm445.Bit()
 		}
 	case 1024, 1025:
-		if v4 && p.marks&markMasscan == 0 {
+		if v4 && p.marks&observation.MarkMasscan.Bit() == 0 {
 			p.bits |= bitMasscanK
 		}
 	}
@@ -53,13 +55,13 @@ func markSYN(p *packet, bare bool, options []byte, ts, dataLen int) {
 	if p.win&1023 == 0 && p.win-1 < 4096 && len(options) == 4 && le.Uint16(options) == 0x0402 && !df {
 		p.bits |= bitNmap
 	}
-	if v4 && bare && p.marks&(markMasscan|markMirai|markZMap) == 0 && p.seq != 0 {
+	if v4 && bare && p.marks&(1<<observation.MarkMasscan|1<<observation.MarkMirai|1<<observation.MarkZMap) == 0 && p.seq != 0 {
 		p.bits |= bitMiraiK
 	}
 	if ts >= 0 && be.Uint32(options[ts+4:]) == 0 {
 		sec := uint32(p.when / 1e9)
 		if d := be.Uint32(options[ts:]) - sec + 2; d <= 4 {
-			p.marks |= markZMapTime
+			p.marks |= observation.MarkZMapTime.Bit()
 		}
 	}
 }
@@ -102,16 +104,16 @@ func markUDP(p *packet, length int, b []byte) {
 	be := binary.BigEndian
 	v4 := p.bits&bitV6 == 0
 	if v4 && p.id == 54321 {
-		p.marks |= markZMap
+		p.marks |= observation.MarkZMap.Bit()
 	}
 	k := p.id ^ uint16(p.dst) ^ p.port
 	switch p.port {
 	case portDNS, portNetBIOS:
 		if v4 && len(b) >= 12 && be.Uint16(b) == k {
-			p.marks |= markMasscan
+			p.marks |= observation.MarkMasscan.Bit()
 		}
 		if p.port == portDNS && highGainDNS(b) {
-			p.marks |= markReflectQuery
+			p.marks |= observation.MarkReflectQuery.Bit()
 		}
 	case portSNMP:
 		pdu, request, ok := parseSNMP(b)
@@ -119,33 +121,33 @@ func markUDP(p *packet, length int, b []byte) {
 			return
 		}
 		if v4 && request == k {
-			p.marks |= markMasscan
+			p.marks |= observation.MarkMasscan.Bit()
 		}
 		if pdu == 0xa5 { // GetBulkRequest (RFC 3416, 3)
-			p.marks |= markReflectQuery
+			p.marks |= observation.MarkReflectQuery.Bit()
 		}
 	case portNTP:
 		// Mode 7 (private), implementation XNTPD or XNTPD_OLD, a request for the
 		// list of monitored clients.
 		if len(b) >= 8 && b[0]&0x87 == 0x07 && (b[2] == 2 || b[2] == 3) && (b[3] == 42 || b[3] == 20) {
-			p.marks |= markReflectQuery
+			p.marks |= observation.MarkReflectQuery.Bit()
 		}
 	case portCLDAP:
 		if searchesLDAP(b) {
-			p.marks |= markReflectQuery
+			p.marks |= observation.MarkReflectQuery.Bit()
 		}
 	case portSlammer:
 		if length == 384 && len(b) >= 4 && be.Uint32(b) == 0x04010101 {
-			p.marks |= markSlammer
+			p.marks |= observation.MarkSlammer.Bit()
 		}
 	case portSSDP:
 		if len(b) >= 8 && string(b[:8]) == "M-SEARCH" {
-			p.marks |= markReflectQuery
+			p.marks |= observation.MarkReflectQuery.Bit()
 		}
 	case portMemcached:
 		// An eight-byte frame header, then a command that answers at length.
 		if len(b) >= 12 && (string(b[8:12]) == "stat" || string(b[8:12]) == "get " || string(b[8:12]) == "gets") {
-			p.marks |= markReflectQuery
+			p.marks |= observation.MarkReflectQuery.Bit()
 		}
 	}
 }

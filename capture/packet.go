@@ -17,7 +17,7 @@ type packet struct {
 	ipLen    uint32 // IP length, headers included
 	pay      uint32 // offset of the transport payload in the block
 	opt      uint32 // hash of the TCP options, normalised; 0 without any
-	marks    uint32 // one bit per mark of observation.Marks
+	marks    uint32 // the bits of its marks (observation.Mark.Bit)
 	net      uint16 // how far before pay the IP header is
 	id       uint16 // IPv4 identification
 	port     uint16 // service port
@@ -27,7 +27,7 @@ type packet struct {
 	flags    uint8  // TCP
 	ttl      uint8
 	proto    uint8
-	class    class
+	class    observation.Class
 	optLen   uint8 // captured TCP option bytes, right before pay
 	bits     uint8
 }
@@ -46,52 +46,10 @@ const (
 	bitsHidden = bitMasscanK | bitMiraiK | bitNmap
 )
 
-// class numbers the classes of observation in the order in which observations are
-// sorted.
-type class uint8
-
-const (
-	classSYN class = iota
-	classSYNACK
-	classRST
-	classACK
-	classFIN
-	classNull
-	classXmas
-	classTCPOther
-	classTCPShort
-	classUDP
-	classUDPShort
-	classICMPEcho
-	classICMPReply
-	classICMPUnreach
-	classICMPQuench
-	classICMPRedirect
-	classICMPExceeded
-	classICMPParam
-	classICMPTooBig
-	classICMPOther
-	classICMPShort
-	classFragment
-	classOther
-)
-
-var classNames = [32]observation.Class{
-	classSYN: observation.ClassSYN, classSYNACK: observation.ClassSYNACK, classRST: observation.ClassRST,
-	classACK: observation.ClassACK, classFIN: observation.ClassFIN, classNull: observation.ClassNull,
-	classXmas: observation.ClassXmas, classTCPOther: observation.ClassTCPOther, classTCPShort: observation.ClassTCPShort,
-	classUDP: observation.ClassUDP, classUDPShort: observation.ClassUDPShort, classICMPEcho: observation.ClassICMPEcho,
-	classICMPReply: observation.ClassICMPReply, classICMPUnreach: observation.ClassICMPUnreach,
-	classICMPQuench: observation.ClassICMPQuench, classICMPRedirect: observation.ClassICMPRedirect,
-	classICMPExceeded: observation.ClassICMPExceeded, classICMPParam: observation.ClassICMPParam,
-	classICMPTooBig: observation.ClassICMPTooBig, classICMPOther: observation.ClassICMPOther,
-	classICMPShort: observation.ClassICMPShort, classFragment: observation.ClassFragment, classOther: observation.ClassOther,
-}
-
 // answers has a bit for each class that answers a packet whose header the
 // answer tells something of.
-const answers = 1<<classSYNACK | 1<<classRST | 1<<classICMPUnreach | 1<<classICMPQuench | 1<<classICMPRedirect |
-	1<<classICMPExceeded | 1<<classICMPParam | 1<<classICMPTooBig
+const answers = 1<<observation.ClassSYNACK | 1<<observation.ClassRST | 1<<observation.ClassICMPUnreach |
+	1<<observation.ClassICMPQuench | 1<<observation.ClassICMPRedirect | 1<<observation.ClassICMPExceeded | 1<<observation.ClassICMPParam | 1<<observation.ClassICMPTooBig
 
 // TCP flag bits (RFC 9293, 3.1; RFC 3168, 6.1 for ECE and CWR).
 const (
@@ -106,48 +64,48 @@ const (
 )
 
 // tcpClasses is the class of every combination of the eight flags.
-var tcpClasses = func() (t [256]class) {
+var tcpClasses = func() (t [256]observation.Class) {
 	for f := range t {
 		t[f] = tcpClass(uint8(f))
 	}
 	return t
 }()
 
-func tcpClass(f uint8) class {
+func tcpClass(f uint8) observation.Class {
 	ecn := f & (flagECE | flagCWR)
 	switch f &^ (flagECE | flagCWR) {
 	case flagSYN:
 		// None, or an ECN-setup SYN (RFC 3168, 6.1.1).
 		if ecn == 0 || ecn == flagECE|flagCWR {
-			return classSYN
+			return observation.ClassSYN
 		}
 	case flagSYN | flagACK:
 		// An ECN-setup SYN/ACK has ECE; faulty stacks reflect both bits.
 		if ecn != flagCWR {
-			return classSYNACK
+			return observation.ClassSYNACK
 		}
 	case flagRST, flagRST | flagACK:
 		if ecn == 0 {
-			return classRST
+			return observation.ClassRST
 		}
 	case flagACK, flagACK | flagPSH:
-		return classACK
+		return observation.ClassACK
 	case flagFIN:
 		if ecn == 0 {
-			return classFIN
+			return observation.ClassFIN
 		}
 	case flagFIN | flagACK, flagFIN | flagPSH | flagACK:
-		return classFIN
+		return observation.ClassFIN
 	case 0:
 		if ecn == 0 {
-			return classNull
+			return observation.ClassNull
 		}
 	case flagFIN | flagPSH | flagURG:
 		if ecn == 0 {
-			return classXmas
+			return observation.ClassXmas
 		}
 	}
-	return classTCPOther
+	return observation.ClassTCPOther
 }
 
 // IP protocol numbers and ether types that the decoder knows.
@@ -174,40 +132,6 @@ const (
 	etherQinQ   = 0x88a8
 	etherVNTag  = 0x8926
 	etherQinQ91 = 0x9100
-)
-
-// Marks as bits of packet.marks, in the order of observation.Marks.
-const (
-	markZMap = 1 << iota
-	markZMapOptions
-	markZMapTime
-	markMasscan
-	markMasscanK
-	markMirai
-	markMiraiK
-	markNmap
-	markUnicornscan
-	markHping
-	markAngryIP
-	markWorm445
-	markSlammer
-	markSYNPayload
-	markReflectQuery
-	markSamePayload
-	markWindow8192
-	markSameAck
-	markSameWindow
-)
-
-// The number of a mark: its place in observation.Marks.
-const (
-	numMasscanK    = 4
-	numMiraiK      = 6
-	numNmap        = 7
-	numUnicornscan = 8
-	numWindow8192  = 16
-	numPeakMinute  = 19
-	numMarks       = 20
 )
 
 // skip says why a record is in no observation; 0 means it is.

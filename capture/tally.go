@@ -221,21 +221,21 @@ func (t *tally) update(w *window, number uint32, e *entry, bl *block, p *packet)
 		w.fingerprint(e, p)
 	}
 	marks := p.marks
-	if p.class == classUDP {
+	if p.class == observation.ClassUDP {
 		if p.ack != 0 && p.ack == e.ack {
-			marks |= markSamePayload
+			marks |= observation.MarkSamePayload.Bit()
 		}
 	} else if answers>>p.class&1 != 0 {
 		marks |= w.answer(e, p)
 	}
 	for ; marks != 0; marks &= marks - 1 {
-		w.mark(e, uint8(bits.TrailingZeros32(marks)), 1)
+		w.mark(e, observation.Mark(bits.TrailingZeros32(marks)), 1)
 	}
 	if p.bits&bitSYNv4 != 0 && unicornscan(e, p) {
-		if w.marked(e, numUnicornscan) == 0 {
-			w.mark(e, numUnicornscan, 1) // the first packet
+		if w.marked(e, observation.MarkUnicornscan) == 0 {
+			w.mark(e, observation.MarkUnicornscan, 1) // the first packet
 		}
-		w.mark(e, numUnicornscan, 1)
+		w.mark(e, observation.MarkUnicornscan, 1)
 	}
 	if p.bits&bitsHidden != 0 {
 		w.observe(number, e, p)
@@ -316,7 +316,7 @@ func (t *tally) insert(w *window, key uint64, hash, i uint32, bl *block, p *pack
 	}
 	t.seen(w, e)
 	for marks := p.marks; marks != 0; marks &= marks - 1 {
-		w.mark(e, uint8(bits.TrailingZeros32(marks)), 1)
+		w.mark(e, observation.Mark(bits.TrailingZeros32(marks)), 1)
 	}
 	if p.bits&bitsHidden != 0 {
 		w.observe(number, e, p)
@@ -401,7 +401,7 @@ func (t *tally) sample(w *window, e *entry, bl *block, p *packet) {
 // ports combined. A repeated SYN and a Mirai one (whose sequence number is the
 // destination) are no evidence.
 func unicornscan(e *entry, p *packet) bool {
-	if p.seq == e.seq || p.marks&markMirai != 0 {
+	if p.seq == e.seq || p.marks&observation.MarkMirai.Bit() != 0 {
 		return false
 	}
 	x := e.seq ^ p.seq ^ uint32(e.peers[0]) ^ uint32(p.peer) // the service port is the same

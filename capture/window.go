@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+
+	"teiten/internal/observation"
 )
 
 // window holds the tally of one open window. Its memory comes from the pools
@@ -85,25 +87,25 @@ func (w *window) ext(e *entry) *extra {
 	return w.extras.at(e.ext)
 }
 
-// mark adds n packets to the count of mark number m.
-func (w *window) mark(e *entry, m uint8, n uint32) {
-	for i := range e.markNum {
-		switch e.markNum[i] {
-		case m + 1:
+// mark adds n packets to the count of mark m.
+func (w *window) mark(e *entry, m observation.Mark, n uint32) {
+	for i := range e.counted {
+		switch e.counted[i] {
+		case m:
 			e.markN[i] += n
 			return
-		case 0:
-			e.markNum[i], e.markN[i] = m+1, n
+		case observation.MarkNone:
+			e.counted[i], e.markN[i] = m, n
 			return
 		}
 	}
 	w.ext(e).marks[m] += n
 }
 
-// marked returns the count of mark number m.
-func (w *window) marked(e *entry, m uint8) uint32 {
-	for i := range e.markNum {
-		if e.markNum[i] == m+1 {
+// marked returns the count of mark m.
+func (w *window) marked(e *entry, m observation.Mark) uint32 {
+	for i := range e.counted {
+		if e.counted[i] == m {
 			return e.markN[i]
 		}
 	}

@@ -28,7 +28,7 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 		"str":        text,
 		"int":        func(n uint64) int { return int(min(n, math.MaxInt32)) },
 		"port":       portName,
-		"letterport": func(proto, port int) string { return portName(uint8(proto), uint16(port), "") },
+		"letterport": func(proto, port int) string { return portName(uint8(proto), uint16(port), observation.ClassNone) },
 		"sign":       func(kind string) template.HTML { return signHTML(casedb.EventKind(kind)) },
 		"round":      func(f float64) int64 { return int64(math.Round(f)) },
 		"percent":    percent,

@@ -101,14 +101,14 @@ func parseObservationKey(s string) *casedb.ObservationKey {
 	batch, err2 := strconv.ParseInt(parts[1], 10, 64)
 	proto, err3 := strconv.ParseUint(parts[2], 10, 8)
 	port, err4 := strconv.ParseUint(parts[3], 10, 16)
+	class, known := observation.ParseClass(parts[4])
 	for _, err := range []error{err1, err2, err3, err4} {
 		if err != nil {
 			return nil
 		}
 	}
-	if window < -1<<55 || window > 1<<55 {
+	if !known || window < -1<<55 || window > 1<<55 {
 		return nil
 	}
-	return &casedb.ObservationKey{Window: time.UnixMicro(window).UTC(), BatchID: batch, Proto: uint8(proto), Port: uint16(port),
-		Class: observation.Class(casedb.Clean(parts[4], 32))}
+	return &casedb.ObservationKey{Window: time.UnixMicro(window).UTC(), BatchID: batch, Proto: uint8(proto), Port: uint16(port), Class: class}
 }

@@ -26,9 +26,9 @@ func (c *csvWriter) head() {
 	}
 	c.header = true
 	c.buf = append(c.buf, "window,sensor,source,proto,port,class,packets,bytes,destinations,first,last,destinations_exact"...)
-	for _, m := range observation.Marks {
+	for m := range observation.Marks {
 		c.buf = append(c.buf, ',')
-		c.buf = append(c.buf, m...)
+		c.buf = append(c.buf, m.String()...)
 	}
 	c.buf = append(c.buf, '\n')
 }
@@ -48,7 +48,7 @@ func (c *csvWriter) WriteBatch(b *observation.Batch) error {
 		c.buf = append(c.buf, ',')
 		c.buf = strconv.AppendUint(c.buf, uint64(o.Port), 10)
 		c.buf = append(c.buf, ',')
-		c.buf = append(c.buf, o.Class...)
+		c.buf = append(c.buf, o.Class.String()...)
 		for _, n := range [...]uint64{o.Packets, o.Bytes, uint64(o.Destinations)} {
 			c.buf = append(c.buf, ',')
 			c.buf = strconv.AppendUint(c.buf, n, 10)
@@ -61,7 +61,7 @@ func (c *csvWriter) WriteBatch(b *observation.Batch) error {
 		c.buf = strconv.AppendBool(c.buf, o.DestinationsExact)
 		// o.Marks is in the order of observation.Marks.
 		marks := o.Marks
-		for _, m := range observation.Marks {
+		for m := range observation.Marks {
 			c.buf = append(c.buf, ',')
 			if len(marks) > 0 && marks[0].Mark == m {
 				c.buf = strconv.AppendUint(c.buf, marks[0].Packets, 10)

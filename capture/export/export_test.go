@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -64,8 +65,8 @@ func TestCSVRows(t *testing.T) {
 	if d := cmp.Diff(want, rows[1][:len(want)]); d != "" {
 		t.Error(d)
 	}
-	for i, m := range observation.Marks {
-		if got := rows[0][len(want)+i]; got != string(m) {
+	for i, m := range slices.Collect(observation.Marks) {
+		if got := rows[0][len(want)+i]; got != m.String() {
 			t.Errorf("column %q, want %q", got, m)
 		}
 		n := "0"

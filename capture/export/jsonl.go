@@ -35,7 +35,7 @@ func (j *jsonlWriter) WriteBatch(b *observation.Batch) error {
 		j.buf = append(j.buf, `","port":`...)
 		j.buf = strconv.AppendUint(j.buf, uint64(o.Port), 10)
 		j.buf = append(j.buf, `,"class":"`...)
-		j.buf = append(j.buf, o.Class...)
+		j.buf = append(j.buf, o.Class.String()...)
 		j.buf = append(j.buf, `","packets":`...)
 		j.buf = strconv.AppendUint(j.buf, o.Packets, 10)
 		j.buf = append(j.buf, `,"bytes":`...)
@@ -49,9 +49,9 @@ func (j *jsonlWriter) WriteBatch(b *observation.Batch) error {
 		j.buf = append(j.buf, `","destinations_exact":`...)
 		j.buf = strconv.AppendBool(j.buf, o.DestinationsExact)
 		marks := o.Marks
-		for _, m := range observation.Marks {
+		for m := range observation.Marks {
 			j.buf = append(j.buf, ',', '"')
-			j.buf = append(j.buf, m...)
+			j.buf = append(j.buf, m.String()...)
 			j.buf = append(j.buf, '"', ':')
 			if len(marks) > 0 && marks[0].Mark == m {
 				j.buf = strconv.AppendUint(j.buf, marks[0].Packets, 10)

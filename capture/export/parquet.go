@@ -67,7 +67,7 @@ func (p *parquetWriter) WriteBatch(b *observation.Batch) error {
 			Source:            o.Source.String(),
 			Proto:             ProtoName(o.Proto),
 			Port:              int32(o.Port),
-			Class:             string(o.Class),
+			Class:             o.Class.String(),
 			Packets:           int64(o.Packets),
 			Bytes:             int64(o.Bytes),
 			Destinations:      int64(o.Destinations),

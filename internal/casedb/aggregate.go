@@ -250,8 +250,10 @@ func (f FloodTarget) Key() string {
 
 // ParseFloodKey reads what Key wrote.
 func ParseFloodKey(key string) (f FloodTarget, err error) {
-	if _, err = fmt.Sscanf(key, "%16x/%d/%d/%s", &f.Destination, &f.Proto, &f.Port, &f.Class); err != nil {
+	var class string
+	if _, err = fmt.Sscanf(key, "%16x/%d/%d/%s", &f.Destination, &f.Proto, &f.Port, &class); err != nil {
 		return f, fmt.Errorf("flood %q: %w", CleanLine(key, 100), err)
 	}
+	f.Class = readClass(class)
 	return f, nil
 }

@@ -172,7 +172,7 @@ func (t *Tx) markMembersDue(ctx context.Context, floods []Aggregate, now time.Ti
 		}
 		for _, h := range f.Hours.V {
 			protos, ports = append(protos, int64(target.Proto)), append(ports, int64(target.Port))
-			classes = append(classes, string(target.Class))
+			classes = append(classes, target.Class.String())
 			destination := ""
 			if f.Destination.IsValid() {
 				destination = f.Destination.String()

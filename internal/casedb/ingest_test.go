@@ -314,3 +314,26 @@ func TestSourceHours(t *testing.T) {
 		t.Errorf("got %+v, %v", hours, err)
 	}
 }
+
+// A later version may have put in what this one does not know.
+func TestTextsThatAreNotKnown(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	sensor(t, db, "s1")
+	o := observed("192.0.2.1", noon, 445, 5)
+	o.Marks = []observation.MarkCount{{Mark: observation.MarkWorm445, Packets: 4}}
+	put(t, db, batchOf("s1", noon, o))
+	exec(t, db, `update observation set class = 'quic', marks = '{"zmap_5": 5, "worm445": 3}'`)
+	source := casedb.Addr{Addr: netip.MustParseAddr("192.0.2.1")}
+	list, err := db.SourceObservations(t.Context(), source, nil, 10)
+	if err != nil || len(list) != 1 || list[0].Class != observation.ClassOther || len(list[0].Marks) != 1 || list[0].Mark(observation.MarkWorm445) != 3 {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	hours, err := db.SourceHours(t.Context(), source, noon, noon.Add(time.Hour))
+	if err != nil || len(hours) != 1 || hours[0].Class != observation.ClassOther {
+		t.Errorf("got %+v, %v", hours, err)
+	}
+	if f, err := casedb.ParseFloodKey("0000000100000007/6/80/quic"); err != nil || f.Class != observation.ClassOther || f.Port != 80 {
+		t.Errorf("got %+v, %v", f, err)
+	}
+}

@@ -72,7 +72,7 @@ func (r *rowText) appendRow(b []byte, o *observation.Observation) ([]byte, error
 	b = append(b, '\t')
 	b = strconv.AppendUint(b, uint64(o.Port), 10)
 	b = append(b, '\t')
-	b = appendCopyText(b, cut(string(o.Class), maxRowText))
+	b = append(b, o.Class.String()...)
 	b = append(b, '\t')
 	b = strconv.AppendInt(b, bigint(o.Packets), 10)
 	b = append(b, '\t')
@@ -150,7 +150,7 @@ func appendMarks(b []byte, marks []observation.MarkCount) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendCopyJSON(b, cut(string(m.Mark), maxRowText))
+		b = append(append(append(b, '"'), m.Mark.String()...), '"')
 		b = append(b, ':')
 		b = strconv.AppendInt(b, bigint(m.Packets), 10)
 	}

@@ -102,18 +102,18 @@ func decodeMarks(text []byte, marks []observation.MarkCount) ([]observation.Mark
 	}
 	c.want(`}`)
 	if !c.ended() {
-		slow := map[observation.Mark]uint64{}
+		slow := map[string]uint64{}
 		if err := json.Unmarshal(text, &slow); err != nil {
 			return marks, err
 		}
-		for _, m := range observation.Marks {
-			if packets, ok := slow[m]; ok {
+		for m := range observation.Marks {
+			if packets, ok := slow[m.String()]; ok {
 				marks = append(marks, observation.MarkCount{Mark: m, Packets: packets})
 			}
 		}
 		return marks, nil
 	}
-	for _, m := range observation.Marks {
+	for m := range observation.Marks {
 		for _, c := range counts[:n] {
 			if c.Mark == m {
 				marks = append(marks, c)
@@ -203,13 +203,8 @@ func (c *jsonCursor) text(key string) string {
 
 // mark takes a mark's name without making a string of it.
 func (c *jsonCursor) mark() observation.Mark {
-	name := c.quoted()
-	for _, m := range observation.Marks {
-		if string(name) == string(m) {
-			return m
-		}
-	}
-	return ""
+	m, _ := observation.ParseMark(string(c.quoted()))
+	return m
 }
 
 // time takes a time as strictly as encoding/json does, in UTC only.

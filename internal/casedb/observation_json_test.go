@@ -66,7 +66,7 @@ func FuzzDecodeMarks(f *testing.F) {
 	f.Add(`{}`)
 	f.Add(`}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		counts := map[observation.Mark]uint64{}
+		counts := map[string]uint64{}
 		wantErr := json.Unmarshal([]byte(text), &counts)
 		got, err := decodeMarks([]byte(text), nil)
 		if (err == nil) != (wantErr == nil) {
@@ -74,13 +74,13 @@ func FuzzDecodeMarks(f *testing.F) {
 		}
 		seen := 0
 		for _, m := range got {
-			if n, ok := counts[m.Mark]; ok && n == m.Packets {
+			if n, ok := counts[m.Mark.String()]; ok && n == m.Packets {
 				seen++
 			}
 		}
 		known := 0
-		for _, m := range observation.Marks {
-			if _, ok := counts[m]; ok {
+		for m := range observation.Marks {
+			if _, ok := counts[m.String()]; ok {
 				known++
 			}
 		}

@@ -44,7 +44,6 @@ type observationScanner struct {
 
 	lastSource string // the text that the observation's Source was parsed from
 	arena      []byte // options and payloads of the samples
-	classes    map[string]observation.Class
 }
 
 func (q *Queries) newObservationScanner(ctx context.Context) (*observationScanner, error) {
@@ -52,10 +51,7 @@ func (q *Queries) newObservationScanner(ctx context.Context) (*observationScanne
 	if err != nil {
 		return nil, err
 	}
-	s := &observationScanner{
-		sensors: make(map[int64]string, len(sensors)),
-		classes: make(map[string]observation.Class),
-	}
+	s := &observationScanner{sensors: make(map[int64]string, len(sensors))}
 	for _, n := range sensors {
 		s.sensors[n.ID] = n.Name
 	}
@@ -89,12 +85,7 @@ func (s *observationScanner) read(r *observationText, o *observation.Observation
 			return "", err
 		}
 	}
-	class, ok := s.classes[string(r.class)]
-	if !ok {
-		class = observation.Class(r.class)
-		s.classes[string(class)] = class
-	}
-	o.Class = class
+	o.Class = readClass(string(r.class))
 	if err := s.decode(r, o); err != nil {
 		return "", fmt.Errorf("observation of %s in batch %d: %w", o.Source, r.batchID, err)
 	}
@@ -123,6 +114,15 @@ func (s *observationScanner) decode(r *observationText, o *observation.Observati
 		}
 	}
 	return nil
+}
+
+// readClass reads the column class. A class that this version does not know is
+// one that no rule knows.
+func readClass(text string) observation.Class {
+	if c, ok := observation.ParseClass(text); ok {
+		return c
+	}
+	return observation.ClassOther
 }
 
 func parseAddr(s string) (netip.Addr, error) {
@@ -323,7 +323,7 @@ func (q *Queries) SourceObservations(ctx context.Context, source Addr, before *O
 		where o.source = $1 and o.window_start <= $2
 			and (o.window_start, o.batch_id, o.proto, o.port, o.class) < ($2, $3, $4, $5, $6)
 		order by o.window_start desc, o.batch_id desc, o.proto desc, o.port desc, o.class desc limit $7`,
-		source, before.Window.UTC(), before.BatchID, int(before.Proto), int(before.Port), string(before.Class), limit)
+		source, before.Window.UTC(), before.BatchID, int(before.Proto), int(before.Port), before.Class.String(), limit)
 	if err != nil {
 		return nil, fail("observations of source", err)
 	}
@@ -344,13 +344,13 @@ func (q *Queries) SourceObservations(ctx context.Context, source Addr, before *O
 // HourCount is what one source sent to one port within one hour, all sensors
 // together.
 type HourCount struct {
-	Hour    time.Time         `db:"hour"` // start, UTC
-	Proto   int               `db:"proto"`
-	Port    int               `db:"port"` // OtherPorts: all that are not counted apart
-	Class   observation.Class `db:"class"`
-	Packets int64             `db:"packets"`
-	First   time.Time         `db:"first_at"`
-	Last    time.Time         `db:"last_at"`
+	Hour    time.Time `db:"hour"` // start, UTC
+	Proto   int       `db:"proto"`
+	Port    int       `db:"port"` // OtherPorts: all that are not counted apart
+	Class   observation.Class
+	Packets int64     `db:"packets"`
+	First   time.Time `db:"first_at"`
+	Last    time.Time `db:"last_at"`
 }
 
 // OtherPorts is the Port of an HourCount, with protocol 0 and no class, that
@@ -367,8 +367,11 @@ const (
 // the oldest first. Sums over hours are complete: what goes beyond 24 ports is
 // summed up under OtherPorts.
 func (q *Queries) SourceHours(ctx context.Context, source Addr, from, to time.Time) ([]HourCount, error) {
-	var hours []HourCount
-	err := q.q.SelectContext(ctx, &hours, `with hourly as materialized (
+	var rows []struct {
+		HourCount
+		Text string `db:"class"`
+	}
+	err := q.q.SelectContext(ctx, &rows, `with hourly as materialized (
 			select date_trunc('hour', window_start, 'UTC') as hour, proto, port, class,
 				sum(packets) as packets, min(first_at) as first_at, max(last_at) as last_at
 			from observation where source = $1 and window_start >= $2 and window_start < $3
@@ -381,9 +384,11 @@ func (q *Queries) SourceHours(ctx context.Context, source Addr, from, to time.Ti
 		from hourly h left join apart a on a.proto = h.proto and a.port = h.port and a.class = h.class
 		group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit $6`,
 		source, from.UTC(), to.UTC(), maxHourPorts, OtherPorts, maxHourRows)
-	for i := range hours {
-		h := &hours[i]
-		h.Hour, h.First, h.Last = h.Hour.UTC(), h.First.UTC(), h.Last.UTC()
+	var hours []HourCount
+	for i := range rows {
+		h := &rows[i].HourCount
+		h.Hour, h.First, h.Last, h.Class = h.Hour.UTC(), h.First.UTC(), h.Last.UTC(), readClass(rows[i].Text)
+		hours = append(hours, *h)
 	}
 	return hours, fail("hours of source", err)
 }

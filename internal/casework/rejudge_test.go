@@ -17,12 +17,12 @@ func worm(source string, at time.Time) *observation.Observation {
 	return o
 }
 
-// probes are n SYNs to n addresses that all show a mark, none if it is empty.
+// probes are n SYNs to n addresses that all show a mark, or none for MarkNone.
 func probes(source string, port uint16, n int, mark observation.Mark, at time.Time) *observation.Observation {
 	o := &observation.Observation{Window: at.Truncate(time.Hour), Source: netip.MustParseAddr(source), Proto: 6, Port: port, Class: observation.ClassSYN,
 		Packets: uint64(n), Bytes: uint64(40 * n), Destinations: uint32(n), DestinationsExact: true, Destination: netip.MustParseAddr("203.0.113.10"),
 		PeerPorts: 1, First: at, Last: at}
-	if mark != "" {
+	if mark != observation.MarkNone {
 		o.Marks = []observation.MarkCount{{Mark: mark, Packets: uint64(n)}}
 	}
 	o.Samples = []observation.Sample{{When: at, Source: o.Source, Destination: o.Destination, SourcePort: 40000, DestPort: port}}
@@ -91,7 +91,7 @@ func TestRejudgementIsShownAppliedAndHeld(t *testing.T) {
 		worm("192.0.2.10", at),                                // older rules missed it
 		worm("192.0.2.11", at),                                // the same then as now
 		probes("192.0.2.12", 22, 5, observation.MarkZMap, at), // had another tool
-		probes("192.0.2.70", 80, 1, "", at))                   // older rules accused it
+		probes("192.0.2.70", 80, 1, observation.MarkNone, at)) // older rules accused it
 	if r := d.rejudge(j); len(r.Differences) != 0 || r.Sources != 4 {
 		t.Fatalf("same rules: got %+v", r)
 	}

@@ -43,7 +43,7 @@ func TestTheRuleIsStored(t *testing.T) {
 	d := newDesk(t, nil)
 	j := &attribution.Judge{DB: d.db, Now: func() time.Time { return d.now }}
 	at := d.now.Add(-24 * time.Hour)
-	d.judged(j, worm("192.0.2.10", at), probes("192.0.2.11", 80, 1, "", at), probes("192.0.2.12", 22, 5, observation.MarkZMap, at))
+	d.judged(j, worm("192.0.2.10", at), probes("192.0.2.11", 80, 1, observation.MarkNone, at), probes("192.0.2.12", 22, 5, observation.MarkZMap, at))
 	check := func(want string) {
 		t.Helper()
 		var got []string

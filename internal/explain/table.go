@@ -102,7 +102,7 @@ func Table(out io.Writer, v *casedb.Verdict, list []*observation.Observation, op
 	for _, o := range rows {
 		var marks []string
 		for _, m := range o.Marks {
-			marks = append(marks, string(m.Mark)+" "+strconv.FormatUint(m.Packets, 10))
+			marks = append(marks, m.Mark.String()+" "+strconv.FormatUint(m.Packets, 10))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", stamp(o.First), stamp(o.Last), port(o), o.Class, o.Packets, o.Destinations,
 			strings.Join(marks, ", "))
