@@ -65,7 +65,7 @@ func TestAnswersCarryEvidenceAndFiles(t *testing.T) {
 			t.Errorf("file %d: %q %s, %d bytes", i, got.FileName, got.ContentType, len(got.Content))
 		}
 	}
-	list := notify.ListFiles(m.Raw).List
+	list := notify.ParseMail(m.Raw).Files().List
 	if len(list) != 4 || list[1].SizeBytes != len(files[0].Content) || list[1].Name != files[0].Name {
 		t.Errorf("as our own inbound reads them: %+v", list)
 	}

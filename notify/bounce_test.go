@@ -17,7 +17,7 @@ import (
 // bounce lets the newest mail come back with what the server said.
 func (p *post) bounce(said string) {
 	p.t.Helper()
-	if err := p.mailbox.Answer(p.t.Context(), p.sentBox().ID, notify.AnswerBounce, said); err != nil {
+	if err := p.mailbox.Bounce(p.t.Context(), p.sentBox().ID, said, p.clock.now()); err != nil {
 		p.t.Fatal(err)
 	}
 	p.do(p.worker.Do)
@@ -93,7 +93,7 @@ func TestDeadAddressGivesWayToTheNextContact(t *testing.T) {
 		t.Errorf("case waits for %q", c.Waiting)
 	}
 	// The same bounce once more, late: nothing new.
-	if err := p.mailbox.Answer(t.Context(), 1, notify.AnswerBounce, ""); err != nil {
+	if err := p.mailbox.Bounce(t.Context(), 1, "", p.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	p.do(p.worker.Do)

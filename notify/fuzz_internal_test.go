@@ -110,7 +110,7 @@ func FuzzHeaders(f *testing.F) {
 					t.Errorf("line %q", line)
 				}
 			}
-			if p := parseMail(raw); strings.TrimSpace(p.text) != strings.TrimSpace(d.Body) {
+			if p := ParseMail(raw); strings.TrimSpace(p.text) != strings.TrimSpace(d.Body) {
 				t.Errorf("the text arrives as %q, want %q", p.text, d.Body)
 			}
 		}

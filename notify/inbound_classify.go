@@ -27,7 +27,7 @@ type Result struct {
 // ClassifyMail reads a mail of which nothing is known but its bytes. It never
 // fails.
 func ClassifyMail(file string, raw []byte) Result {
-	p := parseMail(raw)
+	p := ParseMail(raw)
 	c := classify(p, "")
 	r := Result{File: file, Class: string(c.class), Hard: c.hard, Status: c.status, Recipient: c.recipient,
 		Case: caseTag(p.subject), RemoteTicket: c.ticket.number, TicketTag: c.ticket.tag, From: p.from, Subject: p.subject, Text: c.text}
@@ -46,7 +46,7 @@ func ClassifyMail(file string, raw []byte) Result {
 }
 
 // findToken looks for a token where a delivered mail may carry its envelope.
-func findToken(p *parsed) (Token, bool) {
+func findToken(p *Mail) (Token, bool) {
 	for _, name := range []string{"X-Original-To", "Delivered-To", "Envelope-To", "X-Envelope-To", "To", "Cc", "X-Failed-Recipients"} {
 		for _, v := range p.header[name] {
 			for _, a := range addressPattern.FindAllString(unfold(v), 20) {
@@ -77,7 +77,7 @@ type classification struct {
 // The order matters: what names itself in a machine's words is believed first;
 // bounces that do not are told by several weak signs together, none of which
 // is enough, since people write about failed mail too.
-func classify(p *parsed, sender string) classification {
+func classify(p *Mail, sender string) classification {
 	c := classification{text: strings.TrimSpace(p.text)}
 	switch {
 	case isFeedback(p):
@@ -131,7 +131,7 @@ var (
 
 // isNullSender reports whether a mail came from <>, as bounces must (RFC 5321,
 // 4.5.5) and automatic answers should.
-func isNullSender(p *parsed, sender string) bool {
+func isNullSender(p *Mail, sender string) bool {
 	if sender == "null" {
 		return true
 	}
@@ -144,7 +144,7 @@ func isNullSender(p *parsed, sender string) bool {
 	return false
 }
 
-func bounceSigns(p *parsed, above, sender string) signs {
+func bounceSigns(p *Mail, above, sender string) signs {
 	var s signs
 	local, _, _ := cutAddress(p.from)
 	noFrom := p.from == "" && p.header.Get("From") != ""
@@ -234,7 +234,7 @@ var feedbackField = regexp.MustCompile(`(?im)^feedback-type:[ \t]*(abuse|fraud|o
 
 // isFeedback tells complaints (RFC 5965 and those who came before it): somebody
 // calls our mail abuse, or asks for no more.
-func isFeedback(p *parsed) bool {
+func isFeedback(p *Mail) bool {
 	if p.hasFeedback || strings.EqualFold(p.header.Get("X-Apple-Unsubscribe"), "true") {
 		return true
 	}
@@ -258,7 +258,7 @@ func autoSubject(s string) bool { return autoStart.MatchString(s) || autoWords.M
 
 // isAutomatic tells automatic answers: by RFC 3834, by the headers that those
 // carry who do not know it, by the null sender, or by their words.
-func isAutomatic(p *parsed, sender string) bool {
+func isAutomatic(p *Mail, sender string) bool {
 	h := p.header
 	// Request Tracker marks everything as bulk; what its people write has them
 	// as originator.

@@ -10,6 +10,7 @@ import (
 	"net/mail"
 	"net/textproto"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -23,20 +24,22 @@ import (
 	"teiten/internal/casedb"
 )
 
-// What is read of an inbound mail. What is beyond is not looked at; the mail
-// itself is kept whole.
+// What is read of a mail. What is beyond is not looked at; the mail itself is
+// kept whole.
 const (
-	maxParsed      = 2 << 20 // bytes of the mail; a returned mail may be as long as it likes
-	maxParts       = 200     // MIME parts
-	maxDepth       = 20      // nested multiparts
-	maxText        = 100_000 // bytes of text
-	maxPartBytes   = 1 << 20 // bytes of one decoded part that is looked into
-	maxValue       = 20_000  // bytes of one header field
-	maxAttachments = 20
+	maxParts      = 200     // MIME parts
+	maxDepth      = 20      // nested multiparts
+	maxText       = 100_000 // bytes of text
+	maxPartBytes  = 1 << 20 // bytes of one decoded part that is looked into
+	maxValue      = 20_000  // bytes of one header field
+	maxFieldShown = 500     // bytes of a header field on a page
 )
 
-// parsed is an inbound mail taken apart. Nothing in it is to be trusted.
-type parsed struct {
+// Mail is a mail taken apart, one that came or one of ours. Nothing in it is to
+// be trusted.
+type Mail struct {
+	Parts []Part // but multiparts, in their order
+
 	header      textproto.MIMEHeader
 	from        string // address, may be empty
 	fromName    string
@@ -56,19 +59,49 @@ type parsed struct {
 	receipt     bool                 // message/disposition-notification
 	returned    textproto.MIMEHeader // headers of the mail that comes back
 	hasReturned bool
-	attachments []BoxAttachment
+
+	whole bool // the structure was read to its end
 }
 
-// parseMail takes a mail apart. It never fails: of what is broken it gives
+// Part is a part of a mail that has none in it.
+type Part struct {
+	Type    string // media type in lower case, "" where the mail names none
+	Name    string // of the file, as the mail gives it
+	File    bool   // the mail says that it is a file
+	Content []byte // decoded
+
+	attached bool // not to be read as a text of the mail
+	charset  string
+}
+
+// Text returns the part's content as text.
+func (p *Part) Text() string { return toUTF8(p.Content[:min(len(p.Content), maxPartBytes)], p.charset) }
+
+// Readable reports whether the part is plain text that belongs to the mail's
+// own words.
+func (p *Part) Readable() bool { return !p.attached && (p.Type == "" || p.Type == "text/plain") }
+
+// Field returns a field of the header, decoded and on one line.
+func (p *Mail) Field(name string) string {
+	return casedb.CleanLine(decodeHeader(p.header.Get(name)), maxFieldShown)
+}
+
+// Unreadable reports whether the mail has parts that were not read.
+func (p *Mail) Unreadable() bool { return !p.whole }
+
+// ParseMail takes a mail apart. It never fails: of what is broken it gives
 // what can be read.
-func parseMail(raw []byte) *parsed {
-	raw = stripMbox(raw[:min(len(raw), maxParsed)])
-	p := &parsed{header: textproto.MIMEHeader{}}
+func ParseMail(raw []byte) *Mail {
+	raw = stripMbox(raw)
+	p := &Mail{header: textproto.MIMEHeader{}, whole: true}
 	root := readParts(raw)
 	if root == nil {
 		p.header = readHeader(raw)
 		p.envelope()
-		p.text = casedb.Clean(toUTF8(bodyOf(raw), ""), maxText)
+		kind := strings.ToLower(strings.TrimSpace(p.header.Get("Content-Type")))
+		p.whole = !strings.HasPrefix(kind, "multipart/")
+		p.plain(bodyOf(raw))
+		p.text = casedb.Clean(p.text, maxText)
 		return p
 	}
 	p.header = root.Header
@@ -84,7 +117,7 @@ func parseMail(raw []byte) *parsed {
 	if strings.TrimSpace(p.text) == "" {
 		p.text = htmlText
 	}
-	if p.text == "" && !p.hasStatus && !p.hasReturned && len(p.attachments) == 0 && strings.HasPrefix(p.contentType, "multipart/") {
+	if p.text == "" && !p.hasStatus && !p.hasReturned && !p.anyAttached() && strings.HasPrefix(p.contentType, "multipart/") {
 		p.mend(raw)
 	}
 	p.text = casedb.Clean(strings.ReplaceAll(p.text, "\r\n", "\n"), maxText)
@@ -105,12 +138,13 @@ var realBoundary = regexp.MustCompile(`(?m)^--([^\s"][^\r\n"]{0,100}?)[ \t]*\r?\
 
 // mend reads a multipart mail whose header names another boundary than its
 // body uses, or whose body has none.
-func (p *parsed) mend(raw []byte) {
+func (p *Mail) mend(raw []byte) {
 	body := bodyOf(raw)
 	if m := realBoundary.FindSubmatch(body); m != nil {
 		again := append([]byte("Content-Type: multipart/mixed; boundary=\""+string(m[1])+"\"\r\n\r\n"), body...)
 		if root := readParts(again); root != nil {
 			var htmlText string
+			p.Parts = nil
 			p.walk(root, 0, new(int), &htmlText)
 			if p.text == "" {
 				p.text = htmlText
@@ -118,10 +152,20 @@ func (p *parsed) mend(raw []byte) {
 			return
 		}
 	}
-	p.text = toUTF8(body, "")
+	p.plain(body)
 	if statusField.Match(body) {
 		p.status, p.hasStatus = body, true
 	}
+}
+
+// plain takes a body for text.
+func (p *Mail) plain(body []byte) {
+	part := Part{Type: "text/plain", Content: body}
+	p.text, p.Parts = part.Text(), []Part{part}
+}
+
+func (p *Mail) anyAttached() bool {
+	return slices.ContainsFunc(p.Parts, func(part Part) bool { return part.attached })
 }
 
 var statusField = regexp.MustCompile(`(?im)^(final-recipient|action|diagnostic-code):`)
@@ -173,9 +217,10 @@ var boundaryPattern = regexp.MustCompile(`(?i)boundary\*?[0-9*]*\s*=`)
 func nestings(raw []byte) int { return len(boundaryPattern.FindAllIndex(raw, maxDepth+1)) }
 
 // walk collects what the parts hold.
-func (p *parsed) walk(part *enmime.Part, depth int, count *int, htmlText *string) {
+func (p *Mail) walk(part *enmime.Part, depth int, count *int, htmlText *string) {
 	for ; part != nil; part = part.NextSibling {
 		if *count++; *count > maxParts || depth > maxDepth {
+			p.whole = false
 			return
 		}
 		if part.FirstChild != nil {
@@ -186,11 +231,14 @@ func (p *parsed) walk(part *enmime.Part, depth int, count *int, htmlText *string
 	}
 }
 
-func (p *parsed) leaf(part *enmime.Part, htmlText *string) {
+func (p *Mail) leaf(part *enmime.Part, htmlText *string) {
 	kind := strings.ToLower(part.ContentType)
 	content := decodeTransfer(part.Content, part.Header.Get("Content-Transfer-Encoding"))
 	peek := content[:min(len(content), maxPartBytes)]
-	attached := strings.EqualFold(part.Disposition, "attachment") || part.FileName != ""
+	read := Part{Type: kind, Content: content, charset: part.Charset,
+		attached: strings.EqualFold(part.Disposition, "attachment") || part.FileName != ""}
+	read.Name, read.File = partName(part.Header)
+	p.Parts = append(p.Parts, read)
 	switch {
 	case kind == "message/delivery-status" || kind == "message/global-delivery-status":
 		p.status, p.hasStatus = append(append(p.status, peek...), "\n\n"...), true
@@ -204,24 +252,20 @@ func (p *parsed) leaf(part *enmime.Part, htmlText *string) {
 		}
 	case kind == "text/html":
 		if *htmlText == "" {
-			*htmlText = textOfHTML(toUTF8(peek, part.Charset))
+			*htmlText = textOfHTML(read.Text())
 		}
-	case (kind == "" || strings.HasPrefix(kind, "text/") || strings.HasPrefix(kind, "multipart/")) && !attached:
+	case (kind == "" || strings.HasPrefix(kind, "text/") || strings.HasPrefix(kind, "multipart/")) && !read.attached:
 		if len(p.text) < maxText {
 			if p.text != "" {
 				p.text += "\n"
 			}
-			p.text += toUTF8(peek, part.Charset)
+			p.text += read.Text()
 		}
-		return
-	}
-	if attached && len(p.attachments) < maxAttachments {
-		p.attachments = append(p.attachments, BoxAttachment{Name: casedb.CleanLine(decodeHeader(part.FileName), 200), Type: kind, Content: content})
 	}
 }
 
 // envelope reads what the header says about sender and thread.
-func (p *parsed) envelope() {
+func (p *Mail) envelope() {
 	p.subject = casedb.CleanLine(decodeHeader(p.header.Get("Subject")), 500)
 	p.from, p.fromName = readAddress(p.header.Get("From"))
 	p.replyTo, _ = readAddress(p.header.Get("Reply-To"))
@@ -463,13 +507,11 @@ func tidyLines(s string) string {
 	return strings.TrimSpace(strings.Join(out, "\n"))
 }
 
-// attachedCSV finds the evidence in a mail of ours.
-func attachedCSV(raw []byte) (string, []byte) { return attached(raw, "text/csv") }
-
-func attached(raw []byte, kind string) (string, []byte) {
-	for _, a := range parseMail(raw).attachments {
-		if a.Type == kind {
-			return a.Name, a.Content
+// attached returns the first file of a type.
+func (p *Mail) attached(kind string) (name string, content []byte) {
+	for _, part := range p.Parts {
+		if part.attached && part.Type == kind {
+			return casedb.CleanLine(part.Name, 200), part.Content
 		}
 	}
 	return "", nil

@@ -63,7 +63,7 @@ func recipientField(h textproto.MIMEHeader, name string) string {
 }
 
 // classifyStatus classifies a mail with a delivery status part.
-func classifyStatus(c classification, p *parsed) classification {
+func classifyStatus(c classification, p *Mail) classification {
 	all := readStatus(p.status)
 	above := explanation(p.text)
 	// The first failed recipient says what the mail is; then the first delayed.
@@ -109,7 +109,7 @@ func classifyStatus(c classification, p *parsed) classification {
 }
 
 // judge fills in recipient and status from a bounce that has no status part.
-func (c *classification) judge(p *parsed, above string) {
+func (c *classification) judge(p *Mail, above string) {
 	if reportAction.MatchString(above) {
 		for _, r := range readStatus([]byte(above)) {
 			if r.recipient != "" && (r.action == "failed" || r.action == "failure") {
@@ -237,7 +237,7 @@ func judgeReply(code int, enhanced, response string) judgement {
 var recipientLine = regexp.MustCompile(`(?m)^[ \t>*-]{0,12}<?` + addressGroup + `>?(?:\s|:|$|,|\.\.\.)`)
 
 // findRecipient finds whom a bounce without a status part is about.
-func findRecipient(p *parsed, above string) string {
+func findRecipient(p *Mail, above string) string {
 	for _, name := range []string{"X-Failed-Recipients", "X-Mailer-Daemon-Recipients", "X-Actual-Recipient"} {
 		if a := addressPattern.FindString(p.header.Get(name)); a != "" {
 			return a

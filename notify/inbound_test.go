@@ -23,11 +23,12 @@ func TestReplyFromTheMailbox(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	box := p.sentBox()
-	if !strings.Contains(box.Text, "マルウエア") || len(box.Attachments) != 1 || len(box.Headers) < 8 {
-		t.Fatalf("the mailbox shows %+v", box.Headers)
+	mail := notify.ParseMail(box.Raw)
+	if len(mail.Parts) != 2 || !mail.Parts[0].Readable() || !strings.Contains(mail.Parts[0].Text(), "マルウエア") || !mail.Parts[1].File || mail.Field("Subject") != box.Subject {
+		t.Fatalf("the mailbox shows %+v", mail)
 	}
 	text := "ご連絡ありがとうございます。\r\n当該端末を隔離しました。\r\n\r\n株式会社テスト\r\n"
-	if err := p.mailbox.Answer(t.Context(), box.ID, notify.AnswerReply, text); err != nil {
+	if err := p.mailbox.Reply(t.Context(), box.ID, text, p.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	p.do(p.worker.Do)
@@ -50,8 +51,8 @@ func TestReplyFromTheMailbox(t *testing.T) {
 	p.clock.advance(time.Minute)
 	answer := p.sentBox()
 	if answer.EnvelopeTo != ispCase.email || !strings.HasPrefix(answer.Subject, "Re: ["+c.Number) && !strings.HasPrefix(answer.Subject, "["+c.Number) ||
-		!strings.HasPrefix(answer.Text, "ありがとうございました。") {
-		t.Errorf("answer %q %q", answer.Subject, answer.Text)
+		!strings.HasPrefix(notify.ParseMail(answer.Raw).Parts[0].Text(), "ありがとうございました。") {
+		t.Errorf("answer %q %q", answer.Subject, notify.ParseMail(answer.Raw).Parts[0].Text())
 	}
 	if !bytes.Contains(answer.Raw, []byte("In-Reply-To: <"+list[0].HeaderID+">")) {
 		t.Error("the answer is not in the thread")
@@ -66,7 +67,7 @@ func TestBounceFromTheMailbox(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	box := p.sentBox()
-	if err := p.mailbox.Answer(t.Context(), box.ID, notify.AnswerBounce, ""); err != nil {
+	if err := p.mailbox.Bounce(t.Context(), box.ID, "", p.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	p.do(p.worker.Do)
@@ -106,7 +107,7 @@ func TestSoftBounceSuppressesNothing(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, _ := p.queued(ispCase)
 	box := p.sentBox()
-	if err := p.mailbox.Answer(t.Context(), box.ID, notify.AnswerBounce, "552 5.2.2 <abuse@isp.example>: Mailbox full"); err != nil {
+	if err := p.mailbox.Bounce(t.Context(), box.ID, "552 5.2.2 <abuse@isp.example>: Mailbox full", p.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	p.do(p.worker.Do)
@@ -127,7 +128,7 @@ func TestUnreadReplyStaysInTheQueue(t *testing.T) {
 	box := p.sentBox()
 	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
 	p.take("abuse@isp.example", reply, "From: abuse@isp.example\nSubject: Re: x\n\nWhich hosts?\n")
-	if err := p.mailbox.Answer(t.Context(), box.ID, notify.AnswerBounce, "552 5.2.2 <abuse@isp.example>: Mailbox full"); err != nil {
+	if err := p.mailbox.Bounce(t.Context(), box.ID, "552 5.2.2 <abuse@isp.example>: Mailbox full", p.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	p.do(p.worker.Do)

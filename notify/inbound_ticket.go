@@ -80,7 +80,7 @@ var headerTicket = regexp.MustCompile(`^(?:[A-Za-z0-9._ -]{1,60} ?#)?([A-Za-z0-9
 // remoteTicket finds the number that the other side's ticket system gave: in
 // the subject, where its next mail from us must have it, in a header, or in
 // the text.
-func remoteTicket(p *parsed) ticket {
+func remoteTicket(p *Mail) ticket {
 	subject := withoutOurs(p.subject)
 	if t := findTicket(subject, true); t.number != "" {
 		return t

@@ -66,7 +66,7 @@ var ticketMails = []struct{ subject, text, number, tag string }{
 func TestRemoteTickets(t *testing.T) {
 	t.Parallel()
 	for _, test := range ticketMails {
-		got := remoteTicket(&parsed{subject: test.subject, text: test.text})
+		got := remoteTicket(&Mail{subject: test.subject, text: test.text})
 		if got.number != test.number || got.tag != test.tag {
 			t.Errorf("%q %q:\n got %q %q, want %q %q", test.subject, test.text, got.number, got.tag, test.number, test.tag)
 		}
@@ -80,7 +80,7 @@ func TestRemoteTickets(t *testing.T) {
 		if again := withTicket(subject, got.tag); again != subject {
 			t.Errorf("the ticket is there twice: %q", again)
 		}
-		if back := remoteTicket(&parsed{subject: "Re: " + subject}); back.number != got.number && got.tag != "AB-2211-X" {
+		if back := remoteTicket(&Mail{subject: "Re: " + subject}); back.number != got.number && got.tag != "AB-2211-X" {
 			t.Errorf("%q is read as %q, want %q", subject, back.number, got.number)
 		}
 	}
@@ -124,7 +124,7 @@ func TestOurOwnLettersHaveNoTicket(t *testing.T) {
 			t.Fatal(err)
 		}
 		subject, body, _ := strings.Cut(string(text), "\n")
-		if got := remoteTicket(&parsed{subject: "Re: " + subject, text: "Thank you.\n\n" + body}); got.number != "" {
+		if got := remoteTicket(&Mail{subject: "Re: " + subject, text: "Thank you.\n\n" + body}); got.number != "" {
 			t.Errorf("%s: %+v", file, got)
 		}
 	}
@@ -135,7 +135,7 @@ func FuzzRemoteTicket(f *testing.F) {
 		f.Add(test.subject, test.text, "isp.example #1")
 	}
 	f.Fuzz(func(t *testing.T, subject, text, header string) {
-		p := parseMail([]byte("Rt-Ticket: " + header + "\n\n"))
+		p := ParseMail([]byte("Rt-Ticket: " + header + "\n\n"))
 		p.subject, p.text = subject, text
 		got := remoteTicket(p)
 		if (got.number == "") != (got.tag == "") && got.tag != "" {

@@ -67,7 +67,7 @@ func (w *InboundWorker) Do(ctx context.Context) (int, error) {
 
 // process classifies and matches one mail, and lets it take effect.
 func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now time.Time) error {
-	p := parseMail(in.Raw)
+	p := ParseMail(in.Raw)
 	sender := in.EnvelopeFrom
 	if sender == "" {
 		sender = "null"
@@ -76,7 +76,7 @@ func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now tim
 	in.Class, in.Hard, in.Status, in.Recipient = c.class, c.hard, c.status, c.recipient
 	in.RemoteTicket, in.TicketTag = c.ticket.number, c.ticket.tag
 	in.Sender, in.Subject, in.Text, in.HeaderID = p.from, p.subject, c.text, p.messageID
-	in.Attachments.V = ListFiles(in.Raw)
+	in.Attachments.V = p.Files()
 	if c.class == casedb.InboundHuman && !strings.EqualFold(p.replyTo, p.from) {
 		in.ReplyTo = p.replyTo // anybody's to write: a note, not where an answer goes
 	}
@@ -109,7 +109,7 @@ func firstWords(c classification) string {
 // match finds the message and case a mail is about: by the envelope's token,
 // then by the thread, then by the tag. Only a bounce to the envelope sender
 // with our HMAC is trusted.
-func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *parsed) error {
+func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *Mail) error {
 	if t, ok := ParseToken(in.EnvelopeTo); ok && w.Tokens.Ours(in.EnvelopeTo) && w.Tokens.Verify(t) {
 		m, err := w.DB.Message(ctx, t.Message)
 		switch {
@@ -161,7 +161,7 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *parsed
 
 // about says that a mail is about message m. A person's about a digest is about
 // the one case of it whose number it writes.
-func (w *InboundWorker) about(ctx context.Context, in *casedb.Inbound, m casedb.Message, p *parsed) error {
+func (w *InboundWorker) about(ctx context.Context, in *casedb.Inbound, m casedb.Message, p *Mail) error {
 	in.MessageID, in.CaseID = &m.ID, m.CaseID
 	if m.Purpose != casedb.PurposeDigest || in.Class != casedb.InboundHuman && in.Class != casedb.InboundFeedback {
 		return nil

@@ -110,8 +110,9 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 	d.EnvelopeFrom = c.tokens.Make(TokenBounce, number, m.ID)
 	if len(m.Raw) > 0 {
 		d.Raw = m.Raw
-		d.CSVName, d.CSV = attachedCSV(m.Raw)
-		_, d.XARF = attached(m.Raw, "application/json")
+		p := ParseMail(m.Raw)
+		d.CSVName, d.CSV = p.attached("text/csv")
+		_, d.XARF = p.attached("application/json")
 		return d, nil
 	}
 	if err := c.words(ctx, q, &d, m, letter); err != nil {

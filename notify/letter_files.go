@@ -1,14 +1,11 @@
 package notify
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
 	"strings"
 	"unicode"
-
-	"github.com/jhillyerd/enmime/v2"
 
 	"teiten/internal/casedb"
 )
@@ -19,80 +16,51 @@ const (
 	maxFileName = 120 // bytes
 )
 
-// ListFiles lists the files of an inbound mail. They are decoded to measure
-// them, and not looked into.
-func ListFiles(raw []byte) casedb.InboundFiles {
-	var l fileLister
-	root := readParts(stripMbox(raw))
-	if root == nil {
-		kind := strings.ToLower(readHeader(raw[:min(len(raw), maxPartBytes)]).Get("Content-Type"))
-		return casedb.InboundFiles{Unreadable: strings.HasPrefix(strings.TrimSpace(kind), "multipart/")}
-	}
-	l.report = strings.EqualFold(root.ContentType, "multipart/report")
-	l.walk(root, 0)
-	return l.files
-}
-
-// FileOf returns file n of a mail's list, from 0, and its content.
-func FileOf(raw []byte, n int) (casedb.InboundFile, []byte, bool) {
-	l := fileLister{keep: n + 1}
-	if root := readParts(stripMbox(raw)); root != nil && n >= 0 {
-		l.report = strings.EqualFold(root.ContentType, "multipart/report")
-		l.walk(root, 0)
-	}
-	if n < 0 || n >= len(l.files.List) {
-		return casedb.InboundFile{}, nil, false
-	}
-	return l.files.List[n], l.kept, true
-}
-
-// fileLister collects the files of a mail.
-type fileLister struct {
-	files  casedb.InboundFiles
-	report bool // the mail is a report: RFC 6522
-	parts  int
-	keep   int // the file whose content is kept, from 1; 0: none
-	kept   []byte
-}
-
-func (l *fileLister) walk(part *enmime.Part, depth int) {
-	for ; part != nil; part = part.NextSibling {
-		if l.parts++; l.parts > maxParts || depth > maxDepth {
-			l.files.Unreadable = true
-			return
-		}
-		switch {
-		case part.FirstChild != nil:
-			l.walk(part.FirstChild, depth+1)
-		case l.isFile(part):
-			l.add(part)
+// Files lists the files of the mail. They are measured, and not looked into.
+func (p *Mail) Files() casedb.InboundFiles {
+	files := casedb.InboundFiles{Unreadable: !p.whole}
+	for i := range p.Parts {
+		switch part := &p.Parts[i]; {
+		case !p.isFile(part):
+		case len(files.List) == maxFiles:
+			files.Left++
+		default:
+			files.List = append(files.List, part.listed())
 		}
 	}
+	return files
+}
+
+// File returns file n of the list that Files gives, from 0, and its content.
+func (p *Mail) File(n int) (casedb.InboundFile, []byte, bool) {
+	found := 0
+	for i := range p.Parts {
+		part := &p.Parts[i]
+		if !p.isFile(part) {
+			continue
+		}
+		if found == n && n < maxFiles {
+			return part.listed(), part.Content, true
+		}
+		found++
+	}
+	return casedb.InboundFile{}, nil, false
 }
 
 // isFile reports whether a part is for the reader's disk and not for his eyes,
-// nor what a mail system reports or returns.
-func (l *fileLister) isFile(part *enmime.Part) bool {
-	if _, ok := partName(part.Header); ok {
+// nor what a mail system reports (RFC 6522) or returns.
+func (p *Mail) isFile(part *Part) bool {
+	if part.File {
 		return true
 	}
-	main, _, _ := strings.Cut(strings.ToLower(part.ContentType), "/")
-	return main != "" && main != "text" && main != "multipart" && (main != "message" || !l.report)
+	main, _, _ := strings.Cut(part.Type, "/")
+	return main != "" && main != "text" && main != "multipart" && (main != "message" || p.contentType != "multipart/report")
 }
 
-func (l *fileLister) add(part *enmime.Part) {
-	if len(l.files.List) == maxFiles {
-		l.files.Left++
-		return
-	}
-	content := decodeTransfer(part.Content, part.Header.Get("Content-Transfer-Encoding"))
-	name, _ := partName(part.Header)
-	sum := sha256.Sum256(content)
-	l.files.List = append(l.files.List, casedb.InboundFile{Name: FileName(name), Type: casedb.CleanLine(part.ContentType, 100),
-		SizeBytes: len(content), SHA256: hex.EncodeToString(sum[:])})
-	if len(l.files.List) == l.keep {
-		l.kept = bytes.Clone(content)
-	}
+func (p *Part) listed() casedb.InboundFile {
+	sum := sha256.Sum256(p.Content)
+	return casedb.InboundFile{Name: FileName(p.Name), Type: casedb.CleanLine(p.Type, 100), SizeBytes: len(p.Content),
+		SHA256: hex.EncodeToString(sum[:])}
 }
 
 // FileName makes a stranger's name for a file one that is safe to show and to

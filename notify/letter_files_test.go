@@ -59,18 +59,18 @@ func TestFilesAreListedByTheirDecodedNames(t *testing.T) {
 		attachment + `filename="` + strings.Repeat("あ", 200) + `.pdf"`:                                                       strings.Repeat("あ", 38) + ".pdf",
 	} {
 		raw := attachedAs(headers)
-		got := ListFiles(raw)
+		got := ParseMail(raw).Files()
 		if len(got.List) != 1 || got.Left != 0 || got.List[0].Name != want || got.List[0].SizeBytes != 3 {
 			t.Errorf("%q: got %+v, want %q", headers, got, want)
 			continue
 		}
-		f, content, ok := FileOf(raw, 0)
+		f, content, ok := ParseMail(raw).File(0)
 		if !ok || f != got.List[0] || string(content) != "MZ\x00" {
 			t.Errorf("%q: got %+v %q %v", headers, f, content, ok)
 		}
 	}
 	for _, n := range []int{-1, 1, 1 << 40} {
-		if _, _, ok := FileOf(attachedAs(attachment+"filename=x"), n); ok {
+		if _, _, ok := ParseMail(attachedAs(attachment + "filename=x")).File(n); ok {
 			t.Errorf("there is a file %d", n)
 		}
 	}
@@ -82,11 +82,11 @@ func TestManyFilesAreCounted(t *testing.T) {
 		return []byte("Content-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\n"+part, n) + "--b--\n")
 	}
 	same := "Content-Type: application/pdf\nContent-Disposition: attachment; filename=same.pdf\nContent-Transfer-Encoding: base64\n\nQUJD\n"
-	if got := ListFiles(mail(60, same)); len(got.List) != maxFiles || got.Left != 10 || got.Unreadable {
+	if got := ParseMail(mail(60, same)).Files(); len(got.List) != maxFiles || got.Left != 10 || got.Unreadable {
 		t.Errorf("60 files: %d listed, %d left, %v", len(got.List), got.Left, got.Unreadable)
 	}
 	for _, n := range []int{1000, 100_000} {
-		if got := ListFiles(mail(n, same)); len(got.List) > maxFiles || !got.Unreadable {
+		if got := ParseMail(mail(n, same)).Files(); len(got.List) > maxFiles || !got.Unreadable {
 			t.Errorf("%d files: %d listed, %d left, %v", n, len(got.List), got.Left, got.Unreadable)
 		}
 	}
@@ -94,10 +94,10 @@ func TestManyFilesAreCounted(t *testing.T) {
 	for i := range 100 {
 		deep += fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n", i, i)
 	}
-	if got := ListFiles([]byte(deep + same)); len(got.List) != 0 || !got.Unreadable {
+	if got := ParseMail([]byte(deep + same)).Files(); len(got.List) != 0 || !got.Unreadable {
 		t.Errorf("a deep mail: %+v", got)
 	}
-	if got := ListFiles([]byte("Subject: x\n\nJust text.\n")); got.Any() {
+	if got := ParseMail([]byte("Subject: x\n\nJust text.\n")).Files(); got.Any() {
 		t.Errorf("a mail without files: %+v", got)
 	}
 }
@@ -106,10 +106,10 @@ func TestManyFilesAreCounted(t *testing.T) {
 func TestReturnedMailIsNoFile(t *testing.T) {
 	t.Parallel()
 	const parts = "; boundary=b\n\n--b\nContent-Type: text/plain\n\nx\n--b\nContent-Type: message/rfc822\n\nSubject: y\n\nz\n--b--\n"
-	if got := ListFiles([]byte("Content-Type: multipart/report; report-type=delivery-status" + parts)); got.Any() {
+	if got := ParseMail([]byte("Content-Type: multipart/report; report-type=delivery-status" + parts)).Files(); got.Any() {
 		t.Errorf("a report: %+v", got)
 	}
-	got := ListFiles([]byte("Content-Type: multipart/mixed" + parts))
+	got := ParseMail([]byte("Content-Type: multipart/mixed" + parts)).Files()
 	if len(got.List) != 1 || got.List[0].Type != "message/rfc822" {
 		t.Errorf("a forwarded mail: %+v", got)
 	}
@@ -120,7 +120,7 @@ func FuzzListFiles(f *testing.F) {
 	f.Add(attachedAs("Content-Type: application/x; name=\"=?iso-2022-jp?B?GyRCJUYbKEI=?=\"\r\nContent-Transfer-Encoding: base64"))
 	f.Add([]byte("Content-Type: image/png\n\nx"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got := ListFiles(raw)
+		got := ParseMail(raw).Files()
 		if len(got.List) > maxFiles {
 			t.Fatalf("%d files", len(got.List))
 		}
@@ -129,7 +129,7 @@ func FuzzListFiles(f *testing.F) {
 				strings.HasPrefix(file.Name, ".") || strings.IndexFunc(file.Name, func(r rune) bool { return unicode.Is(unicode.Cf, r) }) >= 0 {
 				t.Errorf("name %q", file.Name)
 			}
-			again, content, ok := FileOf(raw, i)
+			again, content, ok := ParseMail(raw).File(i)
 			if !ok || again != file || len(content) != file.SizeBytes || bytes.Contains([]byte(file.SHA256), []byte(" ")) {
 				t.Errorf("file %d is %+v, then %+v %v", i, file, again, ok)
 			}

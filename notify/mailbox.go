@@ -2,13 +2,13 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/mail"
-	"net/textproto"
 	"strings"
 	"time"
 
@@ -95,7 +95,7 @@ func (s *mailboxSession) Data(r io.Reader) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	subject := parseMail(raw).subject
+	subject := ParseMail(raw).subject
 	for _, to := range s.to {
 		m := casedb.BoxMail{ReceivedAt: s.server.now(), EnvelopeFrom: s.from, EnvelopeTo: to, Subject: subject, Raw: raw}
 		if _, err := s.server.db.StoreBoxMail(ctx, m); err != nil {
@@ -105,31 +105,11 @@ func (s *mailboxSession) Data(r io.Reader) error {
 	return nil
 }
 
-// Mailbox is the built-in mailbox as the web pages show it. DB must be set, and
-// Inbound for answers.
+// Mailbox is the built-in mailbox as the web pages show it. What is answered
+// from it goes the way of a mail from outside: it is stored raw first, then read
+// by the InboundWorker.
 type Mailbox struct {
-	DB      *casedb.DB
-	Inbound string           // host:port of our InboundServer
-	Now     func() time.Time // nil: time.Now
-}
-
-// BoxHeader is a header line as shown to people.
-type BoxHeader struct{ Name, Value string }
-
-// BoxAttachment is an attached file.
-type BoxAttachment struct {
-	Name    string
-	Type    string
-	Content []byte
-}
-
-// BoxLetter is a mail of the mailbox, taken apart. All of it is text to be
-// escaped; HTML is turned to text, never shown.
-type BoxLetter struct {
-	casedb.BoxMail
-	Headers     []BoxHeader
-	Text        string
-	Attachments []BoxAttachment
+	DB *casedb.DB
 }
 
 // List returns at most limit mails with ids below before (0: from the newest),
@@ -138,82 +118,78 @@ func (b *Mailbox) List(ctx context.Context, before int64, limit int) ([]casedb.B
 	return b.DB.BoxMails(ctx, before, limit)
 }
 
-// Read returns a mail taken apart.
-func (b *Mailbox) Read(ctx context.Context, id int64) (BoxLetter, error) {
+// Read returns a mail, also taken apart.
+func (b *Mailbox) Read(ctx context.Context, id int64) (casedb.BoxMail, *Mail, error) {
 	m, err := b.DB.BoxMail(ctx, id)
 	if err != nil {
-		return BoxLetter{}, err
+		return casedb.BoxMail{}, nil, err
 	}
-	p := parseMail(m.Raw)
-	l := BoxLetter{BoxMail: m, Text: p.text, Attachments: p.attachments}
-	for _, name := range []string{"Date", "From", "To", "Subject", "Reply-To", "Message-Id", "In-Reply-To", "References", "Auto-Submitted", "Content-Type"} {
-		for _, v := range p.header[textproto.CanonicalMIMEHeaderKey(name)] {
-			l.Headers = append(l.Headers, BoxHeader{name, casedb.CleanLine(decodeHeader(v), 2000)})
-		}
-	}
-	return l, nil
+	return m, ParseMail(m.Raw), nil
 }
 
-// AnswerKind says what comes back for a mail in the mailbox.
-type AnswerKind string
-
-// The kinds of answers.
-const (
-	AnswerReply  AnswerKind = "reply"  // a person writes to the Reply-To address
-	AnswerBounce AnswerKind = "bounce" // the receiving side says that the address is dead
-)
-
-// Answer sends what the recipient of a mail, or the recipient's mail server,
-// would send, over SMTP to our own inbound server. text is the reply's, or the
-// server's words in a bounce (empty: the usual ones).
-func (b *Mailbox) Answer(ctx context.Context, id int64, kind AnswerKind, text string) error {
-	m, err := b.DB.BoxMail(ctx, id)
+// Reply sends what the recipient of a mail would write from a mail program.
+func (b *Mailbox) Reply(ctx context.Context, id int64, text string, now time.Time) error {
+	m, p, err := b.Read(ctx, id)
 	if err != nil {
 		return err
 	}
-	now := time.Now
-	if b.Now != nil {
-		now = b.Now
+	if strings.TrimSpace(text) == "" {
+		return fmt.Errorf("a reply without text: %w", casedb.ErrState)
 	}
-	p := parseMail(m.Raw)
-	from, to := m.EnvelopeTo, p.replyTo
-	var raw []byte
-	switch kind {
-	case AnswerReply:
-		if strings.TrimSpace(text) == "" {
-			return fmt.Errorf("a reply without text: %w", casedb.ErrState)
-		}
-		raw, err = replyMail(m, p, text, now())
-	case AnswerBounce:
-		from, to = "", m.EnvelopeFrom
-		raw, err = bounceMail(m, p, text, now())
-	default:
-		return fmt.Errorf("answer of kind %q: %w", kind, casedb.ErrState)
-	}
-	if err != nil {
-		return err
-	}
+	to := cmp.Or(p.replyTo, m.EnvelopeFrom)
 	if to == "" {
 		return fmt.Errorf("mail %d has nowhere to answer to: %w", id, casedb.ErrState)
 	}
-	transport := SMTPTransport{Address: b.Inbound, TLS: TLSNone, Timeout: 20 * time.Second}
-	defer transport.Close()
-	if _, err := transport.Send(ctx, Envelope{From: from, To: to, Size: int64(len(raw))}, bytes.NewReader(raw)); err != nil {
-		return fmt.Errorf("send the answer: %w", err)
+	raw, err := replyMail(m, p, to, text, now)
+	if err != nil {
+		return err
 	}
-	return b.DB.BoxMailAnswered(ctx, id, now())
+	return b.answered(ctx, m, m.EnvelopeTo, to, raw, now)
+}
+
+// SoftBounce is what a server says of a mailbox that is full.
+const SoftBounce = "452 4.2.2 Mailbox full"
+
+// Bounce sends what the recipient's mail server would send for a mail that it
+// cannot deliver. words are what it says; empty: that there is no such user.
+func (b *Mailbox) Bounce(ctx context.Context, id int64, words string, now time.Time) error {
+	m, p, err := b.Read(ctx, id)
+	if err != nil {
+		return err
+	}
+	if m.EnvelopeFrom == "" {
+		return fmt.Errorf("mail %d has nowhere to bounce to: %w", id, casedb.ErrState)
+	}
+	raw, err := bounceMail(m, p, words, now)
+	if err != nil {
+		return err
+	}
+	// The reverse-path is empty (RFC 3464, 2).
+	return b.answered(ctx, m, "", m.EnvelopeFrom, raw, now)
+}
+
+// answered stores the answer to a mail, and that there is one.
+func (b *Mailbox) answered(ctx context.Context, m casedb.BoxMail, from, to string, raw []byte, now time.Time) error {
+	return b.DB.InTx(ctx, func(tx *casedb.Tx) error {
+		if _, err := tx.StoreInbound(ctx, from, to, raw, now); err != nil {
+			return err
+		}
+		return tx.BoxMailAnswered(ctx, m.ID, now)
+	})
 }
 
 // replyMail writes what a person's mail program would.
-func replyMail(m casedb.BoxMail, p *parsed, text string, now time.Time) ([]byte, error) {
+func replyMail(m casedb.BoxMail, p *Mail, to, text string, now time.Time) ([]byte, error) {
 	var h gomail.Header
 	h.SetDate(now)
 	h.SetAddressList("From", []*gomail.Address{{Address: m.EnvelopeTo}})
-	h.SetAddressList("To", []*gomail.Address{{Address: p.replyTo}})
+	h.SetAddressList("To", []*gomail.Address{{Address: to}})
 	h.Set("Subject", encodeSubject("Re: "+p.subject))
 	h.SetMessageID(fmt.Sprintf("reply.%d.%d@%s", m.ID, now.UnixNano(), domainPart(m.EnvelopeTo)))
-	h.SetMsgIDList("In-Reply-To", []string{p.messageID})
-	h.SetMsgIDList("References", append(p.references, p.messageID))
+	if p.messageID != "" {
+		h.SetMsgIDList("In-Reply-To", []string{p.messageID})
+		h.SetMsgIDList("References", append(p.references, p.messageID))
+	}
 	textHeaders(&h.Header, "ja")
 	h.Del("Content-Language")
 	var quoted strings.Builder
@@ -233,7 +209,7 @@ func replyMail(m casedb.BoxMail, p *parsed, text string, now time.Time) ([]byte,
 }
 
 // bounceMail writes a delivery status notification (RFC 3464).
-func bounceMail(m casedb.BoxMail, p *parsed, text string, now time.Time) ([]byte, error) {
+func bounceMail(m casedb.BoxMail, p *Mail, text string, now time.Time) ([]byte, error) {
 	words := casedb.CleanLine(text, 500)
 	if words == "" {
 		words = "550 5.1.1 <" + m.EnvelopeTo + ">: Recipient address rejected: User unknown"
@@ -281,7 +257,7 @@ func bounceMail(m casedb.BoxMail, p *parsed, text string, now time.Time) ([]byte
 }
 
 // returnedHeaders repeats the headers that a receiving side returns.
-func returnedHeaders(p *parsed) string {
+func returnedHeaders(p *Mail) string {
 	var b strings.Builder
 	for _, name := range []string{"Date", "From", "To", "Subject", "Message-Id", "References"} {
 		for _, v := range p.header[name] {

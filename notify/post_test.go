@@ -30,7 +30,7 @@ func newPost(t *testing.T, config notify.InboundConfig) *post {
 	box := notify.NewMailboxServer(w.db, w.clock.now, nil)
 	p := &post{world: w, inbound: listen(t, in)}
 	p.sender = w.sender(closed(t, &notify.SMTPTransport{Address: listen(t, box), TLS: notify.TLSNone, Timeout: 5 * time.Second}))
-	p.mailbox = &notify.Mailbox{DB: w.db, Inbound: p.inbound, Now: w.clock.now}
+	p.mailbox = &notify.Mailbox{DB: w.db}
 	p.worker = &notify.InboundWorker{DB: w.db, Tokens: w.composer.Tokens(), Now: w.clock.now}
 	return p
 }
@@ -92,16 +92,16 @@ func (p *post) take(from, to, raw string) casedb.Inbound {
 }
 
 // sentBox sends the world's message and returns it as the mailbox has it.
-func (p *post) sentBox() notify.BoxLetter {
+func (p *post) sentBox() casedb.BoxMail {
 	p.t.Helper()
 	p.do(p.sender.Do)
 	list, err := p.mailbox.List(p.t.Context(), 0, 10)
 	if err != nil || len(list) == 0 {
 		p.t.Fatalf("mailbox %v, %v", list, err)
 	}
-	l, err := p.mailbox.Read(p.t.Context(), list[0].ID)
+	m, _, err := p.mailbox.Read(p.t.Context(), list[0].ID)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return l
+	return m
 }

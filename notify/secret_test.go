@@ -200,7 +200,7 @@ func TestNothingOfASensorLeavesAboutRegistrations(t *testing.T) {
 func noSecretsInMail(t *testing.T, raw []byte, some int) {
 	t.Helper()
 	noSecrets(t, "raw mail", raw, 0)
-	parts, err := notify.Parts(raw)
+	parts, err := sentParts(raw)
 	if err != nil || len(parts) < some {
 		t.Fatalf("%d parts, %v", len(parts), err)
 	}

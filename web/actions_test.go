@@ -255,7 +255,7 @@ func TestMailIsAnsweredAsTheRecipient(t *testing.T) {
 		switch {
 		case in.EnvelopeFrom == "abuse1@isp.example":
 			want(t, "reply", []any{in.EnvelopeTo, parsed.Class, parsed.From, strings.TrimSpace(parsed.Text)},
-				[]any{"c+1.abc@teiten.example", casedb.InboundHuman, "abuse1@isp.example", "直しました。\n田中"})
+				[]any{"c+1.abc@teiten.example", casedb.InboundHuman, "abuse1@isp.example", "直しました。\n田中\n\n> Hello"})
 			if !strings.Contains(string(in.Raw), "In-Reply-To: <tt.m1@teiten.example>") {
 				t.Error("the reply names no mail")
 			}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"teiten/internal/casedb"
+	"teiten/notify"
 )
 
 // digestPage is the data of view digest.
@@ -38,9 +39,8 @@ func (s *Server) digest(w http.ResponseWriter, r *http.Request, v *visit) error 
 	if data.Attempts, err = s.db.MessageAttempts(r.Context(), id, digestAttempts); err != nil {
 		return err
 	}
-	if data.Mail, _, err = readMail(data.Message.Raw); err != nil {
-		data.Unreadable = true
-	}
+	mail := notify.ParseMail(data.Message.Raw)
+	data.Mail, data.Unreadable = mailView(mail), mail.Unreadable()
 	if data.Mail.Body == "" { // the text of an encrypted one is kept beside it
 		data.Mail.Subject, data.Mail.Body = data.Message.Subject, data.Message.Body
 	}

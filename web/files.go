@@ -25,7 +25,7 @@ func (s *Server) inboundFile(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	f, content, ok := notify.FileOf(in.Raw, n)
+	f, content, ok := notify.ParseMail(in.Raw).File(n)
 	if !ok {
 		return casedb.ErrNotFound
 	}

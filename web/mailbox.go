@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"teiten/internal/casedb"
+	"teiten/notify"
 )
 
 // mailboxPage is the data of view mailbox.
@@ -25,7 +26,7 @@ type mailboxMailPage struct {
 // mailbox lists the built-in mailbox.
 func (s *Server) mailbox(w http.ResponseWriter, r *http.Request, v *visit) error {
 	before := idCursor(r.URL.Query().Get("before"))
-	mails, err := s.db.BoxMails(r.Context(), before, pageSize+1)
+	mails, err := s.box.List(r.Context(), before, pageSize+1)
 	if err != nil {
 		return err
 	}
@@ -43,43 +44,28 @@ func (s *Server) mailboxMail(w http.ResponseWriter, r *http.Request, v *visit) e
 }
 
 func (s *Server) renderMail(w http.ResponseWriter, r *http.Request, v *visit, status int, f form) error {
-	box, err := s.boxMail(r)
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return casedb.ErrNotFound
+	}
+	box, mail, err := s.box.Read(r.Context(), id)
 	if err != nil {
 		return err
 	}
-	data := mailboxMailPage{Box: box, Form: f, Raw: casedb.Clean(string(box.Raw), maxMailText)}
-	if data.Mail, _, err = readMail(box.Raw); err != nil {
-		data.Unreadable = true
-	}
-	return s.render(w, r, v, status, "mail", data)
-}
-
-func (s *Server) boxMail(r *http.Request) (casedb.BoxMail, error) {
-	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
-	if err != nil {
-		return casedb.BoxMail{}, casedb.ErrNotFound
-	}
-	return s.db.BoxMail(r.Context(), id)
+	return s.render(w, r, v, status, "mail", mailboxMailPage{Box: box, Mail: mailView(mail), Unreadable: mail.Unreadable(), Form: f,
+		Raw: casedb.Clean(string(box.Raw), maxMailText)})
 }
 
 // mailboxAnswer sends what a recipient, or their mail server, would send back
-// for a mail in the built-in mailbox. It takes the same way as an answer from
-// outside: stored raw first, then read by the inbound worker.
+// for a mail in the built-in mailbox.
 func (s *Server) mailboxAnswer(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if !s.cfg.Mailbox {
 		return casedb.ErrNotFound
 	}
-	ctx := r.Context()
-	box, err := s.boxMail(r)
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		return err
+		return casedb.ErrNotFound
 	}
-	_, header, err := readMail(box.Raw)
-	if err != nil {
-		return casedb.ErrState
-	}
-	from, to := box.EnvelopeTo, box.EnvelopeFrom
-	var raw []byte
 	verb := r.PathValue("verb")
 	switch verb {
 	case "reply":
@@ -90,25 +76,19 @@ func (s *Server) mailboxAnswer(w http.ResponseWriter, r *http.Request, v *visit)
 		if text == "" {
 			return s.renderMail(w, r, v, http.StatusUnprocessableEntity, form{Name: "reply", Values: r.PostForm, Error: "invalid.empty"})
 		}
-		to, raw, err = replyTo(&header, box, text, v.now)
+		err = s.box.Reply(r.Context(), id, text, v.now)
 	case "bounce":
-		from = "" // the null reverse-path of RFC 3464, 2
-		raw, err = bounceOf(&header, box, r.PostForm.Get("soft") == "", v.now)
+		words := ""
+		if r.PostForm.Get("soft") != "" {
+			words = notify.SoftBounce
+		}
+		err = s.box.Bounce(r.Context(), id, words, v.now)
 	default:
 		return casedb.ErrNotFound
 	}
 	if err != nil {
 		return err
 	}
-	err = s.db.InTx(ctx, func(tx *casedb.Tx) error {
-		if _, err := tx.StoreInbound(ctx, from, to, raw, v.now); err != nil {
-			return err
-		}
-		return tx.BoxMailAnswered(ctx, box.ID, v.now)
-	})
-	if err != nil {
-		return err
-	}
 	s.wake()
-	return s.redirect(w, r, "/mailbox/"+strconv.FormatInt(box.ID, 10), v.p.T("done.mailbox-"+verb))
+	return s.redirect(w, r, "/mailbox/"+strconv.FormatInt(id, 10), v.p.T("done.mailbox-"+verb))
 }

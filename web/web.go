@@ -83,6 +83,7 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	db       *casedb.DB
+	box      notify.Mailbox
 	log      *slog.Logger
 	now      func() time.Time
 	catalog  *locale.Catalog
@@ -128,7 +129,7 @@ func New(cfg Config) (*Server, error) {
 		}
 		secure = u.Scheme == "https"
 	}
-	s := &Server{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, pass: newPasswords(max(1, runtime.GOMAXPROCS(0)), cfg.PasswordCost),
+	s := &Server{cfg: cfg, db: cfg.DB, box: notify.Mailbox{DB: cfg.DB}, log: cfg.Logger, now: cfg.Now, pass: newPasswords(max(1, runtime.GOMAXPROCS(0)), cfg.PasswordCost),
 		limits: newLimits()}
 	var err error
 	if s.catalog, err = locale.Load(); err != nil {

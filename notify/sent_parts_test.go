@@ -1,4 +1,4 @@
-package notify
+package notify_test
 
 import (
 	"bytes"
@@ -9,24 +9,24 @@ import (
 	"github.com/emersion/go-message"
 )
 
-// Part is a piece of an outgoing mail as its reader's program decodes it.
-type Part struct {
+// sentPart is a piece of an outgoing mail as its reader's program decodes it.
+type sentPart struct {
 	Type    string
 	Content []byte
 }
 
-// Parts takes a mail apart: the headers of all parts, decoded, and every
-// content with its transfer encoding undone. It is for who must see all that
-// leaves.
-func Parts(raw []byte) ([]Part, error) {
+// sentParts takes a mail apart by another program than ours: the headers of all
+// parts, decoded, and every content with its transfer encoding undone, so that
+// all that leaves is seen.
+func sentParts(raw []byte) ([]sentPart, error) {
 	e, err := message.Read(bytes.NewReader(raw))
 	if err != nil && !message.IsUnknownCharset(err) {
 		return nil, fmt.Errorf("read mail: %w", err)
 	}
-	return partsOf(e)
+	return sentPartsOf(e)
 }
 
-func partsOf(e *message.Entity) ([]Part, error) {
+func sentPartsOf(e *message.Entity) ([]sentPart, error) {
 	var head bytes.Buffer
 	for f := e.Header.Fields(); f.Next(); {
 		text, err := f.Text()
@@ -35,7 +35,7 @@ func partsOf(e *message.Entity) ([]Part, error) {
 		}
 		head.WriteString(f.Key() + ": " + text + "\n")
 	}
-	parts := []Part{{"headers", head.Bytes()}}
+	parts := []sentPart{{"headers", head.Bytes()}}
 	if r := e.MultipartReader(); r != nil {
 		for {
 			child, err := r.NextPart()
@@ -45,7 +45,7 @@ func partsOf(e *message.Entity) ([]Part, error) {
 			if err != nil {
 				return parts, fmt.Errorf("read mail: %w", err)
 			}
-			more, err := partsOf(child)
+			more, err := sentPartsOf(child)
 			if err != nil {
 				return parts, err
 			}
@@ -60,5 +60,5 @@ func partsOf(e *message.Entity) ([]Part, error) {
 	if err != nil {
 		return parts, fmt.Errorf("read mail: %w", err)
 	}
-	return append(parts, Part{kind, content}), nil
+	return append(parts, sentPart{kind, content}), nil
 }
