@@ -86,10 +86,11 @@ vet:
 	go vet $(PACKAGES)
 
 .PHONY: lint
-lint: bin/.tools ## Run staticcheck, errcheck and errorlint
+lint: bin/.tools ## Run staticcheck, errcheck, errorlint and deadcode
 	@failed=; for lint in "staticcheck" "errcheck -ignoretests -exclude tools/errcheck.txt" "go-errorlint -test=false"; do \
 	  echo "bin/$$lint $(PACKAGES)"; bin/$$lint $(PACKAGES) || failed=yes; \
-	done; [ -z "$$failed" ]
+	done; echo "bin/deadcode -test $(PACKAGES)"; dead=$$(bin/deadcode -test $(PACKAGES)) || failed=yes; \
+	[ -z "$$dead" ] || { echo "$$dead"; failed=yes; }; [ -z "$$failed" ]
 
 .PHONY: bench
 bench: postgresql testers build ## Measure against the goals, relative to other programs on this machine

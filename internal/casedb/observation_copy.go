@@ -267,37 +267,6 @@ func appendJSONBytes(b []byte, key string, v []byte, limit int) []byte {
 	return append(b, '"')
 }
 
-// appendCopyText appends s for a text column in COPY's text format. Backslash,
-// tab, newline and carriage return are escaped; what text cannot hold (NUL,
-// invalid UTF-8) becomes U+FFFD.
-func appendCopyText(b []byte, s string) []byte {
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			b = utf8.AppendRune(b, r) // RuneError where s is invalid
-			i += n
-			continue
-		}
-		i++
-		switch c {
-		case '\\':
-			b = append(b, `\\`...)
-		case '\t':
-			b = append(b, `\t`...)
-		case '\n':
-			b = append(b, `\n`...)
-		case '\r':
-			b = append(b, `\r`...)
-		case 0:
-			b = append(b, "\ufffd"...)
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
-}
-
 // appendCopyJSON appends s as a JSON string in COPY's text format: JSON's
 // backslashes stand doubled.
 func appendCopyJSON(b []byte, s string) []byte {

@@ -255,22 +255,6 @@ func describe(v *casedb.Verdict, acknowledged bool) string {
 // expected to be.
 func (r *Report) FalseAccusations() int { return r.accusations }
 
-// Disagreements returns what is not as expected, in the order of files.
-func (r *Report) Disagreements() []Disagreement { return r.disagreements }
-
-// Recall returns the hits and the expected number of a kind, an aggregate or,
-// with "tool:" before it, a tool.
-func (r *Report) Recall(name string) (hits, expected int) {
-	s := r.kinds[name]
-	if tool, ok := strings.CutPrefix(name, "tool:"); ok {
-		s = r.tools[tool]
-	}
-	if s == nil {
-		return 0, 0
-	}
-	return s.hit, s.hit + s.missed
-}
-
 // Write prints precision and recall, the confusion table, and every
 // disagreement.
 func (r *Report) Write(out io.Writer) error {

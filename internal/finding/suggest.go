@@ -16,9 +16,6 @@ type Suggestion struct {
 	Words []string // what led to it, as it stands in the mail, in order of the fields
 }
 
-// Empty reports whether nothing was suggested.
-func (s Suggestion) Empty() bool { return len(s.Words) == 0 }
-
 // Suggest proposes a finding for a mail's text, by what its author says alone:
 // quoted lines, the mails below, and what stands in our own letters, quoted or
 // not, name malware and advice themselves.
