@@ -79,8 +79,8 @@ func (p Problem) String() string {
 	return s
 }
 
-// List is a list of scanners that was read.
-type List struct {
+// ScannerList is a list of scanners that was read.
+type ScannerList struct {
 	Name     string // the file's name without folders and ending
 	Format   ListFormat
 	Entries  []casedb.Scanner
@@ -97,7 +97,7 @@ type List struct {
 // name, from which a plain list takes its organisation. Lines that cannot be
 // used are reported with their number and left out; an error means that the
 // list as a whole is unusable.
-func ReadList(r io.Reader, name string) (*List, error) {
+func ReadList(r io.Reader, name string) (*ScannerList, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxListBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read list %s: %w", name, err)
@@ -107,7 +107,7 @@ func ReadList(r io.Reader, name string) (*List, error) {
 	}
 	base := path.Base(strings.ReplaceAll(name, `\`, "/"))
 	base = strings.TrimSuffix(base, path.Ext(base))
-	l := &List{Name: casedb.CleanLine(base, maxName)}
+	l := &ScannerList{Name: casedb.CleanLine(base, maxName)}
 	switch lower := strings.ToLower(l.Name); {
 	case strings.HasSuffix(lower, "v4"):
 		l.version = 4
@@ -139,7 +139,7 @@ func ReadList(r io.Reader, name string) (*List, error) {
 	return l, nil
 }
 
-func (l *List) problem(line int, text, why string) {
+func (l *ScannerList) problem(line int, text, why string) {
 	l.Bad++
 	if len(l.Problems) < maxProblems {
 		l.Problems = append(l.Problems, Problem{Line: line, Text: casedb.CleanLine(text, 100), Why: why})
@@ -147,14 +147,14 @@ func (l *List) problem(line int, text, why string) {
 }
 
 // doubt names a line that is used all the same.
-func (l *List) doubt(line int, text, why string) {
+func (l *ScannerList) doubt(line int, text, why string) {
 	l.Doubtful++
 	if len(l.Problems) < maxProblems {
 		l.Problems = append(l.Problems, Problem{Line: line, Text: casedb.CleanLine(text, 100), Why: why, Used: true})
 	}
 }
 
-func (l *List) add(line int, text, organisation string, from, to *time.Time) {
+func (l *ScannerList) add(line int, text, organisation string, from, to *time.Time) {
 	prefix, why := parseListPrefix(text)
 	if why != "" {
 		l.problem(line, text, why)
@@ -210,7 +210,7 @@ func parseListPrefix(s string) (netip.Prefix, string) {
 
 // findRepeats drops duplicates and names them, and names prefixes inside others
 // of the same organisation.
-func (l *List) findRepeats() {
+func (l *ScannerList) findRepeats() {
 	order := make([]int32, len(l.Entries))
 	for i := range order {
 		order[i] = int32(i)
@@ -272,7 +272,7 @@ func sameTime(a, b *time.Time) bool { return a == b || a != nil && b != nil && a
 
 // readLines reads one prefix or address a line. Where what stands behind "#" is
 // a host name, the organisation is the name's registered domain.
-func (l *List) readLines(data []byte) {
+func (l *ScannerList) readLines(data []byte) {
 	organisation := organisationOfFile(l.Name)
 	scan := bufio.NewScanner(bytes.NewReader(data))
 	scan.Buffer(make([]byte, 4<<10), len(data)+1)
@@ -324,7 +324,7 @@ type mispList struct {
 	List []json.RawMessage `json:"list"`
 }
 
-func (l *List) readMISP(data []byte) error {
+func (l *ScannerList) readMISP(data []byte) error {
 	var m mispList
 	if err := json.Unmarshal(data, &m); err != nil {
 		return jsonError(data, err)
@@ -378,7 +378,7 @@ type nictEntry struct {
 	LastSeen string `json:"last_seen"`
 }
 
-func (l *List) readNICT(data []byte) error {
+func (l *ScannerList) readNICT(data []byte) error {
 	var list []json.RawMessage
 	if err := json.Unmarshal(data, &list); err != nil {
 		return jsonError(data, err)

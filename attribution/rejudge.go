@@ -11,8 +11,8 @@ import (
 	"teiten/internal/casedb"
 )
 
-// Difference is a source whose verdict would change.
-type Difference struct {
+// VerdictDifference is a source whose verdict would change.
+type VerdictDifference struct {
 	Old, New casedb.Verdict
 }
 
@@ -20,7 +20,7 @@ type Difference struct {
 type Rejudgement struct {
 	Sources     int // judged
 	Aggregates  int // events found, which Apply keeps too
-	Differences []Difference
+	Differences []VerdictDifference
 	Effect      casedb.RejudgeEffect
 	Applied     bool
 
@@ -50,7 +50,7 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 		return nil, err
 	}
 	r := &Rejudgement{version: version, floods: floods, verdicts: map[netip.Addr]casedb.Judgement{}}
-	differences := map[netip.Addr]Difference{}
+	differences := map[netip.Addr]VerdictDifference{}
 	seen := map[netip.Addr]struct{}{}
 	var after *casedb.BatchRef
 	for {
@@ -98,7 +98,7 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 			r.accused = append(r.accused, casedb.KindSource{Source: a, Kind: d.New.Kind})
 		}
 	}
-	slices.SortFunc(r.Differences, func(a, b Difference) int { return a.New.Source.Compare(b.New.Source.Addr) })
+	slices.SortFunc(r.Differences, func(a, b VerdictDifference) int { return a.New.Source.Compare(b.New.Source.Addr) })
 	for _, list := range [][]casedb.KindSource{r.cleared, r.accused} {
 		slices.SortFunc(list, func(a, b casedb.KindSource) int { return a.Source.Compare(b.Source) })
 	}
@@ -107,7 +107,7 @@ func (j *Judge) Rejudge(ctx context.Context, since time.Time) (*Rejudgement, err
 }
 
 // differ compares new judgements with the verdicts in force.
-func (j *Judge) differ(ctx context.Context, list []casedb.Judgement, differences map[netip.Addr]Difference,
+func (j *Judge) differ(ctx context.Context, list []casedb.Judgement, differences map[netip.Addr]VerdictDifference,
 	verdicts map[netip.Addr]casedb.Judgement, seen map[netip.Addr]struct{}) error {
 	addrs := make([]netip.Addr, len(list))
 	for i := range list {
@@ -132,7 +132,7 @@ func (j *Judge) differ(ctx context.Context, list []casedb.Judgement, differences
 			continue
 		}
 		v.Evidence.V.Notes = append(slices.Clone(v.Evidence.V.Notes), NoteRejudged)
-		differences[a] = Difference{Old: *was, New: *v}
+		differences[a] = VerdictDifference{Old: *was, New: *v}
 		verdicts[a] = list[i]
 	}
 	return nil

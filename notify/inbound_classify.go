@@ -7,9 +7,9 @@ import (
 	"teiten/internal/casedb"
 )
 
-// Result is what a mail is, as far as its bytes say; `teiten inbound` prints
+// Classified is what a mail is, as far as its bytes say; `teiten inbound` prints
 // it. Whether a token is ours is not in it: that takes the key.
-type Result struct {
+type Classified struct {
 	File         string `json:"file"`
 	Class        string `json:"class"`
 	Hard         bool   `json:"hard"`
@@ -26,10 +26,10 @@ type Result struct {
 
 // ClassifyMail reads a mail of which nothing is known but its bytes. It never
 // fails.
-func ClassifyMail(file string, raw []byte) Result {
+func ClassifyMail(file string, raw []byte) Classified {
 	p := ParseMail(raw)
 	c := classify(p, "")
-	r := Result{File: file, Class: string(c.class), Hard: c.hard, Status: c.status, Recipient: c.recipient,
+	r := Classified{File: file, Class: string(c.class), Hard: c.hard, Status: c.status, Recipient: c.recipient,
 		Case: caseTag(p.subject), RemoteTicket: c.ticket.number, TicketTag: c.ticket.tag, From: p.from, Subject: p.subject, Text: c.text}
 	if t, ok := findToken(p); ok {
 		r.Token = t.String()

@@ -55,7 +55,7 @@ type RejectedContact struct {
 // ChooseContact chooses the contact for the address from a registry's answer.
 // It is a pure function: docs/contacts.md tells the rules. An answer about
 // other addresses gives a choice without contact and without range.
-func ChooseContact(answer Answer, addr netip.Addr, cfg ContactConfig) Choice {
+func ChooseContact(answer RegistryAnswer, addr netip.Addr, cfg ContactConfig) Choice {
 	addr = addr.Unmap()
 	c := chooser{answer: &answer, cfg: cfg, rejected: make(map[string]bool)}
 	c.choice.Network = c.network(addr)
@@ -118,7 +118,7 @@ type candidate struct {
 
 // chooser holds what one choice works on.
 type chooser struct {
-	answer    *Answer
+	answer    *RegistryAnswer
 	cfg       ContactConfig
 	own       bool // the range is a registry's own
 	choice    Choice
@@ -253,7 +253,7 @@ var registryHosts = []struct{ suffix, name string }{
 }
 
 // registryOf names the registry that answered.
-func registryOf(a *Answer) string {
+func registryOf(a *RegistryAnswer) string {
 	for _, host := range []string{a.Port43, hostOf(a.SelfURL)} {
 		if host == "" {
 			continue

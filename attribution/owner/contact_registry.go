@@ -115,7 +115,7 @@ func (c *chooser) isOwnNetwork(addr netip.Addr) bool {
 
 // isStock reports whether a range is one that a registry holds to give parts
 // of it to others.
-func isStock(a *Answer) bool {
+func isStock(a *RegistryAnswer) bool {
 	widest := 15
 	if a.First.Is6() {
 		widest = 29

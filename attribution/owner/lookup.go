@@ -16,7 +16,7 @@ import (
 // a *LookupError, which says whether another try can help. It must be safe for
 // concurrent use.
 type Lookup interface {
-	Lookup(ctx context.Context, addr netip.Addr) (Answer, error)
+	Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswer, error)
 }
 
 // LookupResult is what `teiten lookup` prints.
@@ -129,7 +129,7 @@ func LookupFile(r io.Reader, addr netip.Addr, cfg ContactConfig, table *ASTable,
 }
 
 // StoredAnswer is the answer that a network was stored from, to choose anew.
-func StoredAnswer(n casedb.Network, addr netip.Addr) (Answer, error) {
+func StoredAnswer(n casedb.Network, addr netip.Addr) (RegistryAnswer, error) {
 	answer, err := ParseAnswer(n.Raw)
 	if err != nil || n.Whois == nil {
 		return answer, err

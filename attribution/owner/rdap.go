@@ -111,7 +111,7 @@ func rateFor(host string, every time.Duration) time.Duration {
 
 // Lookup asks the registry that is responsible for the address. Its errors are
 // of type *LookupError, or ctx's.
-func (c *RDAPClient) Lookup(ctx context.Context, addr netip.Addr) (Answer, error) {
+func (c *RDAPClient) Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswer, error) {
 	lookupCtx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	addr = addr.Unmap().WithZone("")
@@ -119,7 +119,7 @@ func (c *RDAPClient) Lookup(ctx context.Context, addr netip.Addr) (Answer, error
 	if server == nil {
 		var err error
 		if server, err = c.bootstrap.serverFor(lookupCtx, addr); err != nil {
-			return Answer{}, withCtx(ctx, err)
+			return RegistryAnswer{}, withCtx(ctx, err)
 		}
 	}
 	// Neither the client nor the server's URL, which it writes to, is safe for
@@ -129,7 +129,7 @@ func (c *RDAPClient) Lookup(ctx context.Context, addr netip.Addr) (Answer, error
 	req := rdap.NewIPRequest(net.IP(addr.AsSlice())).WithServer(&own).WithContext(lookupCtx)
 	resp, err := client.Do(req)
 	if resp == nil || len(resp.HTTP) == 0 {
-		return Answer{}, withCtx(ctx, &LookupError{Kind: LookupTemporary, Server: server.Host, Err: err})
+		return RegistryAnswer{}, withCtx(ctx, &LookupError{Kind: LookupTemporary, Server: server.Host, Err: err})
 	}
 	answer, err := readResponse(server.Host, resp.HTTP[len(resp.HTTP)-1], c.now())
 	return answer, withCtx(ctx, err)
@@ -146,7 +146,7 @@ func withCtx(ctx context.Context, err error) error {
 // readResponse tells a good answer from all others. openrdap makes one text
 // error of them, so it looks at the response itself, and reads the body with
 // our own limits.
-func readResponse(host string, h *rdap.HTTPResponse, now time.Time) (Answer, error) {
+func readResponse(host string, h *rdap.HTTPResponse, now time.Time) (RegistryAnswer, error) {
 	if h.Response != nil && h.Response.Request != nil {
 		host = h.Response.Request.URL.Host // after redirects
 	}
@@ -157,27 +157,27 @@ func readResponse(host string, h *rdap.HTTPResponse, now time.Time) (Answer, err
 	var typed *LookupError
 	switch {
 	case errors.As(h.Error, &typed):
-		return Answer{}, typed
+		return RegistryAnswer{}, typed
 	case h.Error != nil && (h.Response == nil || len(h.Body) == 0):
-		return Answer{}, &LookupError{Kind: LookupTemporary, Server: host, Status: status, Asked: true, Err: h.Error}
+		return RegistryAnswer{}, &LookupError{Kind: LookupTemporary, Server: host, Status: status, Asked: true, Err: h.Error}
 	case h.Response == nil:
-		return Answer{}, &LookupError{Kind: LookupTemporary, Server: host, Asked: true, Err: errors.New("no answer")}
+		return RegistryAnswer{}, &LookupError{Kind: LookupTemporary, Server: host, Asked: true, Err: errors.New("no answer")}
 	}
 	e := &LookupError{Server: host, Status: status, Asked: true}
 	if pause, asked := retryAfter(h.Response, now); asked {
 		e.Kind, e.RetryAfter, e.Err = LookupThrottled, pause, errors.New("too many questions")
-		return Answer{}, e
+		return RegistryAnswer{}, e
 	}
 	switch {
 	case status == http.StatusNotFound:
 		e.Kind = LookupNotFound
-		return Answer{}, e
+		return RegistryAnswer{}, e
 	case status >= 500:
 		e.Kind = LookupTemporary
-		return Answer{}, e
+		return RegistryAnswer{}, e
 	case status < 200 || status > 299:
 		e.Kind = LookupMalformed
-		return Answer{}, e
+		return RegistryAnswer{}, e
 	}
 	answer, err := ParseAnswer(h.Body)
 	switch {
@@ -190,7 +190,7 @@ func readResponse(host string, h *rdap.HTTPResponse, now time.Time) (Answer, err
 	default:
 		e.Kind, e.Err = LookupMalformed, err
 	}
-	return Answer{}, e
+	return RegistryAnswer{}, e
 }
 
 // isErrorObject reports whether a body is an RDAP error (RFC 9083, 6) with the

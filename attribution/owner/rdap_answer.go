@@ -37,9 +37,9 @@ var ErrNotRDAP = errors.New("not an RDAP answer about a network")
 // more parts than are read.
 var ErrAnswerTooLarge = errors.New("RDAP answer too large")
 
-// Answer is an RDAP "ip network" object (RFC 9083, 5.4), as far as teiten reads
+// RegistryAnswer is an RDAP "ip network" object (RFC 9083, 5.4), as far as teiten reads
 // it. All texts are free of control characters.
-type Answer struct {
+type RegistryAnswer struct {
 	Handle   string
 	Name     string
 	Type     string
@@ -92,19 +92,19 @@ type CardEmail struct {
 // ParseAnswer reads an RDAP answer about a network. It forgives members of the
 // wrong type and refuses what is no such answer with ErrNotRDAP or
 // ErrAnswerTooLarge.
-func ParseAnswer(raw []byte) (Answer, error) {
+func ParseAnswer(raw []byte) (RegistryAnswer, error) {
 	if len(raw) > MaxAnswerBytes {
-		return Answer{}, fmt.Errorf("%d bytes: %w", len(raw), ErrAnswerTooLarge)
+		return RegistryAnswer{}, fmt.Errorf("%d bytes: %w", len(raw), ErrAnswerTooLarge)
 	}
 	var top map[string]any
 	if err := json.Unmarshal(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), &top); err != nil {
-		return Answer{}, fmt.Errorf("%w: %w", ErrNotRDAP, err)
+		return RegistryAnswer{}, fmt.Errorf("%w: %w", ErrNotRDAP, err)
 	}
 	class := text(top["objectClassName"])
 	if class == "" && top["startAddress"] == nil && top["handle"] == nil || class != "" && class != "ip network" {
-		return Answer{}, fmt.Errorf("%w: object class %q", ErrNotRDAP, class)
+		return RegistryAnswer{}, fmt.Errorf("%w: object class %q", ErrNotRDAP, class)
 	}
-	a := Answer{
+	a := RegistryAnswer{
 		Handle:   text(top["handle"]),
 		Name:     text(top["name"]),
 		Type:     text(top["type"]),
@@ -120,7 +120,7 @@ func ParseAnswer(raw []byte) (Answer, error) {
 	a.First, a.Last, a.CIDRs = parseRange(top)
 	w := entityWalk{}
 	if err := w.walk(top["entities"], 0); err != nil {
-		return Answer{}, err
+		return RegistryAnswer{}, err
 	}
 	w.fillCards()
 	a.Entities = w.found
@@ -128,7 +128,7 @@ func ParseAnswer(raw []byte) (Answer, error) {
 }
 
 // Contains reports whether the answer is about the address.
-func (a *Answer) Contains(addr netip.Addr) bool {
+func (a *RegistryAnswer) Contains(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	return a.First.IsValid() && a.First.BitLen() == addr.BitLen() && a.First.Compare(addr) <= 0 && addr.Compare(a.Last) <= 0
 }

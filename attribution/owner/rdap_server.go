@@ -77,33 +77,33 @@ func (s *servers) get(host string) (*server, error) {
 	return n, nil
 }
 
-// visit is one question to a server: report must be called once, with what
+// question is one question to a server: report must be called once, with what
 // came of it, and leave when the answer has been read.
-type visit struct {
+type question struct {
 	server *server
 	report func(err error) // nil: the server is well
 }
 
 // enter waits for the server's turn, longest at most. Its errors are of type
 // *LookupError.
-func (s *servers) enter(ctx context.Context, host string, longest time.Duration) (visit, error) {
+func (s *servers) enter(ctx context.Context, host string, longest time.Duration) (question, error) {
 	known, err := s.get(host)
 	if err != nil {
-		return visit{}, &LookupError{Kind: LookupRefused, Server: host, Err: err}
+		return question{}, &LookupError{Kind: LookupRefused, Server: host, Err: err}
 	}
 	if err := known.wait(ctx, s.now, host, longest); err != nil {
-		return visit{}, err
+		return question{}, err
 	}
 	done, err := known.breaker.Allow()
 	if err != nil {
 		known.turn <- struct{}{}
-		return visit{}, &LookupError{Kind: LookupThrottled, Server: host, RetryAfter: time.Minute, Err: err}
+		return question{}, &LookupError{Kind: LookupThrottled, Server: host, RetryAfter: time.Minute, Err: err}
 	}
-	return visit{server: known, report: done}, nil
+	return question{server: known, report: done}, nil
 }
 
 // leave gives the server's turn to the next.
-func (v visit) leave() { v.server.turn <- struct{}{} }
+func (v question) leave() { v.server.turn <- struct{}{} }
 
 // RoundTrip asks when it is our turn. Its errors are of type *LookupError.
 func (m *manners) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -36,7 +36,7 @@ type Registries struct {
 }
 
 type heldAnswer struct {
-	answer Answer
+	answer RegistryAnswer
 	until  time.Time
 }
 
@@ -48,7 +48,7 @@ func NewRegistries(rdap Lookup, whois WhoisConfig, contacts ContactConfig) *Regi
 }
 
 // Lookup asks who the address belongs to.
-func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (Answer, error) {
+func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswer, error) {
 	addr = addr.Unmap().WithZone("")
 	answer, ok := r.remembered(addr)
 	if !ok {
@@ -82,7 +82,7 @@ func (c *Choice) needsMore() bool {
 	return c.Network.First.IsValid() && (c.Contact.Email == "" || c.Contact.Provenance == casedb.FromNone || c.Contact.Valid != nil && !*c.Contact.Valid)
 }
 
-func (r *Registries) remembered(addr netip.Addr) (Answer, bool) {
+func (r *Registries) remembered(addr netip.Addr) (RegistryAnswer, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h, ok := r.held.Lookup(addr)
@@ -91,7 +91,7 @@ func (r *Registries) remembered(addr netip.Addr) (Answer, bool) {
 
 // remember keeps an answer for its range. One that is kept already stays until
 // its time.
-func (r *Registries) remember(a Answer) {
+func (r *Registries) remember(a RegistryAnswer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()

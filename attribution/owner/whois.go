@@ -85,7 +85,7 @@ var (
 
 // nationalRegistryOf says which national registry knows more about the network
 // of an answer.
-func nationalRegistryOf(a *Answer) (nationalRegistry, bool) {
+func nationalRegistryOf(a *RegistryAnswer) (nationalRegistry, bool) {
 	registry := registryOf(a)
 	for _, n := range []nationalRegistry{jpnicWhois, krnicWhois} {
 		if strings.EqualFold(a.Source, n.source) || registry == n.name || registry == "apnic" && countryCode(a.Country) == n.country {

@@ -156,7 +156,7 @@ func (w *Worker) settleFailure(ctx context.Context, row casedb.OwnerLookup, e *L
 
 // store writes owner, network and contacts and settles the row and all others
 // that wait inside the range, all or nothing.
-func (w *Worker) store(ctx context.Context, row casedb.OwnerLookup, answer Answer, choice Choice, cacheFor time.Duration) error {
+func (w *Worker) store(ctx context.Context, row casedb.OwnerLookup, answer RegistryAnswer, choice Choice, cacheFor time.Duration) error {
 	now := w.now()
 	n := choice.Network
 	network := casedb.Network{First: casedb.Addr{Addr: n.First}, Last: casedb.Addr{Addr: n.Last}, Handle: n.Handle, Name: n.Name,

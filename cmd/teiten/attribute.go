@@ -172,7 +172,7 @@ func (c *attributeCmd) judgeOptions(p *program) (opt attribution.Options, err er
 
 // readList reads a list of scanners and prints the lines that it could not use
 // or had a doubt about.
-func (p *program) readList(name string) (*attribution.List, error) {
+func (p *program) readList(name string) (*attribution.ScannerList, error) {
 	in, err := p.openInput(name)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func (c *importCmd) Run(ctx context.Context, p *program) error {
 	if err := opt.Check(); err != nil {
 		return usageError{err}
 	}
-	var results []ingest.Result
+	var results []ingest.FileResult
 	err = p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) (err error) {
 		bar := p.progressBar()
 		results, err = ingest.Files(ctx, db, c.Files, c.Sensor, opt, bar.show)

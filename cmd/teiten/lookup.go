@@ -85,7 +85,7 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 // say. Without a database db is nil.
 func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as *owner.ASTable, say owner.Sayer, addr netip.Addr,
 	db *casedb.DB) error {
-	var answer *owner.Answer
+	var answer *owner.RegistryAnswer
 	var networks []casedb.Network
 	var err error
 	if db != nil {
@@ -135,7 +135,7 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as
 
 // storedAnswer is the current answer that the database has for the address;
 // nil if it has none.
-func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*owner.Answer, error) {
+func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*owner.RegistryAnswer, error) {
 	network, err := db.NetworkFor(ctx, addr, time.Now())
 	if errors.Is(err, casedb.ErrNotFound) {
 		return nil, nil
@@ -148,7 +148,7 @@ func storedAnswer(ctx context.Context, db *casedb.DB, addr netip.Addr) (*owner.A
 }
 
 // ask asks the registries of the configuration.
-func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config.Config, addr netip.Addr) (*owner.Answer, error) {
+func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config.Config, addr netip.Addr) (*owner.RegistryAnswer, error) {
 	client, stop, err := app.OwnerLookup(cfg)
 	if err != nil {
 		return nil, err

@@ -19,9 +19,9 @@ type CandidateFilter struct {
 	IgnoredSince time.Time
 }
 
-// Candidate is a source that belongs in a case and is in none, or that is in
+// CaseCandidate is a source that belongs in a case and is in none, or that is in
 // the owner's live case and in none of its letters.
-type Candidate struct {
+type CaseCandidate struct {
 	Source    Addr      `db:"source"`
 	VerdictID int64     `db:"verdict_id"`
 	Malware   string    `db:"malware"`
@@ -87,13 +87,13 @@ func (q *Queries) CandidateOwners(ctx context.Context, f CandidateFilter, limit 
 
 // LockCandidates returns at most limit candidates of one owner, in order of
 // address, and keeps other openers from the owner until the transaction ends.
-func (t *Tx) LockCandidates(ctx context.Context, f CandidateFilter, ownerID int64, limit int, now time.Time) ([]Candidate, error) {
+func (t *Tx) LockCandidates(ctx context.Context, f CandidateFilter, ownerID int64, limit int, now time.Time) ([]CaseCandidate, error) {
 	// The lock of OpenOrJoinCase. The query must come after it, as a statement
 	// of its own, to see what an opener before us committed.
 	if _, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock($1, $2)`, lockOpenCase, int32(ownerID)); err != nil {
 		return nil, fail("lock owner", err)
 	}
-	var c []Candidate
+	var c []CaseCandidate
 	const columns = `select v.source, v.id as verdict_id, v.malware, v.rule, v.last_at, s.network_id,
 		coalesce(v.evidence->'notes' @> '["rejudged"]', false) as rejudged, `
 	err := t.q.SelectContext(ctx, &c, columns+`false as untold`+candidateFrom+` and n.owner_id = $8

@@ -203,7 +203,7 @@ type grouped struct {
 	rejudged bool // a verdict comes from judging again, not from new packets
 }
 
-func groupCandidates(found []casedb.Candidate) grouped {
+func groupCandidates(found []casedb.CaseCandidate) grouped {
 	var g grouped
 	rules, malware := make(map[string]int), make(map[string]int)
 	for _, c := range found {

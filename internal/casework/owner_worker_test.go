@@ -84,8 +84,8 @@ func TestWorkerKeepsApprovalAndRetiresContacts(t *testing.T) {
 // lookupFunc is an OwnerLookup.
 type lookupFunc func() error
 
-func (f lookupFunc) Lookup(context.Context, netip.Addr) (owner.Answer, error) {
-	return owner.Answer{}, f()
+func (f lookupFunc) Lookup(context.Context, netip.Addr) (owner.RegistryAnswer, error) {
+	return owner.RegistryAnswer{}, f()
 }
 
 func TestWorkerRetries(t *testing.T) {

@@ -26,8 +26,8 @@ type Options struct {
 	textLimit int // 0: batchTextLimit
 }
 
-// Result is what became of one file.
-type Result struct {
+// FileResult is what became of one file.
+type FileResult struct {
 	capture.FileResult
 	// Known is true if the file was imported completely before; it has not
 	// been read again, and only Packets, Skipped and Truncated are filled in.
@@ -47,7 +47,7 @@ type Progress func(file string, read, size int64)
 // there already, a whole file or some of its windows, is not written again; a
 // database that goes away is waited for. A file that cannot be read has an Err
 // in its result; the error returned means that the rest was not tried.
-func Files(ctx context.Context, db *casedb.DB, files []string, sensor string, opt Options, progress Progress) ([]Result, error) {
+func Files(ctx context.Context, db *casedb.DB, files []string, sensor string, opt Options, progress Progress) ([]FileResult, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
@@ -61,7 +61,7 @@ func Files(ctx context.Context, db *casedb.DB, files []string, sensor string, op
 		return nil, err
 	}
 	i := &importer{db: db, sensor: sensor, opt: opt, progress: progress}
-	var results []Result
+	var results []FileResult
 	for _, name := range files {
 		r, err := i.file(ctx, name)
 		if err != nil {
@@ -98,8 +98,8 @@ type importer struct {
 }
 
 // file imports one file, or standard input for "-".
-func (i *importer) file(ctx context.Context, name string) (Result, error) {
-	var r Result
+func (i *importer) file(ctx context.Context, name string) (FileResult, error) {
+	var r FileResult
 	r.File = name
 	if name == "-" {
 		// A stream has no digest before its end, so it gets no row of its own;
@@ -172,8 +172,8 @@ func (i *importer) digestKey(ctx context.Context) (key []byte, err error) {
 }
 
 // read tallies a stream and writes its batches.
-func (i *importer) read(ctx context.Context, in io.ReadCloser, size int64, r Result, importID *int64,
-	window time.Duration, keyLimit int) (Result, error) {
+func (i *importer) read(ctx context.Context, in io.ReadCloser, size int64, r FileResult, importID *int64,
+	window time.Duration, keyLimit int) (FileResult, error) {
 	counted := &countingReader{ReadCloser: in, file: r.File, size: size, progress: i.progress}
 	plain, err := capture.Decompress(counted)
 	if err != nil {

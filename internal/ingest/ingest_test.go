@@ -71,7 +71,7 @@ func openImportTest(t *testing.T, url string) *casedb.DB {
 	return db
 }
 
-func importOnce(t *testing.T, db *casedb.DB, opt Options, files ...string) []Result {
+func importOnce(t *testing.T, db *casedb.DB, opt Options, files ...string) []FileResult {
 	t.Helper()
 	r, err := Files(t.Context(), db, files, "s1", opt, nil)
 	if err != nil {
@@ -326,7 +326,7 @@ func TestImportWaitsForTheDatabase(t *testing.T) {
 	defer cancel()
 	reached := make(chan int64, 100)
 	type outcome struct {
-		results []Result
+		results []FileResult
 		err     error
 	}
 	done := make(chan outcome, 1)

@@ -110,7 +110,7 @@ type AnswerOf struct {
 	Asked *atomic.Int32
 }
 
-func (a AnswerOf) Lookup(context.Context, netip.Addr) (owner.Answer, error) {
+func (a AnswerOf) Lookup(context.Context, netip.Addr) (owner.RegistryAnswer, error) {
 	a.Asked.Add(1)
 	return owner.ParseAnswer([]byte(a.Raw))
 }
