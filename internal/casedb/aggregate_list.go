@@ -8,10 +8,6 @@ import (
 	"github.com/lib/pq"
 )
 
-// shownAggregate are the columns that pages get: all but our own address.
-const shownAggregate = `a.id, a.kind, a.victim, a.network, a.rule, a.ports, a.sources, a.packets, a.peak, a.first_at, a.last_at,
-	a.confidence, a.evidence, a.hours, a.ruleset, a.created_at, a.updated_at`
-
 // AggregateFilter says which aggregates a list shows; the zero filter all.
 type AggregateFilter struct {
 	Kind   AggregateKind
@@ -40,7 +36,7 @@ func (q *Queries) ListAggregates(ctx context.Context, f AggregateFilter, after A
 		w.add(`(a.last_at, a.id) < (?, ?)`, after.Last, after.ID)
 	}
 	var list []Aggregate
-	err := q.q.SelectContext(ctx, &list, `select `+shownAggregate+` from aggregate a`+w.sql()+
+	err := q.q.SelectContext(ctx, &list, `select `+of("a", aggregateListed)+` from aggregate a`+w.sql()+
 		` order by a.last_at desc, a.id desc limit `+w.arg(limit+1), w.args...)
 	if err != nil {
 		return nil, false, fail("list aggregates", err)
@@ -54,7 +50,7 @@ func (q *Queries) ListAggregates(ctx context.Context, f AggregateFilter, after A
 // Aggregate returns the aggregate with the id.
 func (q *Queries) Aggregate(ctx context.Context, id int64) (Aggregate, error) {
 	var a Aggregate
-	err := q.q.GetContext(ctx, &a, `select `+shownAggregate+` from aggregate a where a.id = $1`, id)
+	err := q.q.GetContext(ctx, &a, `select `+of("a", aggregateListed)+` from aggregate a where a.id = $1`, id)
 	return a, fail("get aggregate", err)
 }
 
@@ -66,14 +62,14 @@ const sourceAggregates = 10
 // target it sent to, and the campaign of its rule.
 func (q *Queries) SourceAggregates(ctx context.Context, source netip.Addr, v *Verdict) ([]Aggregate, error) {
 	var list []Aggregate
-	err := q.q.SelectContext(ctx, &list, `select `+shownAggregate+` from aggregate a where a.victim = $1
+	err := q.q.SelectContext(ctx, &list, `select `+of("a", aggregateListed)+` from aggregate a where a.victim = $1
 		order by a.last_at desc, a.id desc limit $2`, Addr{source}, sourceAggregates)
 	if err != nil || v == nil {
 		return list, fail("attacks on source", err)
 	}
 	var more []Aggregate
 	if v.Kind == KindSpoofed || v.Kind == KindBackscatter {
-		err = q.q.SelectContext(ctx, &more, `select `+shownAggregate+` from aggregate a where a.id in (
+		err = q.q.SelectContext(ctx, &more, `select `+of("a", aggregateListed)+` from aggregate a where a.id in (
 				select f.id from observation o join aggregate f on f.destination = o.destination
 					and o.first_at between f.first_at - interval '1 hour' and f.last_at + interval '1 hour'
 				where o.source = $1 and f.ports && $3 and f.kind = case when $2 then 'spoofed_flood' else 'reflected_flood' end)
@@ -83,7 +79,7 @@ func (q *Queries) SourceAggregates(ctx context.Context, source netip.Addr, v *Ve
 		for _, port := range v.Ports {
 			keys = append(keys, CampaignKey(v.Rule, port, netip.Prefix{}), CampaignKey(v.Rule, port, CampaignNetwork(source.Unmap())))
 		}
-		err = q.q.SelectContext(ctx, &more, `select `+shownAggregate+` from aggregate a where a.kind = 'campaign' and a.key = any($1)
+		err = q.q.SelectContext(ctx, &more, `select `+of("a", aggregateListed)+` from aggregate a where a.kind = 'campaign' and a.key = any($1)
 				and a.first_at <= $3 and a.last_at >= $2
 			order by a.last_at desc, a.id desc limit $4`, keys, v.First, v.Last, sourceAggregates)
 	}

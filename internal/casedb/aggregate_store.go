@@ -59,9 +59,6 @@ func HasFlood(list []Aggregate) bool {
 	return false
 }
 
-const aggregateColumns = `id, kind, key, destination, victim, network, rule, ports, sources, packets, peak, first_at, last_at,
-	confidence, evidence, hours, ruleset, created_at, updated_at`
-
 // aggregateRow is an Aggregate as it is sent to PostgreSQL.
 type aggregateRow struct {
 	ID          int64         `json:"id"`

@@ -345,8 +345,8 @@ func (q *Queries) ClaimBatches(ctx context.Context, limit int, now time.Time, le
 			order by window_start, id limit $2 for update skip locked),
 		claimed as (
 			update batch b set attempts = b.attempts + 1, next_attempt_at = $3 from due where b.id = due.id
-			returning b.id, b.sensor_id, b.window_start, b.window_seconds, b.packets, b.observations, b.attempts)
-		select c.id, c.sensor_id, s.name as sensor, c.window_start, c.window_seconds, c.packets, c.observations, c.attempts
+			returning `+of("b", batchRefColumns)+`)
+		select `+of("c", batchRefColumns)+`, s.name as sensor
 		from claimed c join sensor s on s.id = c.sensor_id order by c.window_start, c.id`, now, limit, now.Add(lease))
 	for i := range refs {
 		refs[i].Window = refs[i].Window.UTC()

@@ -93,9 +93,6 @@ type CaseSource struct {
 	JoinedAt  time.Time `db:"joined_at"`
 }
 
-const caseColumns = `id, number, owner_id, kind, malware, state, waiting, waiting_since, contact_id, language,
-	version, created_at, updated_at, closed_at, paused_until, tell_recovered`
-
 // Case returns the case with the id.
 func (q *Queries) Case(ctx context.Context, id int64) (Case, error) {
 	var c Case

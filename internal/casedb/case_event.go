@@ -108,7 +108,7 @@ func (t *Tx) AddEvent(ctx context.Context, e CaseEvent) error {
 // oldest first.
 func (q *Queries) CaseEvents(ctx context.Context, caseID, after int64, limit int) ([]CaseEvent, error) {
 	var e []CaseEvent
-	err := q.q.SelectContext(ctx, &e, `select id, case_id, at, kind, actor, message_id, inbound_id, text, why, data
+	err := q.q.SelectContext(ctx, &e, `select `+eventColumns+`
 		from case_event where case_id = $1 and id > $2 order by id limit $3`, caseID, after, limit)
 	return e, fail("list events", err)
 }

@@ -70,12 +70,15 @@ func (t *Tx) StartFollowups(ctx context.Context, since, now time.Time) (int64, e
 	return n, nil
 }
 
+// followupColumns are of followup f and its source s.
+const followupColumns = `f.case_id, f.source, f.started_at, f.sensors, f.state, f.last_at, f.known_to, f.quiet_at, f.returned_at,
+	s.last_at as seen_at`
+
 // DueFollowups returns at most limit sources that are followed and were not
 // looked at since before, those looked at longest ago first.
 func (q *Queries) DueFollowups(ctx context.Context, before time.Time, limit int) ([]Followup, error) {
 	var f []Followup
-	err := q.q.SelectContext(ctx, &f, `select f.case_id, f.source, f.started_at, f.sensors, f.state, f.last_at, f.known_to, f.quiet_at,
-			f.returned_at, s.last_at as seen_at
+	err := q.q.SelectContext(ctx, &f, `select `+followupColumns+`
 		from followup f join source s on s.address = f.source
 		where f.state <> 'ended' and f.checked_at < $1 order by f.checked_at limit $2`, before, limit)
 	return f, fail("find followups", err)
@@ -307,8 +310,7 @@ func (q *Queries) FollowupCounts(ctx context.Context, f EffectFilter) (map[Follo
 // CaseFollowups returns what became of the sources of a case, at most limit.
 func (q *Queries) CaseFollowups(ctx context.Context, caseID int64, limit int) ([]Followup, error) {
 	var f []Followup
-	err := q.q.SelectContext(ctx, &f, `select f.case_id, f.source, f.started_at, f.sensors, f.state, f.last_at, f.known_to, f.quiet_at,
-			f.returned_at, s.last_at as seen_at
+	err := q.q.SelectContext(ctx, &f, `select `+followupColumns+`
 		from followup f join source s on s.address = f.source where f.case_id = $1 order by f.source limit $2`, caseID, limit)
 	return f, fail("list followed sources of case", err)
 }

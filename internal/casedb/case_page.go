@@ -76,13 +76,12 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 		return p, err
 	}
 	id := p.Case.ID
-	err = q.q.GetContext(ctx, &p.Owner, `select id, key, name, country, language, created_at from owner where id = $1`, p.Case.OwnerID)
+	err = q.q.GetContext(ctx, &p.Owner, `select `+ownerColumns+` from owner where id = $1`, p.Case.OwnerID)
 	if err != nil {
 		return p, fail("get owner of case", err)
 	}
 	// The case's contact comes with the others even when it is retired.
-	err = q.q.SelectContext(ctx, &p.Contacts, `select id, owner_id, network_id, email, name, role, provenance, gate, valid, why,
-			language, rank, approved_at, approved_by, created_at, retired_at
+	err = q.q.SelectContext(ctx, &p.Contacts, `select `+contactColumns+`
 		from contact where (owner_id = $1 and retired_at is null) or id = $2
 		order by rank, id limit $3`, p.Case.OwnerID, p.Case.ContactID, pageContacts)
 	if err != nil {
@@ -101,9 +100,7 @@ func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error)
 	if err != nil {
 		return p, fail("list networks of case", err)
 	}
-	err = q.q.SelectContext(ctx, &p.Messages, `select id, case_id, registration_id, contact_id, purpose, state, reason, hold_why, delay_why, end_why, overruled,
-			recipient, language, subject, body, edited, template, in_reply_to, message_id, token, attempts, next_attempt_at,
-			last_error, approved_by, approved_at, created_at, sent_at, version, evidence, digest_id
+	err = q.q.SelectContext(ctx, &p.Messages, `select `+messageListed+`
 		from message where case_id = $1 order by id desc limit $2`, id, pageMessages)
 	if err != nil {
 		return p, fail("list messages of case", err)
@@ -136,16 +133,16 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 			where case_id = $1 and kind = 'source-joined'
 			group by at, actor having $2::bigint = 0 or max(id) < $2 order by 1 desc limit $3
 		), page as materialized (
-			(select id, at, kind, actor, message_id, inbound_id, text, why, data from case_event
+			(select `+eventColumns+` from case_event
 				where case_id = $1 and kind <> 'source-joined' and ($2::bigint = 0 or id < $2) order by id desc limit $3)
 			union all
-			select id, at, 'source-joined', actor, null, null, (select string_agg(text, ' ' order by e.id) from
+			select id, $1, at, 'source-joined', actor, null, null, (select string_agg(text, ' ' order by e.id) from
 					(select id, text from case_event where case_id = $1 and id between few.first and few.id
 					and kind = 'source-joined' and at = few.at and actor = few.actor order by id limit 8) e), '[]'::jsonb,
 				jsonb_build_object('count', n) from few
 			order by id desc limit $3
 		)
-		select p.id, $1::bigint as case_id, p.at, p.kind, p.actor, p.message_id, p.inbound_id, p.text, p.why, p.data,
+		select `+of("p", eventColumns)+`,
 			coalesce(m.subject, '') as message_subject, coalesce(m.body, '') as message_body, coalesce(m.state, '') as message_state,
 			coalesce(i.class, '') as inbound_class, coalesce(i.sender, '') as inbound_sender,
 			coalesce(i.subject, '') as inbound_subject, coalesce(i.text, '') as inbound_text,
@@ -169,8 +166,7 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 // after the given one (the zero Addr: from the start), with their verdicts.
 func (q *Queries) CaseSourceRows(ctx context.Context, caseID int64, after Addr, limit int) ([]CaseSourceRow, error) {
 	var rows []CaseSourceRow
-	err := q.q.SelectContext(ctx, &rows, `select v.id, few.source, v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.tell, v.confidence,
-			v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at,
+	err := q.q.SelectContext(ctx, &rows, `select `+of("v", verdictColumns)+`,
 			few.joined_at, s.country, s.last_at as last_seen, coalesce(n.kind, '') as current_kind,
 			coalesce(n.acknowledged, '') as current_acknowledged, coalesce(other.name, '') as other_owner
 		from (select source, verdict_id, joined_at from case_source

@@ -115,8 +115,7 @@ func (q *Queries) ListCases(ctx context.Context, f CaseFilter, from CaseCursor, 
 	// The page's rows are chosen before anything is joined to them.
 	query := `with page as materialized (select c.id, c.` + key + ` as place from cases c` + w.sql() +
 		` order by c.` + key + ` ` + order + `, c.id ` + order + ` limit ` + w.arg(limit+1) + `)
-		select c.id, c.number, c.owner_id, c.kind, c.malware, c.state, c.waiting, c.waiting_since, c.contact_id, c.language,
-			c.version, c.created_at, c.updated_at, c.closed_at, o.name as owner_name, o.country as owner_country,
+		select ` + of("c", caseColumns) + `, o.name as owner_name, o.country as owner_country,
 			coalesce(k.email, '') as contact_email, s.sources, s.first_source, d.until as control_until
 		from page p join cases c on c.id = p.id join owner o on o.id = c.owner_id
 		left join contact k on k.id = c.contact_id

@@ -12,19 +12,16 @@ import (
 func (t *Tx) PutOwner(ctx context.Context, o Owner) (Owner, error) {
 	err := t.q.GetContext(ctx, &o, `insert into owner (key, name, country, language, created_at) values ($1, $2, $3, $4, $5)
 		on conflict (key) do update set name = excluded.name, country = excluded.country, language = excluded.language
-		returning id, key, name, country, language, created_at`, o.Key, o.Name, o.Country, o.Language, o.CreatedAt)
+		returning `+ownerColumns, o.Key, o.Name, o.Country, o.Language, o.CreatedAt)
 	return o, fail("put owner", err)
 }
 
 // Owner returns the owner with the id.
 func (q *Queries) Owner(ctx context.Context, id int64) (Owner, error) {
 	var o Owner
-	err := q.q.GetContext(ctx, &o, `select id, key, name, country, language, created_at from owner where id = $1`, id)
+	err := q.q.GetContext(ctx, &o, `select `+ownerColumns+` from owner where id = $1`, id)
 	return o, fail("get owner", err)
 }
-
-const contactFields = `c.id, c.owner_id, c.network_id, c.email, c.name, c.role, c.provenance, c.gate, c.valid, c.why,
-	c.language, c.rank, c.approved_at, c.approved_by, c.created_at, c.retired_at, c.directory_id`
 
 // contactOrder puts what coordinators decided before what registries say: the
 // directory, its most specific entry first, other overrides, then approved
@@ -36,7 +33,7 @@ const contactOrder = ` order by (c.provenance = 'override' and c.rank < 1000) de
 // Contact returns the contact with the id, retired or not.
 func (q *Queries) Contact(ctx context.Context, id int64) (Contact, error) {
 	var c Contact
-	err := q.q.GetContext(ctx, &c, `select `+contactFields+` from contact c where c.id = $1`, id)
+	err := q.q.GetContext(ctx, &c, `select `+of("c", contactColumns)+` from contact c where c.id = $1`, id)
 	return c, fail("get contact", err)
 }
 
@@ -44,7 +41,7 @@ func (q *Queries) Contact(ctx context.Context, id int64) (Contact, error) {
 // first: overrides, approved ones, then by rank.
 func (q *Queries) Contacts(ctx context.Context, ownerID int64) ([]Contact, error) {
 	var c []Contact
-	err := q.q.SelectContext(ctx, &c, `select `+contactFields+` from contact c
+	err := q.q.SelectContext(ctx, &c, `select `+of("c", contactColumns)+` from contact c
 		where c.owner_id = $1 and c.retired_at is null`+contactOrder+` limit 200`, ownerID)
 	return c, fail("list contacts", err)
 }
@@ -53,7 +50,7 @@ func (q *Queries) Contacts(ctx context.Context, ownerID int64) ([]Contact, error
 // time.
 func (q *Queries) UsableContacts(ctx context.Context, ownerID int64, now time.Time) ([]Contact, error) {
 	var c []Contact
-	err := q.q.SelectContext(ctx, &c, `select `+contactFields+` from contact c
+	err := q.q.SelectContext(ctx, &c, `select `+of("c", contactColumns)+` from contact c
 		where c.owner_id = $1 and c.retired_at is null and c.email <> '' and `+inForceOrRegistry+` and not exists (
 			select 1 from suppression s where s.address = lower(c.email) and s.lifted_at is null
 			and (s.until is null or s.until > $2))`+contactOrder+` limit 200`, ownerID, now)

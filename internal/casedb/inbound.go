@@ -77,15 +77,6 @@ const (
 // it to the case.
 const ReasonUnverified = "unverified"
 
-const inboundColumns = `id, received_at, envelope_from, envelope_to, raw, state, attempts, next_attempt_at, last_error,
-	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text,
-	header_id, processed_at, attachments`
-
-// inboundListColumns leaves the mail itself out.
-const inboundListColumns = `id, received_at, envelope_from, envelope_to, ''::bytea as raw, state, attempts, next_attempt_at, last_error,
-	class, hard, status, recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text,
-	header_id, processed_at, attachments`
-
 // StoreInbound keeps a mail that came to us, before its sender is told that we
 // have it.
 func (q *Queries) StoreInbound(ctx context.Context, from, to string, raw []byte, now time.Time) (int64, error) {
@@ -130,7 +121,7 @@ func (q *Queries) Inbound(ctx context.Context, id int64) (Inbound, error) {
 // without their raw contents.
 func (q *Queries) CaseInbound(ctx context.Context, caseID int64, limit int) ([]Inbound, error) {
 	var in []Inbound
-	err := q.q.SelectContext(ctx, &in, `select `+inboundListColumns+` from inbound where case_id = $1
+	err := q.q.SelectContext(ctx, &in, `select `+inboundListed+` from inbound where case_id = $1
 		order by id desc limit $2`, caseID, limit)
 	return in, fail("list inbound mail of case", err)
 }
@@ -145,7 +136,7 @@ const unfiled = `case_id is null and (message_id is null or class in ('human','f
 // newest first, without their raw contents.
 func (q *Queries) UnmatchedInbound(ctx context.Context, before int64, limit int) ([]Inbound, error) {
 	var in []Inbound
-	err := q.q.SelectContext(ctx, &in, `select `+inboundListColumns+` from inbound
+	err := q.q.SelectContext(ctx, &in, `select `+inboundListed+` from inbound
 		where state in ('processed','failed') and `+unfiled+` and ($1::bigint = 0 or id < $1)
 		order by id desc limit $2`, before, limit)
 	return in, fail("list unmatched mail", err)

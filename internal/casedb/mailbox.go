@@ -30,7 +30,7 @@ func (q *Queries) StoreBoxMail(ctx context.Context, m BoxMail) (int64, error) {
 // newest), newest first, without their contents.
 func (q *Queries) BoxMails(ctx context.Context, before int64, limit int) ([]BoxMail, error) {
 	var m []BoxMail
-	err := q.q.SelectContext(ctx, &m, `select id, received_at, envelope_from, envelope_to, subject, answered_at
+	err := q.q.SelectContext(ctx, &m, `select `+boxListed+`
 		from mailbox where ($1::bigint = 0 or id < $1) order by id desc limit $2`, before, limit)
 	return m, fail("list the mailbox", err)
 }
@@ -38,7 +38,7 @@ func (q *Queries) BoxMails(ctx context.Context, before int64, limit int) ([]BoxM
 // BoxMail returns one mail of the built-in mailbox.
 func (q *Queries) BoxMail(ctx context.Context, id int64) (BoxMail, error) {
 	var m BoxMail
-	err := q.q.GetContext(ctx, &m, `select id, received_at, envelope_from, envelope_to, subject, raw, answered_at
+	err := q.q.GetContext(ctx, &m, `select `+boxColumns+`
 		from mailbox where id = $1`, id)
 	return m, fail("get mail from the mailbox", err)
 }

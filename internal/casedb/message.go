@@ -99,10 +99,6 @@ type Attempt struct {
 	Response   string         `db:"response"`
 }
 
-const messageColumns = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_why, delay_why, end_why, overruled, recipient, language,
-	subject, body, edited, template, in_reply_to, message_id, token, raw, attempts, next_attempt_at, last_error,
-	approved_by, approved_at, created_at, sent_at, version, evidence, digest_id`
-
 // InsertMessage writes a new message (State held or queued; a queued one needs
 // NextAttemptAt) and the event that tells of it. HeaderID and Token must be
 // unique; package notify makes them. ErrConflict if the case has a notification

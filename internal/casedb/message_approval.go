@@ -331,9 +331,6 @@ func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch Co
 	return contact, t.setCase(ctx, &c, c.State, WaitingApproval, now)
 }
 
-const contactColumns = `id, owner_id, network_id, email, name, role, provenance, gate, valid, why, language, rank,
-	approved_at, approved_by, created_at, retired_at, directory_id`
-
 func (t *Tx) findOrMakeContact(ctx context.Context, c *Case, ch ContactChange, by string, now time.Time) (Contact, error) {
 	var contact Contact
 	if ch.ContactID != 0 {

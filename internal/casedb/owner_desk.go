@@ -31,7 +31,7 @@ func (q *Queries) ListOwners(ctx context.Context, text string, after OwnerCursor
 		w.add(`(coalesce(c.open, 0), o.id) < (?, ?)`, after.Open, after.ID)
 	}
 	var list []OwnerRow
-	err := q.q.SelectContext(ctx, &list, `select o.id, o.key, o.name, o.country, o.language, o.created_at, coalesce(c.open, 0) as open, coalesce(c.cases, 0) as cases
+	err := q.q.SelectContext(ctx, &list, `select `+of("o", ownerColumns)+`, coalesce(c.open, 0) as open, coalesce(c.cases, 0) as cases
 		from owner o left join (select owner_id, count(*) as cases, count(*) filter (where state not in ('closed','ignored')) as open
 			from cases group by owner_id) c on c.owner_id = o.id`+w.sql()+`
 		order by coalesce(c.open, 0) desc, o.id desc limit `+w.arg(limit), w.args...)
@@ -97,9 +97,9 @@ func (q *Queries) OwnerDesk(ctx context.Context, id int64, before OwnerMailCurso
 		order by n.fetched_at desc, n.id desc limit $2`, id, ownerNetworks); err != nil {
 		return d, fail("networks of owner", err)
 	}
-	if err := q.q.SelectContext(ctx, &d.Contacts, `select * from (select `+contactFields+` from contact c
+	if err := q.q.SelectContext(ctx, &d.Contacts, `select * from (select `+of("c", contactColumns)+` from contact c
 		where c.owner_id = $1 and c.retired_at is null`+contactOrder+` limit $2) present
-		union all select * from (select `+contactFields+` from contact c where c.owner_id = $1 and c.retired_at is not null
+		union all select * from (select `+of("c", contactColumns)+` from contact c where c.owner_id = $1 and c.retired_at is not null
 		order by c.retired_at desc, c.id desc limit $2) gone`, id, ownerContacts); err != nil {
 		return d, fail("contacts of owner", err)
 	}

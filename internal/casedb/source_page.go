@@ -43,20 +43,18 @@ func (q *Queries) SourcePage(ctx context.Context, address netip.Addr) (SourcePag
 		if err != nil {
 			return p, fail("get network of source", err)
 		}
-		err = q.q.GetContext(ctx, p.Owner, `select id, key, name, country, language, created_at from owner where id = $1`,
+		err = q.q.GetContext(ctx, p.Owner, `select `+ownerColumns+` from owner where id = $1`,
 			p.Network.OwnerID)
 		if err != nil {
 			return p, fail("get owner of source", err)
 		}
 	}
-	err = q.q.SelectContext(ctx, &p.Verdicts, `select id, source, kind, tool, malware, acknowledged, attention, tell, confidence, rule,
-			ruleset, ports, evidence, first_at, last_at, created_at, superseded_at
+	err = q.q.SelectContext(ctx, &p.Verdicts, `select `+verdictColumns+`
 		from verdict where source = $1 order by created_at desc, id desc limit $2`, a, pageVerdicts)
 	if err != nil {
 		return p, fail("list verdicts of source", err)
 	}
-	err = q.q.SelectContext(ctx, &p.Cases, `select c.id, c.number, c.owner_id, c.kind, c.malware, c.state, c.waiting, c.waiting_since,
-			c.contact_id, c.language, c.version, c.created_at, c.updated_at, c.closed_at, o.name as owner_name,
+	err = q.q.SelectContext(ctx, &p.Cases, `select `+of("c", caseColumns)+`, o.name as owner_name,
 			o.country as owner_country, '' as contact_email, 0 as sources, s.source as first_source
 		from case_source s join cases c on c.id = s.case_id join owner o on o.id = c.owner_id
 		where s.source = $1 order by c.id desc limit $2`, a, pageCases)
@@ -131,11 +129,9 @@ func (q *Queries) ListSources(ctx context.Context, f SourceFilter, after SourceC
 		w.add(`(v.last_at, v.id) < (?, ?)`, after.Last, after.ID)
 	}
 	var rows []SourceRow
-	err := q.q.SelectContext(ctx, &rows, `with page as materialized (select v.id, v.source, v.kind, v.tool, v.malware, v.acknowledged,
-			v.attention, v.tell, v.confidence, v.rule, v.ruleset, v.ports, v.evidence, v.first_at, v.last_at, v.created_at, v.superseded_at
+	err := q.q.SelectContext(ctx, &rows, `with page as materialized (select `+of("v", verdictColumns)+`
 		from verdict v`+w.sql()+` order by `+inner+` limit `+w.arg(limit+1)+`)
-		select p.id, p.source, p.kind, p.tool, p.malware, p.acknowledged, p.attention, p.confidence, p.rule, p.ruleset, p.ports,
-			p.evidence, p.first_at, p.last_at, p.created_at, p.superseded_at, s.country, coalesce(o.name, '') as owner_name
+		select `+of("p", verdictColumns)+`, s.country, coalesce(o.name, '') as owner_name
 		from page p join source s on s.address = p.source
 		left join network n on n.id = s.network_id left join owner o on o.id = n.owner_id
 		order by `+outer, w.args...)

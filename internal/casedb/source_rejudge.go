@@ -23,8 +23,7 @@ func (q *Queries) JudgedBatches(ctx context.Context, since time.Time, after *Bat
 		from, id = after.Window.UTC(), after.ID
 	}
 	var refs []BatchRef
-	err := q.q.SelectContext(ctx, &refs, `select b.id, b.sensor_id, s.name as sensor, b.window_start, b.window_seconds, b.packets,
-			b.observations, b.attempts
+	err := q.q.SelectContext(ctx, &refs, `select `+of("b", batchRefColumns)+`, s.name as sensor
 		from batch b join sensor s on s.id = b.sensor_id
 		where b.judged_at is not null and (b.window_start, b.id) > ($1, $2) order by b.window_start, b.id limit $3`, from, id, limit)
 	for i := range refs {
@@ -36,8 +35,7 @@ func (q *Queries) JudgedBatches(ctx context.Context, since time.Time, after *Bat
 // CurrentVerdicts returns the verdicts in force of the sources.
 func (q *Queries) CurrentVerdicts(ctx context.Context, sources []netip.Addr) ([]Verdict, error) {
 	var list []Verdict
-	err := q.q.SelectContext(ctx, &list, `select id, source, kind, tool, malware, acknowledged, attention, tell, confidence, rule, ruleset,
-			ports, evidence, first_at, last_at, created_at, superseded_at
+	err := q.q.SelectContext(ctx, &list, `select `+verdictColumns+`
 		from verdict where superseded_at is null and source = any($1::inet[])`, addrTexts(sources))
 	return list, fail("current verdicts", err)
 }
