@@ -2,9 +2,6 @@ package evaluation
 
 import "strings"
 
-// Disagreements returns what is not as expected, in the order of files.
-func (r *Report) Disagreements() []Disagreement { return r.disagreements }
-
 // Recall returns the hits and the expected number of a kind, an aggregate or,
 // with "tool:" before it, a tool.
 func (r *Report) Recall(name string) (hits, expected int) {

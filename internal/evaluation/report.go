@@ -251,6 +251,9 @@ func describe(v *casedb.Verdict, acknowledged bool) string {
 	return s
 }
 
+// Disagreements returns what is not as expected, in the order of files.
+func (r *Report) Disagreements() []Disagreement { return r.disagreements }
+
 // FalseAccusations returns the number of sources called infected that are not
 // expected to be.
 func (r *Report) FalseAccusations() int { return r.accusations }
