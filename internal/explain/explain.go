@@ -184,7 +184,7 @@ const shownPorts = 5
 func ports(list []string, comma, lang string) string {
 	switch {
 	case len(list) == 0 && lang == "ja":
-		return "(ポートなし)"
+		return "ポートなし"
 	case len(list) == 0:
 		return "no port"
 	case len(list) <= shownPorts:

@@ -21,13 +21,13 @@ func TestVerdictIsSaidInWords(t *testing.T) {
 	t.Parallel()
 	v := verdict()
 	en := "In 1,200 of 1,400 TCP connection attempts (23/TCP, 2323/TCP) the sequence number equals the address they were sent to, " +
-		"as in the scanner of Mirai and its descendants. Unrelated packets would do so with a probability of 1 in 10^300. The host " +
+		"as in the scanner of Mirai and its variants. In unrelated packets this has a probability of 1 in 10^300. This " +
 		"is consistent with an infection by malware of the Mirai family. Also found: ZMap. It probes many other ports as well."
 	if got := explain.Verdict(&v, "en"); got != en {
 		t.Errorf("got  %s\nwant %s", got, en)
 	}
 	ja := "TCP の接続要求 1,400 個中 1,200 個 (23/TCP、2323/TCP) で、シーケンス番号が宛先アドレスと一致しています。これは Mirai とその亜種の探索に特有のものです。" +
-		"偶然一致する確率は 10 の 300 乗分の 1 です。Mirai の系統のマルウェアに感染している可能性があります。" +
+		"偶然一致する確率は 10 の 300 乗分の 1 です。Mirai の系統のマルウエアに感染している可能性があります。" +
 		"ほかに次の特徴も見られます: ZMap。ほかにも多くのポートを探索しています。"
 	if got := explain.Verdict(&v, "ja"); got != ja {
 		t.Errorf("got  %s\nwant %s", got, ja)

@@ -84,8 +84,8 @@ func Table(out io.Writer, v *casedb.Verdict, list []*observation.Observation, op
 	e := &v.Evidence.V
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	check := checks[v.Rule]
-	fmt.Fprintf(w, "%s\t%s (%s)\n", say("rule", "規則"), v.Rule, RuleTitle(v.Rule, opt.Language))
-	fmt.Fprintf(w, "%s\t%s\n", say("rule set", "規則の版"), v.Ruleset)
+	fmt.Fprintf(w, "%s\t%s (%s)\n", say("rule", "ルール"), v.Rule, RuleTitle(v.Rule, opt.Language))
+	fmt.Fprintf(w, "%s\t%s\n", say("rule set", "ルールセット"), v.Ruleset)
 	fmt.Fprintf(w, "k / n\t%d / %d\n", e.Hits, e.Of)
 	fmt.Fprintf(w, "%s\t%.4g (%s)\n", say("chance", "偶然の確率"), e.Chance, chance(e.Chance, opt.Language))
 	fmt.Fprintf(w, "%s\t%.2f (%s)\n", say("confidence", "確信度"), v.Confidence, Confidence(v.Confidence, opt.Language))
@@ -94,10 +94,10 @@ func Table(out io.Writer, v *casedb.Verdict, list []*observation.Observation, op
 	}
 	fmt.Fprintf(w, "%s\tip%s.src == %s\n", say("packets (tshark)", "パケット (tshark)"), family(v), v.Source)
 	if check.filter != "" {
-		fmt.Fprintf(w, "%s\t%s\n", say("obey the rule", "規則に一致"), check.filter)
+		fmt.Fprintf(w, "%s\t%s\n", say("obey the rule", "ルールに一致"), check.filter)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, say("FIRST (UTC)\tLAST (UTC)\tPORT\tCLASS\tPACKETS\tADDRESSES\tMARKS", "最初 (UTC)\t最後 (UTC)\tポート\t種類\tパケット数\t宛先数\t特徴"))
+	fmt.Fprintln(w, say("FIRST (UTC)\tLAST (UTC)\tPORT\tCLASS\tPACKETS\tADDRESSES\tMARKS", "最初 (UTC)\t最後 (UTC)\tポート\tクラス\tパケット数\t宛先数\t指紋"))
 	rows := list[:min(len(list), maxRows(opt.MaxObservations))]
 	for _, o := range rows {
 		var marks []string
@@ -127,7 +127,7 @@ func family(v *casedb.Verdict) string {
 func samples(out io.Writer, obeys func(*observation.Observation, *observation.Sample) bool, list []*observation.Observation, opt TableOptions, limit int) error {
 	say := func(en, ja string) string { return text{en, ja}.in(opt.Language) }
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprint(w, "\n", say("TIME (UTC)\tFROM PORT\tTO PORT\tFLAGS\tTTL\tWINDOW\tOPTIONS", "時刻 (UTC)\t送信元ポート\t宛先ポート\tフラグ\tTTL\tウィンドウ\tオプション"))
+	fmt.Fprint(w, "\n", say("TIME (UTC)\tFROM PORT\tTO PORT\tFLAGS\tTTL\tWINDOW\tOPTIONS", "時刻 (UTC)\t送信元ポート\t宛先ポート\tフラグ\tTTL\tウィンドウサイズ\tオプション"))
 	if !opt.HideSensor {
 		fmt.Fprint(w, "\t", say("TO\tID\tSEQUENCE", "宛先\tID\tシーケンス"))
 	}
