@@ -18,32 +18,32 @@ type attributeCmd struct {
 	Allowlist []string `help:"List of acknowledged scanners: plain CIDR, MISP warninglist, \"IP # name\" lines, or NICT survey-scanner JSON." placeholder:"LIST" sep:"none"`
 	SensorNet []string `help:"Addresses of the sensors: packets from there are ours." placeholder:"CIDR"`
 	At        string   `help:"Judge with the allowlist entries in force on this day instead of the packets'." placeholder:"DATE"`
-	TimeZone  string   `help:"Zone whose days TSUBAME's definition counts." default:"Asia/Tokyo"`
+	TimeZone  string   `help:"Time zone of the days in TSUBAME's definition." default:"Asia/Tokyo"`
 
 	Definitions scannerDefinitions `embed:"" prefix:"scanner-"`
 
 	Explain    []string `help:"Explain the verdict of this source in words and figures instead." placeholder:"ADDRESS" sep:"none"`
 	Language   string   `help:"Language of the explanation: en or ja." enum:"en,ja" default:"en"`
-	HideSensor bool     `help:"Leave out of the explanation what gives the sensor's address away: destination, sequence number, identification."`
+	HideSensor bool     `help:"Leave out of the explanation the fields that reveal the sensor's address: destination, sequence number, identification."`
 }
 
 // scannerDefinitions say what a scanner is where no tool can be told.
 type scannerDefinitions struct {
-	Ports          int `help:"So many ports within one day (TSUBAME); -1: not used." default:"10" placeholder:"N"`
-	Addresses      int `help:"So many addresses on one port (Durumeric et al.); -1: not used." default:"100" placeholder:"N"`
-	BlockPorts     int `help:"So many ports at --scanner-block-addresses each; -1: not used." default:"3" placeholder:"N"`
+	Ports          int `help:"Ports within one day that make a scanner (TSUBAME); -1: not used." default:"10" placeholder:"N"`
+	Addresses      int `help:"Addresses on one port that make a scanner (Durumeric et al.); -1: not used." default:"100" placeholder:"N"`
+	BlockPorts     int `help:"Ports, on --scanner-block-addresses each, that make a block scan; -1: not used." default:"3" placeholder:"N"`
 	BlockAddresses int `help:"Addresses of each port of a block scan." default:"20" placeholder:"N"`
-	Protocols      int `help:"So many IP protocols; -1: not used." default:"10" placeholder:"N"`
+	Protocols      int `help:"IP protocols that make a protocol scan; -1: not used." default:"10" placeholder:"N"`
 }
 
 func (*attributeCmd) Help() string {
 	return `Example: teiten attribute --allowlist shodan.json monday.pcap.gz
 
-Prints one JSON line per source, then one per aggregate (what only the whole
-shows, such as a flood with forged sources).
+Prints one JSON line per source, then one per aggregate (what only many
+sources together show, such as a flood with forged sources).
 
 With --explain: why one source was judged as it was, in a paragraph, and a table
-with which an expert can check it again. Example:
+for experts to check it. Example:
 teiten attribute --explain 203.0.113.7 --language ja monday.pcap.gz`
 }
 

@@ -23,7 +23,7 @@ type caseListCmd struct {
 	Waiting bool   `help:"Only cases that wait for a coordinator, longest first."`
 	State   string `help:"Only cases in this state." enum:",new,open,notified,answered,closed,ignored" default:""`
 	Text    string `help:"A case number, an address, a prefix, or part of the owner's name."`
-	Limit   int    `help:"At most so many." default:"100"`
+	Limit   int    `help:"Maximum number of cases." default:"100"`
 	Format  string `help:"text or jsonl." enum:"text,jsonl" default:"text"`
 }
 

@@ -59,7 +59,7 @@ type migrateCmd struct{ configFlags }
 func (*migrateCmd) Help() string {
 	return `Example: teiten migrate --set database.url=postgres://teiten@db.example/teiten?sslmode=verify-full
 
-teiten serve migrates at its start; this is for those who want to do it before.`
+teiten serve migrates at its start; this command migrates before that.`
 }
 
 // Run applies the migrations.

@@ -44,7 +44,7 @@ The column pgp_key may hold a public key in ASCII armour; letters to the contact
 are encrypted to it.
 
 An entry replaces the one for the same target. What a file does not name stays.
-The first mail to a contact is always for a coordinator to approve.`
+A coordinator always approves the first mail to a contact.`
 }
 
 // Run imports the files, each wholly or not at all.
@@ -137,9 +137,9 @@ func (c *contactExportCmd) Run(ctx context.Context, p *program) error {
 
 type contactListCmd struct {
 	configFlags
-	Address string `help:"Only prefixes around this address."`
-	Text    string `help:"Only entries with this in their target, name or mail address."`
-	Limit   int    `help:"At most so many." default:"1000"`
+	Address string `help:"Only prefixes that contain this address."`
+	Text    string `help:"Only entries that have this text in their target, name or mail address."`
+	Limit   int    `help:"Maximum number of entries." default:"1000"`
 }
 
 func (*contactListCmd) Help() string { return `Example: teiten contact list --address 192.0.2.7` }

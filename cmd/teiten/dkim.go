@@ -29,7 +29,7 @@ type dkimKeygenCmd struct {
 func (*dkimKeygenCmd) Help() string {
 	return `Example: teiten dkim keygen csirt.example 2026 --dir /etc/teiten/dkim
 
-Each key goes to SELECTOR.pem, readable by its owner alone; a file that exists
+Each key goes to SELECTOR.pem, readable only by its owner; a file that exists
 is never overwritten. Publish the records, wait until they can be looked up,
 then name the keys in mail.dkim_keys.`
 }

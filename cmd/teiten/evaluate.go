@@ -21,7 +21,7 @@ type evaluateCmd struct {
 	Expect    string   `help:"What they hold: tab-separated file, source, kind, tool, malware, acknowledged, note." required:"" type:"path" placeholder:"FILE"`
 	Allowlist []string `help:"List of acknowledged scanners, as for attribute. Without one, acknowledgements are not compared." placeholder:"LIST" sep:"none"`
 	At        string   `help:"Judge with the allowlist entries in force on this day instead of the packets'." placeholder:"DATE"`
-	TimeZone  string   `help:"Zone whose days TSUBAME's definition counts." default:"Asia/Tokyo"`
+	TimeZone  string   `help:"Time zone of the days in TSUBAME's definition." default:"Asia/Tokyo"`
 
 	Definitions scannerDefinitions `embed:"" prefix:"scanner-"`
 }
@@ -34,9 +34,9 @@ precision and recall per kind and tool, the confusion table and every
 disagreement. Fails if a source is called infected where that is not expected.
 
 A line's source is an address, top1 (most packets), port:445/TCP (every source
-whose verdict names the port), count:24 (so many that match), all (the others),
+whose verdict names the port), count:24 (24 sources that match), all (the others),
 or aggregate, whose kind is then dos_victim, spoofed_flood and so on. A column
-is a value, several with | between, ! before those that must not be, - for
+is a value, several with | between, ! before values that must not be, - for
 none, or * for any.`
 }
 

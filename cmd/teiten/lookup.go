@@ -18,7 +18,7 @@ import (
 type lookupCmd struct {
 	configFlags
 	Address  string `arg:"" help:"The address."`
-	RDAPJSON string `name:"rdap-json" help:"Take the registry's answer from this file (- is standard input); nothing is asked of the network." placeholder:"FILE"`
+	RDAPJSON string `name:"rdap-json" help:"Take the registry's answer from this file (- is standard input); the network is not asked." placeholder:"FILE"`
 	Ask      bool   `help:"Ask the registries even if the database has a current answer."`
 }
 
@@ -26,10 +26,11 @@ func (*lookupCmd) Help() string {
 	return `Example: teiten lookup 192.0.2.10
          teiten lookup 192.0.2.10 --rdap-json answer.json
 
-Where there is a database, its current answer for the range is taken, and the
-output has a "history": whose the address was when. Else asks whom rdap.mode
-says: by default the recorded answers that come with teiten, which know the
-addresses of the sample; with rdap.mode=live the registries.`
+If there is a database with a current answer for the range, this answer is used,
+and the output has a "history" of the owners of the address. Otherwise rdap.mode
+decides which source is asked: by default the recorded answers that come with
+teiten, which know the addresses of the sample; with rdap.mode=live the
+registries.`
 }
 
 // historyRows bounds the history that is printed.

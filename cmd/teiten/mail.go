@@ -14,12 +14,12 @@ import (
 )
 
 type mailCmd struct {
-	Plan mailPlanCmd `cmd:"" help:"Say what will become of the outgoing queue, when and why. Sends and changes nothing."`
+	Plan mailPlanCmd `cmd:"" help:"Show what will happen to each queued mail, when and why. Sends and changes nothing."`
 }
 
 type mailPlanCmd struct {
 	configFlags
-	Limit  int    `help:"At most so many of the queue, and of what is held." default:"1000"`
+	Limit  int    `help:"Maximum number of queued mails, and of held mails." default:"1000"`
 	Format string `help:"text or jsonl." enum:"text,jsonl" default:"text"`
 }
 
@@ -27,8 +27,9 @@ func (*mailPlanCmd) Help() string {
 	return `Example: teiten mail plan
          teiten mail plan --format jsonl | jq 'select(.action == "hold")'
 
-The queue is decided about as the sender would, with the limits and quiet hours
-of the configuration; then what waits for a coordinator.`
+Shows the decisions that the sender would make about the queue, with the limits
+and quiet hours of the configuration, and then the mails that wait for a
+coordinator.`
 }
 
 // english is the catalogue for what commands print.

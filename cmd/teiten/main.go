@@ -28,18 +28,18 @@ type commands struct {
 	Stats     statsCmd     `cmd:"" help:"Captures in, one row per observation out. Needs no database."`
 	Attribute attributeCmd `cmd:"" help:"Captures in, one verdict per source out. Needs no database."`
 	Evaluate  evaluateCmd  `cmd:"" help:"Compare verdicts with what captures are known to hold. Needs no database."`
-	Lookup    lookupCmd    `cmd:"" help:"Say who owns an address and whom to write to."`
+	Lookup    lookupCmd    `cmd:"" help:"Find the owner of an address and the contact to write to."`
 	Import    importCmd    `cmd:"" help:"Captures into the case database, each exactly once."`
-	Inbound   inboundCmd   `cmd:"" help:"Say what mails that came back are. Needs no database."`
-	Rejudge   rejudgeCmd   `cmd:"" help:"Judge again what is stored; list what would change."`
+	Inbound   inboundCmd   `cmd:"" help:"Classify mails that came back. Needs no database."`
+	Rejudge   rejudgeCmd   `cmd:"" help:"Judge stored observations again; list the changes."`
 	Report    reportCmd    `cmd:"" help:"Statistics for publication."`
 	Case      caseCmd      `cmd:"" help:"List cases, show one."`
 	Mail      mailCmd      `cmd:"" help:"Outgoing mail: what will be sent."`
 	DKIM      dkimCmd      `cmd:"" name:"dkim" help:"Keys that sign outgoing mail."`
-	Contact   contactCmd   `cmd:"" help:"The directory of contacts that come before registries'."`
+	Contact   contactCmd   `cmd:"" help:"The directory of contacts, used before those of registries."`
 	Scanner   scannerCmd   `cmd:"" help:"The allowlist of acknowledged scanners."`
 	Sensor    sensorCmd    `cmd:"" help:"The sensors."`
-	User      userCmd      `cmd:"" help:"People who may log in."`
+	User      userCmd      `cmd:"" help:"Users who may log in."`
 	Config    configCmd    `cmd:"" help:"Print the effective configuration and where each value comes from."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database schema up to date."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

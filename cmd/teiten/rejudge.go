@@ -17,18 +17,18 @@ import (
 type rejudgeCmd struct {
 	configFlags
 	Apply bool   `help:"Save the new verdicts. Without it nothing is changed."`
-	Since string `help:"Judge again what was observed from this day on." placeholder:"DATE"`
-	Limit int    `help:"Name at most so many sources." default:"50"`
+	Since string `help:"Judge again the observations from this day on." placeholder:"DATE"`
+	Limit int    `help:"Maximum number of sources to list." default:"50"`
 }
 
 func (*rejudgeCmd) Help() string {
 	return `Example: teiten rejudge --since 2026-01-01
 
-Judges what is stored again, with the rules and the allowlist of now, and lists
-what would change: verdicts, and how many cases would close and open. With
---apply the new verdicts are saved; cases that hold nothing any more are ignored,
-or shown to a coordinator if their owner was told already. Nothing is mailed by
-a re-judgement on its own: messages that follow from it are held.`
+Judges stored observations again with the current rules and allowlist, and lists
+the changes: verdicts, and how many cases would close and open. With --apply the
+new verdicts are saved; cases that no longer have sources to report are ignored,
+or shown to a coordinator if their owner was already notified. Judging again
+sends no mail by itself: messages that follow from it are held.`
 }
 
 // Run judges again.
@@ -61,7 +61,7 @@ func (c *rejudgeCmd) Run(ctx context.Context, p *program) error {
 		}
 		if err := judge.Apply(ctx, r); err != nil {
 			if errors.Is(err, casedb.ErrStale) {
-				return errors.New("the allowlist has changed meanwhile, or a flood was found; nothing was saved, judge again")
+				return errors.New("the allowlist has changed in the meantime, or a flood was found; nothing was saved, judge again")
 			}
 			return err
 		}
@@ -95,10 +95,10 @@ func (c *rejudgeCmd) print(p *program, r *attribution.Rejudgement) error {
 		fmt.Fprintf(w, "and %d more\n", n)
 	}
 	e := r.Effect
-	fmt.Fprintf(w, "\nthis change would close %d cases (%d of them need a coordinator, as their owners were told) and open %d", e.Closed,
+	fmt.Fprintf(w, "\nthis change would close %d cases (%d of them need a coordinator, because their owners were notified) and open %d", e.Closed,
 		e.Attention, e.Opened)
 	if e.Unknown > 0 {
-		fmt.Fprintf(w, ", and more for %d sources whose owners are not known yet", e.Unknown)
+		fmt.Fprintf(w, ", and more for %d sources that have no known owner yet", e.Unknown)
 	}
 	fmt.Fprintln(w)
 	return w.Flush()

@@ -21,7 +21,7 @@ import (
 )
 
 type reportCmd struct {
-	Windows  reportWindowsCmd  `cmd:"" help:"Sources of a TCP port per day: those whose SYN has a window against all others."`
+	Windows  reportWindowsCmd  `cmd:"" help:"Sources of a TCP port per day: those with a given TCP window in the SYN, and all others."`
 	Findings reportFindingsCmd `cmd:"" help:"What owners found and did."`
 }
 
@@ -30,10 +30,10 @@ type reportWindowsCmd struct {
 	Port       string        `arg:"" help:"The port, such as 445/TCP."`
 	Files      []string      `arg:"" optional:"" name:"file" help:"Captures to count in instead of the case database: pcap or pcapng, plain, .gz or .zst; - is standard input."`
 	WindowSize uint16        `help:"The TCP window." default:"8192" placeholder:"N"`
-	Country    []string      `help:"Count sources of this country (ISO 3166) instead of the configured constituency; all: of any." placeholder:"CODE"`
+	Country    []string      `help:"Count sources of this country (ISO 3166) instead of the configured constituency; all: of every country." placeholder:"CODE"`
 	From       string        `help:"First day; 28 days before the last one unless given." placeholder:"DATE"`
 	To         string        `help:"Last day; the last one with observations unless given." placeholder:"DATE"`
-	TimeZone   string        `help:"Zone by whose clock days are counted; attribution.time_zone unless given." placeholder:"ZONE"`
+	TimeZone   string        `help:"Time zone of the days; attribution.time_zone unless given." placeholder:"ZONE"`
 	Window     time.Duration `help:"Length of an observation window in captures." default:"1h"`
 	Format     string        `help:"csv, json or html." enum:"csv,json,html" default:"csv"`
 	Language   string        `help:"Language of the page: en or ja." enum:"en,ja" default:"en"`
@@ -49,7 +49,7 @@ window, and the whole header of worm-like probes of 445/TCP), window (the window
 otherwise), undetermined (not all of its windows are known), other.
 
 Days on which no sensor reported have no numbers. Sources that have not been
-judged yet, whose country is not known, are counted apart.`
+judged yet have no known country and are counted separately.`
 }
 
 // maxReportDays bounds the days of one report.

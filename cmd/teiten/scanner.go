@@ -17,20 +17,20 @@ import (
 type scannerCmd struct {
 	Add    scannerAddCmd    `cmd:"" help:"Add one entry."`
 	List   scannerListCmd   `cmd:"" help:"List entries."`
-	Import scannerImportCmd `cmd:"" help:"Import lists; what a list no longer names ends."`
+	Import scannerImportCmd `cmd:"" help:"Import lists; entries that a list no longer names end."`
 	Export scannerExportCmd `cmd:"" help:"Write the entries in force."`
 }
 
 type scannerAddCmd struct {
 	configFlags
 	Prefix       string `arg:"" help:"Address or prefix."`
-	Organisation string `arg:"" help:"Who scans from there."`
+	Organisation string `arg:"" help:"Organisation that scans from there."`
 	List         string `help:"Name of the list it belongs to." default:"manual"`
-	Purpose      string `help:"What for."`
-	URL          string `help:"Where they say so."`
-	Ports        string `help:"The ports they say they probe, such as \"80/TCP, 8000-8100/TCP, 53/UDP, ICMP\"; probes of others are shown to coordinators. all: not declared." default:"all" placeholder:"PORTS"`
-	From         string `help:"First day it holds." placeholder:"DATE"`
-	To           string `help:"First day it no longer holds." placeholder:"DATE"`
+	Purpose      string `help:"Purpose of the scans."`
+	URL          string `help:"Page that explains the scans."`
+	Ports        string `help:"Ports that the organisation declares to probe, such as \"80/TCP, 8000-8100/TCP, 53/UDP, ICMP\"; probes of other ports are shown to coordinators. all: not declared." default:"all" placeholder:"PORTS"`
+	From         string `help:"First day on which it is valid." placeholder:"DATE"`
+	To           string `help:"First day on which it is no longer valid." placeholder:"DATE"`
 }
 
 func (*scannerAddCmd) Help() string {
@@ -102,8 +102,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 type scannerListCmd struct {
 	configFlags
-	Address string `help:"Only entries around this address."`
-	Limit   int    `help:"At most so many." default:"1000"`
+	Address string `help:"Only entries that contain this address."`
+	Limit   int    `help:"Maximum number of entries." default:"1000"`
 }
 
 func (*scannerListCmd) Help() string { return `Example: teiten scanner list --address 203.0.113.10` }
@@ -159,8 +159,8 @@ type scannerImportCmd struct {
 func (*scannerImportCmd) Help() string {
 	return `Example: teiten scanner import research_v4.txt shodan.json
 
-A list is known by its file's name: importing it again adds what is new and ends
-what it no longer names. Each list is imported wholly or not at all. None of the
+A list is known by its file's name: importing it again adds new entries and ends
+those that it no longer names. Each list is imported wholly or not at all. None of the
 formats declares ports.`
 }
 

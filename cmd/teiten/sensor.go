@@ -21,7 +21,7 @@ type sensorAddCmd struct {
 	configFlags
 	Name     string   `arg:"" help:"Name: lower-case letters, digits, dot, dash, underscore."`
 	Networks []string `help:"Addresses it watches, as prefixes." placeholder:"CIDR"`
-	Note     string   `help:"What to remember about it."`
+	Note     string   `help:"A note about the sensor."`
 }
 
 func (*sensorAddCmd) Help() string {

@@ -20,7 +20,7 @@ import (
 type userCmd struct {
 	Add    userAddCmd    `cmd:"" help:"Add a user."`
 	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
-	Role   userRoleCmd   `cmd:"" help:"Set what a user may do."`
+	Role   userRoleCmd   `cmd:"" help:"Set the role of a user."`
 	List   userListCmd   `cmd:"" help:"List the users."`
 }
 

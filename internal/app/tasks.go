@@ -44,7 +44,7 @@ func (a *App) startTasks(ctx context.Context) error {
 		{"escalation", time.Hour, func(ctx context.Context, _ time.Time) error {
 			n, err := a.escalate(ctx)
 			if n > 0 {
-				a.log.Info("wrote to somebody else because owners are silent", "messages", n)
+				a.log.Info("wrote to the next contact because owners did not answer", "messages", n)
 				wake(a.mailers)
 			}
 			return err
@@ -52,7 +52,7 @@ func (a *App) startTasks(ctx context.Context) error {
 		{"control", 10 * time.Minute, func(ctx context.Context, now time.Time) error {
 			n, err := a.control.Keep(ctx, a.DB, now)
 			if n > 0 {
-				a.log.Info("control group: cases are none any more", "cases", n)
+				a.log.Info("control group: cases were removed", "cases", n)
 				wake(a.mailers)
 			}
 			return err

@@ -154,7 +154,7 @@ func (c *Config) checkControl(f *faults) {
 func (c *Config) checkAttribution(f *faults) {
 	at := c.Attribution
 	if min(at.ScannerPorts, at.ScannerAddresses, at.ScannerBlockPorts, at.ScannerBlockAddresses, at.ScannerProtocols) < 2 {
-		f.add("attribution.scanner_ numbers must be at least 2: one port or address makes nobody a scanner")
+		f.add("attribution.scanner_ numbers must be at least 2: one port or address does not make a scanner")
 	}
 	if _, err := time.LoadLocation(at.TimeZone); err != nil {
 		f.add("attribution.time_zone: %w", err)

@@ -15,19 +15,19 @@ type Config struct {
 	Database struct {
 		URL    string `toml:"url" secret:"true" help:"PostgreSQL server to use; empty: the embedded one. Give sslmode."`
 		Dir    string `toml:"dir" help:"Folder of the embedded PostgreSQL's data; empty: /var/lib/teiten/pg as root, else ~/.local/share/teiten/pg."`
-		BinDir string `toml:"bin_dir" help:"Folder of PostgreSQL's programs; empty: found."`
+		BinDir string `toml:"bin_dir" help:"Folder of PostgreSQL's programs; empty: searched for."`
 	} `toml:"database"`
 	Web struct {
 		Listen         string   `toml:"listen" help:"Address of the web UI."`
 		BaseURL        string   `toml:"base_url" help:"URL under which people reach the web UI, for links in mails; empty: from listen."`
-		TrustedProxies []string `toml:"trusted_proxies" help:"Reverse proxies (prefixes) whose X-Forwarded-For is believed; needed behind one, or all users share its login limits."`
+		TrustedProxies []string `toml:"trusted_proxies" help:"Reverse proxies (prefixes) whose X-Forwarded-For header is trusted; needed behind a proxy, or all users share its login limits."`
 		Researchers    bool     `toml:"researchers" help:"Let researchers register their scanners on public pages."`
 	} `toml:"web"`
 	Organisation struct {
-		NameJA  string `toml:"name_ja" help:"Who we are, in Japanese."`
-		NameEN  string `toml:"name_en" help:"Who we are, in English."`
-		Email   string `toml:"email" help:"Address at which people reach a person."`
-		Phone   string `toml:"phone" help:"Telephone number, as it stands in mails."`
+		NameJA  string `toml:"name_ja" help:"Name of our organisation in Japanese."`
+		NameEN  string `toml:"name_en" help:"Name of our organisation in English."`
+		Email   string `toml:"email" help:"Mail address at which a person can be reached."`
+		Phone   string `toml:"phone" help:"Telephone number, as it is written in mails."`
 		Website string `toml:"website" help:"Page that explains the observation."`
 	} `toml:"organisation"`
 	Mail struct {
@@ -35,7 +35,7 @@ type Config struct {
 		Transport     string        `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
 		Smarthost     string        `toml:"smarthost" help:"host:port of the smarthost."`
 		TLS           string        `toml:"tls" help:"starttls, implicit, optional or none."`
-		CAFile        string        `toml:"ca_file" help:"PEM file of certificate authorities to trust beside the system's."`
+		CAFile        string        `toml:"ca_file" help:"PEM file of certificate authorities to trust in addition to the system's."`
 		Username      string        `toml:"username" help:"User name at the smarthost."`
 		Password      string        `toml:"password" secret:"true" help:"Password at the smarthost."`
 		HELO          string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
@@ -46,21 +46,21 @@ type Config struct {
 		PGPKey        string        `toml:"pgp_key" secret:"true" help:"Private PGP key in ASCII armour that signs mail (better TEITEN_MAIL_PGP_KEY_FILE); empty: mail is not signed so."`
 		PGPPassphrase string        `toml:"pgp_passphrase" secret:"true" help:"Passphrase of pgp_key."`
 		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
-		LMTPListen    string        `toml:"lmtp_listen" help:"Address of an LMTP server beside it, so that a mail server on this machine can hand mail over; empty: none."`
-		PerHour       int           `toml:"per_hour" help:"At most so many mails an hour in total."`
-		PerContactDay int           `toml:"per_contact_day" help:"At most so many mails in 24 hours to one address."`
-		PerDomainDay  int           `toml:"per_domain_day" help:"At most so many mails in 24 hours to one recipient domain; 0: no such limit."`
-		PerASDay      int           `toml:"per_as_day" help:"At most so many mails in 24 hours about the networks of one AS; 0: no such limit."`
+		LMTPListen    string        `toml:"lmtp_listen" help:"Address of an additional LMTP server, so that a mail server on this machine can hand mail over; empty: none."`
+		PerHour       int           `toml:"per_hour" help:"Maximum number of mails an hour in total."`
+		PerContactDay int           `toml:"per_contact_day" help:"Maximum number of mails in 24 hours to one address."`
+		PerDomainDay  int           `toml:"per_domain_day" help:"Maximum number of mails in 24 hours to one recipient domain; 0: no such limit."`
+		PerASDay      int           `toml:"per_as_day" help:"Maximum number of mails in 24 hours about the networks of one AS; 0: no such limit."`
 		FirstRetry    time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
 	} `toml:"mail"`
 	Notify struct {
 		Kinds        []string      `toml:"kinds" help:"Kinds of sources that open cases: infected, backscatter (victims of attacks), misconfigured, scanner (not acknowledged ones)."`
 		StillActive  []string      `toml:"still_active" help:"Times after the last notification at which an owner is reminded of sources that are still seen; after the last there is none."`
-		Recovered    bool          `toml:"recovered" help:"Tell every owner once when the sensors saw nothing of a case's sources for follow.quiet, before the case ends; else only where the owner or a coordinator asked for it."`
+		Recovered    bool          `toml:"recovered" help:"Tell every owner once when the sensors saw nothing of a case's sources for follow.quiet, before the case ends; otherwise only if the owner or a coordinator asked for it."`
 		FirstContact string        `toml:"first_contact" help:"approve: the first mail to a contact is always approved; gate: only where the contact's gate asks for it."`
-		Escalate     time.Duration `toml:"escalate_after" help:"How long after the last letter, when all reminders were sent and nobody answered, the next contact is written to: of the owner, of the network around, of the country; 0: never. A lead switches the rule escalation on, too."`
-		QuietHours   string        `toml:"quiet_hours" help:"Hours of the recipient's day in which nothing goes out on its own, such as 22:00-07:00; empty: none."`
-		DigestAt     string        `toml:"digest_at" help:"Time of the recipient's day (UTC where a country keeps several) at which contacts that the directory says want one mail a day get it."`
+		Escalate     time.Duration `toml:"escalate_after" help:"How long after the last letter, when all reminders were sent and the owner did not answer, the next contact is written to: that of the owner, of the surrounding network, of the country; 0: never. A lead switches the rule escalation on, too."`
+		QuietHours   string        `toml:"quiet_hours" help:"Hours of the recipient's day in which no mail is sent automatically, such as 22:00-07:00; empty: none."`
+		DigestAt     string        `toml:"digest_at" help:"Time of the recipient's day (UTC where a country keeps several) at which contacts with one mail a day in the directory receive it."`
 	} `toml:"notify"`
 	RDAP struct {
 		Mode    string `toml:"mode" help:"recorded: the recorded answers that come with teiten, nothing leaves; live: ask the registries; url: ask the server in url."`
@@ -69,7 +69,7 @@ type Config struct {
 	} `toml:"rdap"`
 	Owners struct {
 		ASFile              string        `toml:"as_file" help:"File that says which AS announces a prefix: MMDB (GeoLite2-ASN), pfx2as, or lines of prefix, AS number and name; empty: only what registries say."`
-		Placeholders        []string      `toml:"placeholders" help:"Addresses, @domains and handles of registries that are never an owner's, beside the built-in ones."`
+		Placeholders        []string      `toml:"placeholders" help:"Addresses, @domains and handles of registries that never belong to an owner, in addition to the built-in ones."`
 		BuiltinPlaceholders bool          `toml:"builtin_placeholders" help:"Use the built-in list of registries' addresses and handles, too."`
 		RegistryNetworks    []string      `toml:"registry_networks" help:"Prefixes, names or handles of networks that registries run themselves: their addresses are the right ones there."`
 		JPNICWhois          string        `toml:"jpnic_whois" help:"host:port of JPNIC's WHOIS, whois.nic.ad.jp:43, asked where RDAP names no contact; empty: not asked."`
@@ -85,8 +85,8 @@ type Config struct {
 		ReopenWithin time.Duration `toml:"reopen_within" help:"How long after that a case is reopened when a source comes back; later a new case is opened."`
 	} `toml:"follow"`
 	Control struct {
-		Share    float64  `toml:"share" help:"Share (0 to 0.5) of first letters of low severity that wait at random as a control group, so that the effect of the mails can be told; 0: none. docs/effect.md has the method."`
-		Days     int      `toml:"days" help:"Days that a control waits."`
+		Share    float64  `toml:"share" help:"Share (0 to 0.5) of first letters of low severity that wait at random as a control group, so that the effect of the mails can be measured; 0: none. docs/effect.md has the method."`
+		Days     int      `toml:"days" help:"Days for which a letter of the control group waits."`
 		Rules    []string `toml:"rules" help:"Rules of low severity whose cases may be drawn: worm445, slammer, persistent, broadcast or one for scanners; never Mirai or victims."`
 		Critical []string `toml:"critical" help:"Prefixes of critical networks, whose cases are never drawn."`
 		Seed     string   `toml:"seed" help:"Seed of the draws; empty: one that was made once."`
@@ -94,7 +94,7 @@ type Config struct {
 	Attribution struct {
 		LookBack              time.Duration `toml:"look_back" help:"How far back a source's profile reaches."`
 		MaxAge                time.Duration `toml:"max_age" help:"Sources last seen longer ago than this open no case."`
-		TimeZone              string        `toml:"time_zone" help:"Zone whose days TSUBAME's definition counts."`
+		TimeZone              string        `toml:"time_zone" help:"Time zone of the days in TSUBAME's definition."`
 		ScannerPorts          int           `toml:"scanner_ports_per_day" help:"Ports within one day that make a scanner (TSUBAME's definition)."`
 		ScannerAddresses      int           `toml:"scanner_addresses" help:"Addresses on one port that make a scanner (Durumeric et al. 2014)."`
 		ScannerBlockPorts     int           `toml:"scanner_block_ports" help:"Ports, on scanner_block_addresses each, that make a block scan."`

@@ -411,7 +411,7 @@ func (c *Cluster) explain(waitErr error, offset int64) error {
 		return inUseError{last}
 	}
 	if waitErr == nil {
-		waitErr = errors.New("somebody stopped it")
+		waitErr = errors.New("it was stopped from outside")
 	}
 	return fmt.Errorf("postgres in %s: %w: %s", c.folders.data, waitErr, last)
 }
