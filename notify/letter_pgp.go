@@ -103,7 +103,7 @@ func encryptionKey(armoured string, now time.Time) (*crypto.Key, error) {
 	case strings.Count(armoured, "-----BEGIN ") != 1:
 		return nil, errors.New("there is more than one PGP key")
 	case !key.CanEncrypt(now.Unix()):
-		return nil, errors.New("nothing can be encrypted to the PGP key: it has expired, was revoked, only signs, or is of a kind that is weak by now")
+		return nil, errors.New("nothing can be encrypted to the PGP key: it has expired, was revoked, only signs, or is of a kind that is weak today")
 	}
 	return key, nil
 }

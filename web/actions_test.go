@@ -103,7 +103,7 @@ func TestCaseIsClosedAndReopened(t *testing.T) {
 	d := atCase(t)
 	status, body := d.act("ignore", "reason", "")
 	want(t, "ignore without reason", status, http.StatusUnprocessableEntity)
-	if !strings.Contains(body, "Please give a reason.") {
+	if !strings.Contains(body, "Please enter a reason.") {
 		t.Error("no line says what is missing")
 	}
 	status, _ = d.act("close", "reason", "all clean")
@@ -344,7 +344,7 @@ func TestSettings(t *testing.T) {
 	inTx(t, d.db, func(tx *casedb.Tx) error {
 		return tx.Suppress(context.Background(), casedb.Suppression{Address: "abuse1@isp.example", Why: reason.Of(reason.Other, "user unknown"), CreatedAt: d.now})
 	})
-	if body := d.page("/cases/" + d.c.Number); !strings.Contains(body, "No mail goes to this address: user unknown") {
+	if body := d.page("/cases/" + d.c.Number); !strings.Contains(body, "No mail is sent to this address: user unknown") {
 		t.Error("the case does not show that its contact is suppressed")
 	}
 	if body := d.page("/settings"); !strings.Contains(body, "dead@isp.example") {
@@ -371,7 +371,7 @@ func TestNobodyIsFollowedYet(t *testing.T) {
 func TestACoordinatorAsksForTheOwner(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)
-	const said = "The owner will be told when the sensors see nothing"
+	const said = "The owner will be told when the sensors no longer see any of the sources"
 	status, _ := d.act("tell", "tell", "yes")
 	want(t, "tell", status, http.StatusSeeOther)
 	want(t, "asked", d.state().TellRecovered, true)

@@ -29,7 +29,7 @@ func TestTheirTicketIsCorrected(t *testing.T) {
 	}
 	for _, tag := range []string{"words alone", "[TT-2026-000001]", "=?utf-8?q?1?=", strings.Repeat("1", 81)} {
 		status, body := d.act("ticket", "address", "abuse1@isp.example", "tag", tag)
-		if want(t, tag, status, http.StatusUnprocessableEntity); !strings.Contains(body, "A ticket has a digit") {
+		if want(t, tag, status, http.StatusUnprocessableEntity); !strings.Contains(body, "A ticket contains a digit") {
 			t.Errorf("%q: no word why not", tag)
 		}
 	}
@@ -87,7 +87,7 @@ func TestFilesOfAMailAreListedAndFetchedAsBytes(t *testing.T) {
 	for path, id := range map[string]int64{"/cases/" + d.c.Number: id, "/unmatched": stray} {
 		body := d.page(path)
 		for _, text := range []string{"<strong>x</strong>", "<strong>a.pdfexe</strong>", "<strong>script_.html</strong>", "<strong>調査_ X-Evil_ 1.html</strong>", "<strong>same.svg</strong>",
-			"text/html 25 B", "50 of the attached files, and at least 54 more", "Open them on an isolated machine", fmt.Sprintf(`action="/inbound/%d/files/49"`, id),
+			"text/html 25 B", "50 of the attached files; there are at least 54 more", "Open them only for analysis, on an isolated machine", fmt.Sprintf(`action="/inbound/%d/files/49"`, id),
 			"SHA-256 " + fmt.Sprintf("%x", sha256.Sum256([]byte("<script>alert(1)</script>")))} {
 			if !strings.Contains(body, text) {
 				t.Errorf("%s does not show %q", path, text)
@@ -233,7 +233,7 @@ func TestAnswerQuotesAndAttaches(t *testing.T) {
 		MatchedBy: casedb.MatchedBySubject, HeaderID: "r2@elsewhere.example"})
 	stranger := fmt.Sprint(one[int64](t, d.db, `select max(id) from inbound`))
 	status, body = d.answer(nil, "inbound", stranger, "text", "x", "evidence", "1")
-	if want(t, "stranger", status, http.StatusConflict); !strings.Contains(body, "The evidence cannot go to this sender") {
+	if want(t, "stranger", status, http.StatusConflict); !strings.Contains(body, "The evidence cannot be sent to this address") {
 		t.Error("no word why not")
 	}
 	exec(t, d.db, `update verdict set superseded_at = $1 where superseded_at is null`, d.now)

@@ -27,10 +27,10 @@ func TestDirectoryIsEdited(t *testing.T) {
 			t.Errorf("%s: got %d", target, status)
 		}
 	}
-	if status, body, _ := b.post("/contacts", "scope", "as", "target", "64500", "email", "noc@dept.example", "language", "ja", "key", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx"); status != http.StatusUnprocessableEntity || !strings.Contains(body, "no public key") {
+	if status, body, _ := b.post("/contacts", "scope", "as", "target", "64500", "email", "noc@dept.example", "language", "ja", "key", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx"); status != http.StatusUnprocessableEntity || !strings.Contains(body, "cannot be used for encryption") {
 		t.Errorf("a key that is none: got %d", status)
 	}
-	if status, body, _ := entry("192.0.2.0/28", "someone@teiten.example", ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, "Nobody there owns") {
+	if status, body, _ := entry("192.0.2.0/28", "someone@teiten.example", ""); status != http.StatusUnprocessableEntity || !strings.Contains(body, "belongs to a registry or to us") {
 		t.Errorf("our own address: got %d", status)
 	}
 	status, _, h := entry("192.0.2.0/28", "noc@dept.example", "=1+1")

@@ -23,6 +23,7 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 		"asset":      a.url,
 		"time":       func(t any) template.HTML { return timeHTML(p, t) },
 		"count":      countText,
+		"besides":    besidesText,
 		"number":     numberText,
 		"dict":       dict,
 		"str":        text,
@@ -147,6 +148,15 @@ func countText(n int) string {
 		return strconv.Itoa(casedb.CountLimit) + "+"
 	}
 	return strconv.Itoa(n)
+}
+
+// besidesText writes how many there are besides the one that is shown, of n that
+// countText would write. Above the limit n says only that there are more.
+func besidesText(n int) string {
+	if n > casedb.CountLimit {
+		return countText(n)
+	}
+	return countText(n - 1)
 }
 
 // numberText writes a number with groups of three digits.

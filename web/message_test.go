@@ -70,7 +70,7 @@ func TestSomebodyElseWasFaster(t *testing.T) {
 	} {
 		status, body, _ := d.post(path, pairs...)
 		want(t, path, status, http.StatusConflict)
-		if !strings.Contains(body, "Somebody changed this case in the meantime") {
+		if !strings.Contains(body, "Another user changed this case in the meantime") {
 			t.Errorf("%s does not say so", path)
 		}
 		if !strings.HasSuffix(path, "approve") && !strings.Contains(body, "typed &lt;long&gt; text") {
@@ -130,7 +130,7 @@ func TestAnswersToTheSuppressed(t *testing.T) {
 	d.actMessage("approve")
 	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "abuse1@isp.example", Subject: "Re: x", Text: "Which host?",
 		MatchedBy: casedb.MatchedByToken, HeaderID: "r1@isp.example"})
-	warning := "No mail goes to these addresses"
+	warning := "No mail is sent to these addresses"
 	if body := d.page("/cases/" + d.c.Number); strings.Contains(body, warning) {
 		t.Error("the page warns of an address that gets mail")
 	}
@@ -144,7 +144,7 @@ func TestAnswersToTheSuppressed(t *testing.T) {
 	last := d.message().ID
 	status, body := d.act("answer", "text", "words that took an hour")
 	want(t, "answer", status, http.StatusUnprocessableEntity)
-	if !strings.Contains(body, "would not be sent") || !strings.Contains(body, "words that took an hour") {
+	if !strings.Contains(body, "would not go out") || !strings.Contains(body, "words that took an hour") {
 		t.Error("the page does not say why not, or has lost the words")
 	}
 	want(t, "last message", d.message().ID, last)

@@ -86,7 +86,7 @@ func TestOwnerActs(t *testing.T) {
 		{casedb.OwnerResearch, nil, casedb.CaseAnswered, casedb.WaitingReply, "Owner: this is research"},
 		{casedb.OwnerContact, []string{"email", "soc@isp.example"}, casedb.CaseAnswered, casedb.WaitingReply, "soc@isp.example"},
 		{casedb.OwnerPause, []string{"days", "30"}, casedb.CaseNotified, casedb.WaitingReply, "Owner: asks for a pause"},
-		{casedb.OwnerTell, nil, casedb.CaseNotified, casedb.WaitingReply, "Owner: asks to be told of quiet"},
+		{casedb.OwnerTell, nil, casedb.CaseNotified, casedb.WaitingReply, "Owner: wants to be told when it stops"},
 		{casedb.OwnerLanguage, []string{"language", "en"}, casedb.CaseNotified, casedb.WaitingReply, "Owner: other language"},
 	} {
 		t.Run(string(test.act), func(t *testing.T) {

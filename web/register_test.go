@@ -25,7 +25,7 @@ func TestScannerIsRegistered(t *testing.T) {
 	bad := []string{"organisation", "Kept <Institute>", "purpose", "short", "email", "nobody", "url", "javascript:x", "prefixes", "203.0.113.5/26\n10.0.0.0/8", "ports", "443"}
 	status, body, _ := d.post("/register?lang=en", bad...)
 	want(t, "bad form", status, http.StatusUnprocessableEntity)
-	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "This is not a mail address that can be written to", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>", "Please write the ports like 80/TCP", ">443</textarea>"} {
+	for _, text := range []string{"Kept &lt;Institute&gt;", "at least 10 characters", "We cannot write to this mail address", "starts with http://", "203.0.113.0/26", "<code>10.0.0.0/8</code>", "Please write the ports like 80/TCP", ">443</textarea>"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("the form does not show %q", text)
 		}
@@ -104,13 +104,13 @@ func TestRegistrationShowsWhoseThePrefixesAre(t *testing.T) {
 	exec(t, d.db, `update registration set state = 'pending'`)
 	for path, inside := range map[string]string{"/registrations/1": "3 infected", "/registrations/2": "1 infected"} {
 		body := d.page(path)
-		for _, text := range []string{inside, "Example Internet Service 1", `href="/cases/` + d.c.Number + `"`, "Careful: ", "192.0.2.8 – 192.0.2.15"} {
+		for _, text := range []string{inside, "Example Internet Service 1", `href="/cases/` + d.c.Number + `"`, "Caution: ", "192.0.2.8 – 192.0.2.15"} {
 			if !strings.Contains(body, text) {
 				t.Errorf("%s does not show %q", path, text)
 			}
 		}
 	}
-	if body := d.page("/registrations/3"); strings.Contains(body, "Careful") || !strings.Contains(body, "not looked up") || !strings.Contains(body, "nothing infected") {
+	if body := d.page("/registrations/3"); strings.Contains(body, "Caution") || !strings.Contains(body, "not looked up") || !strings.Contains(body, "nothing infected") {
 		t.Error("the warning is shown for what is clean")
 	}
 	status, _, _ := d.post("/registrations/3", "decision", "accept", "reason", "Known people")

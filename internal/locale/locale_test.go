@@ -87,7 +87,7 @@ func TestPrinterFillsInAndFallsBack(t *testing.T) {
 		{en.T("state.closed", "unused"), "Closed"},
 		{en.N("letter.attempts", 1), "1 attempt"},
 		{en.N("letter.attempts", 2), "2 attempts"},
-		{ja.N("letter.attempts", 1), "送信の試行: 1回"},
+		{ja.N("letter.attempts", 1), "送信の試行: 1 回"},
 		{ja.T("verdict.hits", "1", "2"), "2 パケット中 1 が一致"},
 		{ja.Time(time.Date(2026, 3, 1, 15, 30, 0, 0, time.UTC)), "2026-03-02 00:30+09:00"},
 		{en.Time(time.Date(2026, 3, 1, 15, 30, 0, 0, time.UTC)), "2026-03-01 15:30Z"},
