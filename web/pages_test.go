@@ -116,6 +116,11 @@ func TestEveryPageWithFullData(t *testing.T) {
 	if body := b.page("/digests/" + digestOf(t, b)); !strings.Contains(body, "in one &lt;b&gt;mail") || !strings.Contains(body, "one\n\nof them") {
 		t.Error("the digest, or a letter in it, cannot be read")
 	}
+	for lang, want := range map[string]string{"ja": "ほか 2 件", "en": "and 2 more"} { // besides the source that is shown
+		if !strings.Contains(b.page("/cases?view=all&lang="+lang), want) {
+			t.Errorf("the list of cases in %s does not say %q", lang, want)
+		}
+	}
 	body := b.page("/cases/" + c.Number + "?lang=en")
 	for _, want := range []string{c.Number, "Example Internet Service 1", "abuse1@isp.example", "&lt;script&gt;alert(1)&lt;/script&gt;", "MS17-010",
 		"<svg class=\"chart\"", "mark-sent", "mark-reply", "550 5.1.1", "A note &amp; more", "noc1@isp.example", "192.0.2.9"} {
