@@ -417,7 +417,7 @@ func TestControlsAreSeenAndEnded(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/cases/" + d.c.Number, "/outgoing"} {
-		for lang, text := range map[string]string{"en": "held as a control", "ja": "対照群として保留中"} {
+		for lang, text := range map[string]string{"en": "held in the control group", "ja": "対照群として保留中"} {
 			if body := d.page(path + "?lang=" + lang); !strings.Contains(body, text) || strings.Contains(body, "put off") || strings.Contains(body, "notice bad") {
 				t.Errorf("%s in %s calls the wait an error, or names it in other words than %q", path, lang, text)
 			}

@@ -173,7 +173,7 @@ var noteTexts = map[string]text{
 	"vertical":        {"Many ports of few addresses were asked for (a vertical scan).", "少数のアドレスの多数のポートを探索しています (垂直スキャン)。"},
 	"block":           {"Several ports of several addresses were asked for (a block scan).", "複数のアドレスの複数のポートを探索しています (ブロックスキャン)。"},
 	"rejudged":        {"The verdict comes from judging stored observations again, not from new packets.", "新しいパケットではなく、保存済みの観測を再判定した結果です。"},
-	"ics":             {"Among the ports are those of industrial control systems.", "制御システムで使われるポートが含まれています。"},
+	"ics":             {"Among the ports are those of industrial control systems.", "産業用制御システムで使われるポートが含まれています。"},
 	"rest":            {"It used more ports than are counted separately.", "区別して数える上限を超えるポートが使われています。"},
 }
 
