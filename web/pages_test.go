@@ -131,6 +131,18 @@ func TestEveryPageWithFullData(t *testing.T) {
 	if strings.Contains(body, "<script>alert") {
 		t.Error("a reply's text is not escaped")
 	}
+	showsAggregates(t, b)
+	source := b.page("/sources/192.0.2.9?lang=en")
+	for _, want := range []string{c.Number, "445/TCP", "sample", "superseded", "<svg class=\"chart\""} {
+		if !strings.Contains(source, want) {
+			t.Errorf("the source page does not show %q", want)
+		}
+	}
+}
+
+// showsAggregates looks at the pages of what many sources show together.
+func showsAggregates(t *testing.T, b *bundle) {
+	t.Helper()
 	for path, want := range map[string][]string{
 		"/aggregates":                       {"Flood from forged sources", "Campaign", "Denial-of-service attack", "12,000", "180"},
 		"/aggregates/1":                     {"80/TCP", "6,000", "are forged", "<svg class=\"chart\"", "Sources by the hour"},
@@ -156,12 +168,6 @@ func TestEveryPageWithFullData(t *testing.T) {
 	}
 	if status, _, _ := b.get("/aggregates?victim=x"); status != http.StatusUnprocessableEntity {
 		t.Errorf("not an address: got %d", status)
-	}
-	source := b.page("/sources/192.0.2.9?lang=en")
-	for _, want := range []string{c.Number, "445/TCP", "sample", "superseded", "<svg class=\"chart\""} {
-		if !strings.Contains(source, want) {
-			t.Errorf("the source page does not show %q", want)
-		}
 	}
 }
 
