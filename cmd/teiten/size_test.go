@@ -19,7 +19,7 @@ const (
 	maxFunctionLines   = 80
 	maxFileLines       = 500
 	maxTemplateColumns = 140
-	sizesOfTests = true // whether the limits are also those of test files
+	sizesOfTests       = true // whether the limits are also those of test files
 )
 
 // eachFile calls f for the files of the repository that have the ending.
