@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/internal/reason"
 )
 
@@ -448,7 +449,7 @@ func (s *Sender) finish(ctx context.Context, m casedb.Message, end casedb.Attemp
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		now := s.now()
 		err := s.DB.InHotTx(ctx, func(tx *casedb.Tx) error {
-			err := tx.FinishAttempt(ctx, m.ID, m.Attempts, end, now)
+			err := tx.FinishAttempt(ctx, m.ID, m.Attempts, end, casework.AfterBounce, now)
 			if errors.Is(err, casedb.ErrStale) {
 				return nil // its end is kept; the message is another's
 			}
