@@ -5,6 +5,6 @@
 // What is due is a pure plan over facts; the actors (Opener, Follower) read the
 // facts, ask for the plan and write it in one transaction. What follows from a
 // bounce is asked for by package casedb, which is given the plan, where it
-// records the bounce. The package reads
-// verdicts, networks and contacts, and writes cases, events and messages.
+// records the bounce. The package reads verdicts, networks and contacts, and
+// writes cases, events and messages.
 package casework
