@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/internal/reason"
 )
 
@@ -87,7 +88,7 @@ func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now tim
 	if c.class == casedb.InboundBounce && c.dead && in.Trusted {
 		suppress = reason.Of(reason.MailBounced, casedb.CleanLine(firstWords(c), 300), c.status)
 	}
-	return w.DB.InTx(ctx, func(tx *casedb.Tx) error { return tx.ProcessInbound(ctx, *in, suppress, now) })
+	return w.DB.InTx(ctx, func(tx *casedb.Tx) error { return tx.ProcessInbound(ctx, *in, suppress, casework.AfterBounce, now) })
 }
 
 // firstWords are what a bounce says, shortened for a sentence: what a server

@@ -9,55 +9,17 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/notify"
 
 	"teiten/internal/reason"
 )
 
-const testSeed = "seed for tests"
-
-// TestDrawsAreReproducibleAndBalanced: the same seed and case give the same
-// number, and 10,000 numbers are spread as chance spreads them.
-func TestDrawsAreReproducibleAndBalanced(t *testing.T) {
-	t.Parallel()
-	// printf 'seed for tests\nTT-2026-000001' | sha256sum
-	if got := casedb.DrawNumber(testSeed, "TT-2026-000001"); got != 0.27767405890993124 {
-		t.Errorf("drew %v", got)
-	}
-	const n = 10_000
-	var bins [10]float64
-	controls := 0
-	for i := range n {
-		c := casedb.Case{ID: int64(i), Number: fmt.Sprintf("TT-2026-%06d", i)}
-		d := casedb.NewControlDraw(c, testSeed, 0.2, 14, epoch)
-		if again := casedb.NewControlDraw(c, testSeed, 0.2, 14, epoch); again.Drawn != d.Drawn || again.Arm != d.Arm {
-			t.Fatalf("drew %v, then %v", d, again)
-		}
-		if (d.Arm == casedb.ArmControl) != (d.Drawn < 0.2) || (d.Until != nil) != (d.Arm == casedb.ArmControl) {
-			t.Fatalf("drew %+v", d)
-		}
-		if d.Arm == casedb.ArmControl {
-			controls++
-		}
-		bins[int(d.Drawn*10)]++
-	}
-	chi := 0.0
-	for _, b := range bins {
-		chi += (b - n/10) * (b - n/10) / (n / 10)
-	}
-	if chi > 27.9 { // 9 degrees of freedom, p = 0.001
-		t.Errorf("chi-square %.1f of %v", chi, bins)
-	}
-	if controls < 1868 || controls > 2132 { // 3.3 standard deviations
-		t.Errorf("%d of %d are controls, want about 2000", controls, n)
-	}
-}
-
 // seedFor finds a seed with which the case is drawn for the arm.
 func seedFor(number string, arm casedb.Arm) string {
 	for i := 0; ; i++ {
 		seed := fmt.Sprint("seed ", i)
-		if (casedb.DrawNumber(seed, number) < 0.5) == (arm == casedb.ArmControl) {
+		if (casework.DrawNumber(seed, number) < 0.5) == (arm == casedb.ArmControl) {
 			return seed
 		}
 	}
@@ -67,7 +29,7 @@ func seedFor(number string, arm casedb.Arm) string {
 func (w *world) drawn(c casedb.Case, arm casedb.Arm) (*notify.Sender, *testServer) {
 	server := startServer(w.t, &testServer{})
 	s := w.sender(server.transport())
-	s.Control = notify.Control{Share: 0.5, Days: 14, Rules: []string{"worm445", "slammer"}, Seed: seedFor(c.Number, arm),
+	s.Control = casework.Control{Share: 0.5, Days: 14, Rules: []string{"worm445", "slammer"}, Seed: seedFor(c.Number, arm),
 		Critical: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}
 	return s, server
 }
@@ -111,7 +73,7 @@ func TestNoMailLeavesForAControl(t *testing.T) {
 	w.do(s.Do)
 	w.sent(0, "at the draw")
 	d := w.draw(c)
-	if d.Arm != casedb.ArmControl || !d.Until.Equal(epoch.Add(14*24*time.Hour)) || d.Drawn != casedb.DrawNumber(d.Seed, c.Number) || d.Share != 0.5 {
+	if d.Arm != casedb.ArmControl || !d.Until.Equal(epoch.Add(14*24*time.Hour)) || d.Drawn != casework.DrawNumber(d.Seed, c.Number) || d.Share != 0.5 {
 		t.Errorf("draw %+v", d)
 	}
 	var arms string

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/internal/reason"
 )
 
@@ -24,7 +25,7 @@ type Planner struct {
 	Quiet  QuietHours
 	// DigestAt is as the Sender's.
 	DigestAt DigestTime
-	Control  Control
+	Control  casework.Control
 	Lease    time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/internal/reason"
 )
 
@@ -34,11 +35,11 @@ type Sender struct {
 	Transport Transport
 	DKIM      *DKIM // nil: mails are not signed
 	Limits    casedb.SendLimits
-	Quiet     QuietHours    // of mail that nobody approved
-	DigestAt  DigestTime    // when contacts that ask for it get the day's letters in one
-	Control   Control       // which first letters wait as a control group
-	Parallel  int           // mails at once; zero: 4
-	Timeout   time.Duration // of one attempt; zero: 5 minutes, which is also the most
+	Quiet     QuietHours       // of mail that nobody approved
+	DigestAt  DigestTime       // when contacts that ask for it get the day's letters in one
+	Control   casework.Control // which first letters wait as a control group
+	Parallel  int              // mails at once; zero: 4
+	Timeout   time.Duration    // of one attempt; zero: 5 minutes, which is also the most
 	// FirstRetry is the wait after the first attempt, which doubles; zero: 7.5
 	// minutes. An attempt that died with its process blocks its recipient's
 	// domain for as long (at most casedb.AttemptLease).
@@ -303,7 +304,7 @@ func inClear(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.
 }
 
 // gather asks what Decide needs.
-func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.Case, control Control, now time.Time) (Facts, error) {
+func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.Case, control casework.Control, now time.Time) (Facts, error) {
 	f := Facts{Message: m, Case: c, Now: now}
 	sup, err := q.Suppression(ctx, m.Recipient, now)
 	switch {
@@ -343,7 +344,8 @@ func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.
 		return f, err
 	}
 	f.Country = owner.Country
-	return f, control.gather(ctx, q, &f)
+	f.Control, f.Draw, err = control.DrawOf(ctx, q, m, *c, now)
+	return f, err
 }
 
 // gone reports whether nothing is left of what a letter would show. That the
@@ -448,7 +450,7 @@ func (s *Sender) finish(ctx context.Context, m casedb.Message, end casedb.Attemp
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		now := s.now()
 		err := s.DB.InHotTx(ctx, func(tx *casedb.Tx) error {
-			err := tx.FinishAttempt(ctx, m.ID, m.Attempts, end, now)
+			err := tx.FinishAttempt(ctx, m.ID, m.Attempts, end, casework.AfterBounce, now)
 			if errors.Is(err, casedb.ErrStale) {
 				return nil // its end is kept; the message is another's
 			}

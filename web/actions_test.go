@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/notify"
 
 	"teiten/internal/reason"
@@ -399,10 +400,10 @@ func TestControlsAreSeenAndEnded(t *testing.T) {
 		reason.Of(reason.Control))
 	exec(t, d.db, `update cases set waiting = '', waiting_since = null`)
 	seed := 0
-	for casedb.DrawNumber(fmt.Sprint(seed), d.c.Number) >= 0.5 {
+	for casework.DrawNumber(fmt.Sprint(seed), d.c.Number) >= 0.5 {
 		seed++
 	}
-	draw := casedb.NewControlDraw(d.state(), fmt.Sprint(seed), 0.5, 14, d.now)
+	draw := casework.Control{Share: 0.5, Days: 14, Seed: fmt.Sprint(seed)}.Draw(d.state(), d.now)
 	err := d.db.InTx(context.Background(), func(tx *casedb.Tx) error { return tx.AddDraw(context.Background(), draw, d.message()) })
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/internal/reason"
 )
 
@@ -275,7 +276,7 @@ func arrive(t testing.TB, b *bundle, in casedb.Inbound) {
 	}
 	in.ID, in.Attempts = claimed[0].ID, claimed[0].Attempts
 	inTx(t, b.db, func(tx *casedb.Tx) error {
-		return tx.ProcessInbound(ctx, in, reason.Of(reason.MailBounced, "hard bounce", "5.1.1"), b.now)
+		return tx.ProcessInbound(ctx, in, reason.Of(reason.MailBounced, "hard bounce", "5.1.1"), casework.AfterBounce, b.now)
 	})
 }
 

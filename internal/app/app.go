@@ -39,7 +39,7 @@ type App struct {
 	mailers  chan struct{} // wakes the sender
 	remind   func(context.Context) (int, error)
 	escalate func(context.Context) (int, error)
-	control  notify.Control
+	control  casework.Control
 	fatal    chan error // a server that ended on its own
 	undo     []func()   // clean-up, run in reverse
 }

@@ -6,8 +6,8 @@ import (
 
 	"teiten/attribution"
 	"teiten/internal/casedb"
+	"teiten/internal/casework"
 	"teiten/internal/config"
-	"teiten/notify"
 )
 
 // JudgeOptions says how sources are judged: by the definitions of the
@@ -30,9 +30,9 @@ func JudgeOptions(ctx context.Context, c *config.Config, db *casedb.DB) (opt att
 }
 
 // ControlGroup says which first letters are drawn for the control group.
-func ControlGroup(ctx context.Context, c *config.Config, db *casedb.DB) (notify.Control, error) {
+func ControlGroup(ctx context.Context, c *config.Config, db *casedb.DB) (casework.Control, error) {
 	k := c.Control
-	group := notify.Control{Share: k.Share, Days: k.Days, Rules: k.Rules, Critical: config.Prefixes(k.Critical), Seed: k.Seed}
+	group := casework.Control{Share: k.Share, Days: k.Days, Rules: k.Rules, Critical: config.Prefixes(k.Critical), Seed: k.Seed}
 	if group.Share == 0 || group.Seed != "" {
 		return group, nil
 	}

@@ -3,8 +3,6 @@ package casedb
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -52,24 +50,6 @@ var ControlEnds = []ControlEnd{ControlOver, ControlHand, ControlContaminated, Co
 // Holds reports whether the case is a control at the time.
 func (d *ControlDraw) Holds(now time.Time) bool {
 	return d != nil && d.Arm == ArmControl && d.EndedAt == nil && now.Before(*d.Until)
-}
-
-// DrawNumber is the number between 0 and 1 that is drawn for a case: the first
-// 53 bits of SHA-256 over the seed, a line feed and the number of the case.
-// Anybody who knows the seed can draw it again.
-func DrawNumber(seed, number string) float64 {
-	sum := sha256.Sum256([]byte(seed + "\n" + number))
-	return float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
-}
-
-// NewControlDraw draws for a case. days is how long a control waits.
-func NewControlDraw(c Case, seed string, share float64, days int, now time.Time) ControlDraw {
-	d := ControlDraw{CaseID: c.ID, Number: c.Number, DrawnAt: now, Seed: seed, Share: share, Drawn: DrawNumber(seed, c.Number), Arm: ArmNotified}
-	if d.Drawn < share {
-		until := now.Add(time.Duration(days) * 24 * time.Hour)
-		d.Arm, d.Until = ArmControl, &until
-	}
-	return d
 }
 
 // ControlSeed returns the seed of the draws that was made once.

@@ -154,8 +154,9 @@ func (q *Queries) MessageByHeaderIDs(ctx context.Context, ids []string) (Message
 // ProcessInbound records what a claimed mail turned out to be, and lets it take
 // effect on the message and case it is about, exactly once. suppress is the
 // sentence why the message's recipient gets no more mail; it counts for a
-// trusted hard bounce only. ErrStale if somebody else has the mail by now.
-func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.List, now time.Time) error {
+// trusted hard bounce only. The plan says what follows from a trusted bounce.
+// ErrStale if somebody else has the mail by now.
+func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.List, plan BouncePlan, now time.Time) error {
 	var m *Message
 	var c *Case
 	if in.MessageID != nil {
@@ -192,11 +193,11 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.Lis
 	}
 	switch {
 	case m != nil && m.Purpose == PurposeDigest:
-		return t.inboundOfDigest(ctx, in, m, suppress, now)
+		return t.inboundOfDigest(ctx, in, m, suppress, plan, now)
 	case c == nil:
 		return nil
 	}
-	return t.inboundEvent(ctx, in, c, m, suppress, now)
+	return t.inboundEvent(ctx, in, c, m, suppress, plan, now)
 }
 
 func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppress reason.List, now time.Time) error {
@@ -214,8 +215,9 @@ func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppres
 	return t.Suppress(ctx, Suppression{Address: m.Recipient, Why: suppress, MessageID: &m.ID, CreatedAt: now})
 }
 
-// inboundEvent writes the event of a mail and moves its case.
-func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, suppress reason.List, now time.Time) error {
+// inboundEvent writes the event of a mail and moves its case. The plan is asked
+// about a trusted bounce of a message.
+func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, suppress reason.List, plan BouncePlan, now time.Time) error {
 	if in.Class != InboundBounce || !in.Trusted { // of those there are no more than mails of ours
 		if flooded, err := t.flooded(ctx, c.ID, now); err != nil || flooded {
 			return err
@@ -241,14 +243,15 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 		if in.Hard {
 			ev.Data.V.Reason = "hard"
 		}
-		// Somebody's words that nobody has read come first; the bounce is in the
-		// case's history and in the message's state.
-		waiting, err := t.afterBounce(ctx, in, c, m, len(suppress) > 0, now)
-		if err != nil {
-			return err
+		if m == nil { // filed by hand: without the message there is nothing to plan
+			if c.State.Live() && c.Waiting != WaitingReply {
+				ch.Waiting = WaitFor(WaitingBounce)
+			}
+			break
 		}
-		if c.State.Live() && c.Waiting != WaitingReply {
-			ch.Waiting = WaitFor(waiting)
+		var err error
+		if ch.Waiting, err = t.bounced(ctx, Bounce{Message: *m, Hard: in.Hard, Dead: len(suppress) > 0, Status: in.Status}, c, plan, now); err != nil {
+			return err
 		}
 	case InboundDelay:
 		ev.Kind, ev.Text = EventDelay, Clean(in.Text, 4000)
@@ -310,7 +313,7 @@ func (t *Tx) FileInbound(ctx context.Context, id int64, caseIDs []int64, by stri
 	in.MessageID = nil // that of a digest is none of the case's
 	for i := range cases {
 		in.CaseID = &cases[i].ID
-		if err := t.inboundEvent(ctx, in, &cases[i], nil, nil, now); err != nil {
+		if err := t.inboundEvent(ctx, in, &cases[i], nil, nil, nil, now); err != nil {
 			return err
 		}
 		if err := t.AddEvent(ctx, CaseEvent{CaseID: cases[i].ID, At: now, Kind: EventNote, Actor: by, InboundID: &id, Why: reason.Of(reason.Filed)}); err != nil {

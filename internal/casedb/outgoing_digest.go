@@ -163,7 +163,7 @@ func (t *Tx) freeHeld(ctx context.Context, digestID int64) error {
 // inboundOfDigest lets a mail about a digest take effect on its letters: a
 // bounce, a delay or an automatic reply is about all of them. What a person
 // wrote waits to be filed.
-func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, suppress reason.List, now time.Time) error {
+func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, suppress reason.List, plan BouncePlan, now time.Time) error {
 	if in.Class == InboundHuman || in.Class == InboundFeedback {
 		return nil
 	}
@@ -181,7 +181,7 @@ func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, s
 				return err
 			}
 		}
-		if err := t.inboundEvent(ctx, in, &l.Case, &l.Message, suppress, now); err != nil {
+		if err := t.inboundEvent(ctx, in, &l.Case, &l.Message, suppress, plan, now); err != nil {
 			return err
 		}
 	}

@@ -136,7 +136,7 @@ func noLimitIsExceeded(t *testing.T) {
 				now = now.Add(time.Duration(rapid.IntRange(0, 300).Draw(r, "seconds")) * time.Second)
 				sent.end = now
 				err := db.InHotTx(ctx, func(tx *casedb.Tx) error {
-					return tx.FinishAttempt(ctx, m.ID, m.Attempts, casedb.AttemptEnd{Outcome: outcome}, now)
+					return tx.FinishAttempt(ctx, m.ID, m.Attempts, casedb.AttemptEnd{Outcome: outcome}, nobodyAsked, now)
 				})
 				if err != nil {
 					r.Fatal(err)
@@ -239,3 +239,6 @@ func ids(t *testing.T, r *rapid.T, db *casedb.DB, now time.Time) (out []int64) {
 	}
 	return out
 }
+
+// nobodyAsked is a plan with which nothing follows from a failed message.
+func nobodyAsked(casedb.Bounce, time.Time) casedb.BounceStep { return casedb.BounceStep{} }

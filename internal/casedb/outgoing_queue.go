@@ -186,9 +186,10 @@ type AttemptEnd struct {
 }
 
 // FinishAttempt records the end of attempt n of a message, and what follows
-// from it for the message and its case. ErrStale if somebody else has the
-// message by now; the attempt's end is kept even so.
-func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd, now time.Time) error {
+// from it for the message and its case; the plan says what follows if it failed.
+// ErrStale if somebody else has the message by now; the attempt's end is kept
+// even so.
+func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd, plan BouncePlan, now time.Time) error {
 	m, c, err := t.lockMessage(ctx, id, 0)
 	if err != nil {
 		return err
@@ -205,7 +206,7 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 	if m.Attempts != n || m.State != MessageQueued {
 		return fmt.Errorf("finish attempt %d of message %d: %w", n, id, ErrStale)
 	}
-	if err := t.finishMessage(ctx, m, c, n, end, now); err != nil || m.Purpose != PurposeDigest {
+	if err := t.finishMessage(ctx, m, c, n, end, plan, now); err != nil || m.Purpose != PurposeDigest {
 		return err
 	}
 	letters, err := t.LockLetters(ctx, id)
@@ -216,7 +217,7 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 		if l.Message.State != MessageQueued {
 			continue // it left the digest before this attempt
 		}
-		if err := t.finishMessage(ctx, l.Message, &l.Case, n, end, now); err != nil {
+		if err := t.finishMessage(ctx, l.Message, &l.Case, n, end, plan, now); err != nil {
 			return err
 		}
 	}
@@ -225,17 +226,17 @@ func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd,
 
 // finishMessage does what follows from the end of attempt n for a locked
 // message and its case.
-func (t *Tx) finishMessage(ctx context.Context, m Message, c *Case, n int, end AttemptEnd, now time.Time) error {
+func (t *Tx) finishMessage(ctx context.Context, m Message, c *Case, n int, end AttemptEnd, plan BouncePlan, now time.Time) error {
 	data := EventData{Contact: m.Recipient, Code: end.Code, Status: CleanLine(end.Enhanced, 20), Count: n}
 	ev := CaseEvent{Actor: ActorSystem, MessageID: &m.ID, Text: end.Response, Data: JSON[EventData]{data}}
 	switch {
 	case end.Outcome == AttemptSent:
 		return t.messageSent(ctx, m, c, ev, now)
 	case end.Outcome == AttemptPermanent:
-		return t.messageFailed(ctx, m, c, ev, end.DeadFor, now)
+		return t.messageFailed(ctx, m, c, ev, end.DeadFor, plan, now)
 	case end.GiveUp:
 		ev.Why = reason.Of(reason.GaveUp, strconv.Itoa(n))
-		return t.messageFailed(ctx, m, c, ev, nil, now)
+		return t.messageFailed(ctx, m, c, ev, nil, plan, now)
 	}
 	if _, err := t.q.ExecContext(ctx, `update message set last_error = $2, version = version + 1 where id = $1`, m.ID, end.Response); err != nil {
 		return fail("note error", err)
@@ -281,7 +282,7 @@ func (t *Tx) messageSent(ctx context.Context, m Message, c *Case, ev CaseEvent, 
 	return t.ChangeCase(ctx, c, ch, now)
 }
 
-func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent, deadFor reason.List, now time.Time) error {
+func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent, deadFor reason.List, plan BouncePlan, now time.Time) error {
 	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2, end_why = $3,
 		delay_why = '[]', version = version + 1 where id = $1`, m.ID, ev.Text, ev.Why); err != nil {
 		return fail("mark message failed", err)
@@ -295,23 +296,11 @@ func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent
 		return nil
 	}
 	ev.Kind = EventFailed
-	ch := CaseChange{Event: ev}
-	if c.State.Live() && c.Waiting != WaitingReply {
-		ch.Waiting = WaitFor(WaitingFailed)
-		if len(deadFor) > 0 {
-			ch.Waiting = WaitFor(WaitingBounce)
-		}
+	waiting, err := t.bounced(ctx, Bounce{Message: m, Refused: true, Hard: true, Dead: len(deadFor) > 0}, c, plan, now)
+	if err != nil {
+		return err
 	}
-	if len(deadFor) > 0 && c.State.Live() && m.Purpose == PurposeNotification && !IsEscalation(m.Reason) {
-		proposed, err := t.proposeNext(ctx, c, m, now)
-		if err != nil {
-			return err
-		}
-		if proposed && ch.Waiting != nil {
-			ch.Waiting = WaitFor(WaitingApproval)
-		}
-	}
-	if err := t.ChangeCase(ctx, c, ch, now); err != nil || len(deadFor) == 0 {
+	if err := t.ChangeCase(ctx, c, CaseChange{Event: ev, Waiting: waiting}, now); err != nil || len(deadFor) == 0 {
 		return err
 	}
 	return t.AddEvent(ctx, CaseEvent{CaseID: c.ID, At: now, Kind: EventSuppressed, Actor: ActorSystem, MessageID: &m.ID,

@@ -146,7 +146,7 @@ func (d *desk) attempt(ctx context.Context, tx *casedb.Tx, end casedb.AttemptOut
 	if err := tx.BeginAttempt(ctx, &m, d.now.Add(time.Minute), d.now); err != nil {
 		return err
 	}
-	return tx.FinishAttempt(ctx, m.ID, m.Attempts, casedb.AttemptEnd{Outcome: end}, d.now)
+	return tx.FinishAttempt(ctx, m.ID, m.Attempts, casedb.AttemptEnd{Outcome: end}, casework.AfterBounce, d.now)
 }
 
 const oneDay = 24 * time.Hour
