@@ -35,7 +35,7 @@ const (
 
 	judgeSources = 5000 // sources judged again at once
 	judgeLease   = 10 * time.Minute
-	judgeTimeout = 9 * time.Minute // less than the lease, so that nobody works on a lost claim
+	judgeTimeout = 9 * time.Minute // less than the lease, so that no worker keeps a lost claim
 	retryFirst   = 5 * time.Second
 	retryLimit   = 10 * time.Minute
 )
@@ -227,7 +227,7 @@ func (j *Judge) failBatch(ctx context.Context, r casedb.BatchRef, cause error) e
 	}
 	err := j.DB.FailBatch(ctx, r, cause.Error(), j.now().Add(pause))
 	if errors.Is(err, casedb.ErrStale) {
-		return nil // somebody else has it
+		return nil // another worker has it
 	}
 	return err
 }
@@ -346,7 +346,7 @@ func (s *Profiles) judgements() iter.Seq[casedb.Judgement] {
 	}
 }
 
-// allowlist returns the case database's allowlist and its version, loaded anew
+// allowlist returns the case database's allowlist and its version, loaded again
 // when it has changed.
 func (j *Judge) allowlist(ctx context.Context) (*Allowlist, int64, error) {
 	version, err := j.DB.ScannersVersion(ctx)

@@ -90,7 +90,8 @@ type Profile struct {
 	payloads *[]string // what the first packets asked for, in words
 }
 
-// rest is what all but the plainest sources need beside the Profile.
+// rest is the data that most sources need in addition to the Profile; only the
+// plainest do without.
 type rest struct {
 	entries []entry
 	index   map[uint32]uint16 // from key to position, once there are many entries

@@ -11,7 +11,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// NotAnOwner reports why nobody who owns a source can be reached at a mail
+// NotAnOwner reports why no owner of a source can be reached at a mail
 // address: it is a registry's own, or ours.
 func NotAnOwner(address string, cfg ContactConfig, ownDomain string) error {
 	_, domain, _ := strings.Cut(address, "@")

@@ -28,8 +28,8 @@ type LookupResult struct {
 	Alternatives []LookupContact  `json:"alternatives"`
 	Rejected     []LookupRejected `json:"rejected"`
 	Language     string           `json:"language"`
-	// History is whose the address was when, as far as the database knows; the
-	// newest first.
+	// History lists the owners of the address with their times, as far as the
+	// database knows; the newest first.
 	History []LookupPast `json:"history,omitempty"`
 }
 
@@ -128,7 +128,7 @@ func LookupFile(r io.Reader, addr netip.Addr, cfg ContactConfig, table *ASTable,
 	return choice.Result(addr, table, say), nil
 }
 
-// StoredAnswer is the answer that a network was stored from, to choose anew.
+// StoredAnswer is the answer from which a network was stored, to choose again.
 func StoredAnswer(n casedb.Network, addr netip.Addr) (RegistryAnswer, error) {
 	answer, err := ParseAnswer(n.Raw)
 	if err != nil || n.Whois == nil {

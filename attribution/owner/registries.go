@@ -77,7 +77,7 @@ func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswe
 	return answer, nil
 }
 
-// needsMore reports whether the answer names nobody to write to for abuse.
+// needsMore reports whether the answer names no contact for abuse.
 func (c *Choice) needsMore() bool {
 	return c.Network.First.IsValid() && (c.Contact.Email == "" || c.Contact.Provenance == casedb.FromNone || c.Contact.Valid != nil && !*c.Contact.Valid)
 }
