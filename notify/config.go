@@ -18,7 +18,7 @@ type Config struct {
 	Pages          string // URL under which owners see their evidence, "https://desk.example/o/"; empty: no such page
 	Domain         string // our mail domain: tokens and Message-IDs are at it
 	From           string // the From address; empty: Email
-	PGP            *PGP   // signs mails; nil: nobody does
+	PGP            *PGP   // signs mails; nil: mails are not signed
 	Format         Format // of the evidence; empty: CSV
 }
 

@@ -173,8 +173,8 @@ func bounceSigns(p *Mail, above, sender string) signs {
 	failed := p.header.Get("X-Failed-Recipients") != "" || p.header.Get("X-Mailer-Daemon-Recipients") != ""
 	s.words = subject || text
 	s.machine = daemon || null || failed
-	// An automatic answer with the words of one is one, even if it also tells
-	// that somebody cannot be reached.
+	// A mail with the words of an automatic answer is one, even if it also says
+	// that a person cannot be reached.
 	if autoSubject(p.subject) && !daemon && !failed {
 		s.score, s.words = 0, false
 	}
@@ -232,8 +232,8 @@ func splitReturned(text string) (above, below string) {
 
 var feedbackField = regexp.MustCompile(`(?im)^feedback-type:[ \t]*(abuse|fraud|opt-out|not-spam|virus|other|auth-failure)`)
 
-// isFeedback tells complaints (RFC 5965 and those who came before it): somebody
-// calls our mail abuse, or asks for no more.
+// isFeedback recognises complaints (RFC 5965 and older forms): the recipient
+// calls our mail abuse, or asks for no more mail.
 func isFeedback(p *Mail) bool {
 	if p.hasFeedback || strings.EqualFold(p.header.Get("X-Apple-Unsubscribe"), "true") {
 		return true

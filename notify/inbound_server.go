@@ -18,7 +18,7 @@ import (
 // InboundConfig says what an InboundServer takes.
 type InboundConfig struct {
 	Tokens *Tokens
-	// Accept lists local parts that are taken at our domain beside tokens;
+	// Accept lists local parts that are taken at our domain besides tokens;
 	// "postmaster" always is (RFC 5321, 4.5.1).
 	Accept []string
 	// PerMinute is how many mails one address may send in a minute; zero: 60,
@@ -151,7 +151,7 @@ func (s *inboundSession) Data(r io.Reader) error {
 }
 
 // leads returns the recipients that lead to different messages, or the first
-// recipient if none does: what somebody made up does not store a mail twice.
+// recipient if none does: a made-up recipient does not store a mail twice.
 func (s *InboundServer) leads(to []string) []string {
 	var chosen []string
 	seen := map[int64]bool{}

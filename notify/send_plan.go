@@ -16,7 +16,7 @@ import (
 // maxPlanned is how many queued messages a plan looks at.
 const maxPlanned = 20_000
 
-// Planner foretells what the Sender will do, by the same decisions and limits,
+// Planner predicts what the Sender will do, by the same decisions and limits,
 // and changes nothing.
 type Planner struct {
 	DB     *casedb.DB
@@ -46,7 +46,7 @@ type Plan struct {
 	More   bool // the queue is longer than the plan looks
 }
 
-// Queue foretells the queue in the order of time, n messages after the first
+// Queue predicts the queue in the order of time, n messages after the first
 // skip ones. A mail that waits for a limit, or for the recipient's morning,
 // leaves its place to others, as it does when it is sent. What will be held or
 // canceled is counted as if it were sent, so a time may turn out earlier.

@@ -119,7 +119,7 @@ func (t *SMTPTransport) Send(ctx context.Context, e Envelope, mail io.Reader) (R
 		} else {
 			_ = c.client.Close() // the answer, if there is one, is in already
 		}
-		// A connection that the server gave up while nobody used it is no
+		// A connection that the server closed while it was idle is not a
 		// failure of this mail: nothing of it has left before MAIL is answered.
 		if kept && whole && err != nil && err.Command == "MAIL" && (err.Code == 0 || err.Code == 421) && !err.Permanent {
 			c = nil

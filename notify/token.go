@@ -17,8 +17,8 @@ const SecretName = "envelope"
 // TokenKind says what an address with a token is for.
 type TokenKind string
 
-// The kinds of tokens are the local parts' beginnings. A reply token is shown
-// to whoever reads the mail, so it is never good for a bounce.
+// The kinds of tokens are the local parts' beginnings. Every reader of the
+// mail sees the reply token, so it is never valid for a bounce.
 const (
 	TokenBounce TokenKind = "b"    // the envelope sender: where bounces go
 	TokenReply  TokenKind = "case" // the Reply-To address: where people write
