@@ -125,7 +125,7 @@ func readFiles(headers []*multipart.FileHeader) ([]casedb.MessageFile, error) {
 	total := int64(0)
 	for _, h := range headers {
 		if h.Filename == "" && h.Size == 0 {
-			continue // a field that nobody used
+			continue // an unused field
 		}
 		if total += h.Size; total > maxUpload || len(files) == maxUploadFiles {
 			return nil, invalidError("invalid.files")

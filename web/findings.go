@@ -109,8 +109,8 @@ func (s *Server) loadFindings(ctx context.Context, _ caseVisit, data *casePage) 
 	return nil
 }
 
-// typed returns a form, as it was typed if it is the one that failed: what
-// somebody wrote is not lost to what another did meanwhile.
+// typed returns a form, as it was typed if it is the one that failed: the
+// user's text is not lost if another user changed the case meanwhile.
 func (p casePage) typed(f findingForm) findingForm {
 	if !p.Form.Is("finding") || p.Form.Values.Get("form") != f.Name {
 		return f

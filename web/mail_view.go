@@ -27,7 +27,7 @@ type Mail struct {
 	Attachments []Attachment
 }
 
-// Attachment is a part of a mail beside its text.
+// Attachment is a part of a mail other than its text.
 type Attachment struct {
 	Name      string
 	Type      string
