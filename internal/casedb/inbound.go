@@ -154,7 +154,7 @@ func (q *Queries) MessageByHeaderIDs(ctx context.Context, ids []string) (Message
 // ProcessInbound records what a claimed mail turned out to be, and lets it take
 // effect on the message and case it is about, exactly once. suppress is the
 // sentence why the message's recipient gets no more mail; it counts for a
-// trusted hard bounce only. ErrStale if somebody else has the mail by now.
+// trusted hard bounce only. ErrStale if another worker has the mail now.
 func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.List, now time.Time) error {
 	var m *Message
 	var c *Case
@@ -241,7 +241,7 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 		if in.Hard {
 			ev.Data.V.Reason = "hard"
 		}
-		// Somebody's words that nobody has read come first; the bounce is in the
+		// A person's unread mail comes first; the bounce is in the
 		// case's history and in the message's state.
 		waiting, err := t.afterBounce(ctx, in, c, m, len(suppress) > 0, now)
 		if err != nil {
@@ -332,7 +332,7 @@ type InboundFile struct {
 type InboundFiles struct {
 	List       []InboundFile `json:"list,omitempty"`
 	Left       int           `json:"left,omitempty"`       // how many are not in List
-	Unreadable bool          `json:"unreadable,omitempty"` // there are parts that nobody has counted
+	Unreadable bool          `json:"unreadable,omitempty"` // some parts are not counted
 }
 
 // Any reports whether there is something to tell.
