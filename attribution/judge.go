@@ -40,8 +40,8 @@ const (
 	retryLimit   = 10 * time.Minute
 )
 
-// Judge gives the sources of new batches their verdicts, and those for whom
-// the allowlist has changed, or a flood was found later, new ones. Its methods are safe for concurrent use.
+// Judge gives verdicts to the sources of new batches, and new verdicts to the
+// sources for which the allowlist has changed or a flood was found later. Its methods are safe for concurrent use.
 type Judge struct {
 	DB *casedb.DB
 	// LookBack is how far back a profile reaches. Zero means 14 days.
@@ -90,9 +90,9 @@ func (j *Judge) lookBack() time.Duration {
 	return DefaultLookBack
 }
 
-// Do judges what is due: first the sources for whom the allowlist has changed
-// or a flood was found, then the sources of some unjudged batches. It returns how many sources and
-// batches that were. A batch that fails is tried again later, its error kept
+// Do judges the due sources: first those for which the allowlist has changed
+// or a flood was found, then the sources of some unjudged batches. It returns the number of sources
+// and batches. A batch that fails is tried again later, its error kept
 // in its row.
 func (j *Judge) Do(ctx context.Context) (int, error) {
 	again, err := j.doDue(ctx)

@@ -67,7 +67,7 @@ func (b *book) day(o *observation.Observation) int32 {
 
 // Profile is everything known about one source over the look-back: what it
 // sent on each port, which marks its packets show, when, and to how many of
-// our addresses. Its size is bounded, whatever the source does.
+// our addresses. Its size is bounded for every source.
 type Profile struct {
 	source   netip.Addr
 	book     *book

@@ -47,7 +47,7 @@ func judgeAcknowledged(p *Profile) (casedb.Verdict, bool) {
 	return v, true
 }
 
-// What the attention of a verdict about an acknowledged scanner says.
+// The texts of the attention of a verdict about an acknowledged scanner.
 const (
 	// AttentionMalware begins it where the source shows a malware's marks; a
 	// colon and the rule follow.

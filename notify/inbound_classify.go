@@ -7,7 +7,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// Classified is what a mail is, as far as its bytes say; `teiten inbound` prints
+// Classified is the class of a mail, as far as its bytes show it; `teiten inbound` prints
 // it. Whether a token is ours is not in it: that takes the key.
 type Classified struct {
 	File         string `json:"file"`
@@ -74,9 +74,9 @@ type classification struct {
 // classify says what a mail is. nullSender is "null" if the envelope sender was
 // empty, "" if it is not known, else the sender.
 //
-// The order matters: what names itself in a machine's words is believed first;
-// bounces that do not are told by several weak signs together, none of which
-// is enough, since people write about failed mail too.
+// The order matters: a mail that names its class in a machine-readable form is believed
+// first. Other bounces are recognised by several weak signs together. No single
+// sign is enough, because people also write about failed mail.
 func classify(p *Mail, sender string) classification {
 	c := classification{text: strings.TrimSpace(p.text)}
 	switch {

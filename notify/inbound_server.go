@@ -15,7 +15,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// InboundConfig says what an InboundServer takes.
+// InboundConfig says which mail an InboundServer takes.
 type InboundConfig struct {
 	Tokens *Tokens
 	// Accept lists local parts that are taken at our domain besides tokens;
@@ -71,7 +71,7 @@ func (s *InboundServer) Serve(l net.Listener) error { return s.server.serve(l) }
 // Shutdown stops listening and lets mails under way end until ctx is done.
 func (s *InboundServer) Shutdown(ctx context.Context) error { return s.server.stop(ctx) }
 
-// Close stops at once.
+// Close stops immediately.
 func (s *InboundServer) Close() error { return s.server.Close() }
 
 // NewSession implements smtp.Backend.

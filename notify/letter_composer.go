@@ -16,7 +16,7 @@ import (
 //go:embed templates/*.txt templates/letters/*.txt
 var templateFiles embed.FS
 
-// What a letter holds at most.
+// The limits of a letter.
 const (
 	maxTableRows = 100   // lines of the table in the text
 	maxCSVRows   = 10000 // rows of the CSV part
@@ -236,7 +236,7 @@ func (c *Composer) us(language string) us {
 	return us{We: c.config.organisation(language), Email: c.config.Email, Phone: c.config.Phone, URL: c.config.URL}
 }
 
-// Registration is what the mails about a researcher's registration say.
+// Registration is the data for the mails about a researcher's registration.
 type Registration struct {
 	Organisation string
 	Prefixes     []string

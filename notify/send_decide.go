@@ -9,7 +9,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// Action is what Decide says to do with a message that is due.
+// Action is the decision of Decide about a due message.
 type Action string
 
 // The actions.
@@ -21,7 +21,7 @@ const (
 	ActionDelay  Action = "delay"  // not now
 )
 
-// Facts are what Decide looks at.
+// Facts are the input of Decide.
 type Facts struct {
 	Message        casedb.Message
 	Case           *casedb.Case        // nil: a message about a registration
@@ -48,7 +48,7 @@ type Facts struct {
 	Now           time.Time
 }
 
-// Decision is what to do with a message, and why.
+// Decision is the action for a message, with the reason.
 type Decision struct {
 	Action  Action
 	Why     reason.List         // of everything but ActionSend
@@ -70,7 +70,7 @@ func Decide(f Facts) Decision {
 	if d.Action != ActionSend || f.Message.Purpose != casedb.PurposeNotification {
 		return d
 	}
-	// What was under way once goes on.
+	// A message that was attempted before goes on.
 	if f.Digest && f.Message.Attempts == 0 {
 		if until := f.DigestAt.After(readyAt(f.Message), f.Country); until.After(f.Now) {
 			return Decision{Action: ActionDelay, Why: reason.Of(reason.Digest), Until: until}

@@ -28,7 +28,7 @@ type Planner struct {
 	Lease    time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
 }
 
-// Planned is what will become of one message.
+// Planned is the predicted result for one message.
 type Planned struct {
 	Message  casedb.Message
 	Case     *casedb.Case // nil: a message about a registration
@@ -39,7 +39,7 @@ type Planned struct {
 	Delay reason.List
 }
 
-// Plan is a part of what will become of the queue.
+// Plan is a part of the predicted queue.
 type Plan struct {
 	Lines  []Planned
 	Queued int  // messages in the queue, as far as the plan looks
@@ -83,7 +83,7 @@ func (p *Planner) Queue(ctx context.Context, skip, n int, now time.Time) (Plan, 
 	return plan, err
 }
 
-// Held lists what waits for a coordinator, n messages with ids above after.
+// Held lists the messages that wait for a coordinator, n messages with ids above after.
 func (p *Planner) Held(ctx context.Context, after int64, n int) ([]Planned, error) {
 	var lines []Planned
 	err := p.DB.Snapshot(ctx, func(q *casedb.Queries) error {

@@ -17,7 +17,7 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Envelope is to whom a mail goes and where its bounces go.
+// Envelope is the recipient of a mail and the address for its bounces.
 type Envelope struct {
 	From string
 	To   string
@@ -25,7 +25,7 @@ type Envelope struct {
 	Size int64
 }
 
-// Receipt is what the server said when it took the mail.
+// Receipt is the server's answer when it took the mail.
 type Receipt struct {
 	Code     int
 	Response string
@@ -48,7 +48,7 @@ type SendError struct {
 	Err       error
 }
 
-// Error says what happened at which command.
+// Error names the failure and the command.
 func (e *SendError) Error() string {
 	kind := "temporary"
 	if e.Permanent {

@@ -14,7 +14,7 @@ import (
 // made with.
 const SecretName = "envelope"
 
-// TokenKind says what an address with a token is for.
+// TokenKind is the purpose of an address with a token.
 type TokenKind string
 
 // The kinds of tokens are the local parts' beginnings. Every reader of the
@@ -26,7 +26,7 @@ const (
 	tokenPage TokenKind = "page"
 )
 
-// Token is what leads a mail back to the message that it is about: the local
+// Token leads a mail back to the message that it is about: the local
 // part <kind>+<case>.<message>.<HMAC>.
 type Token struct {
 	Kind    TokenKind

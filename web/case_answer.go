@@ -16,7 +16,7 @@ import (
 	"teiten/notify"
 )
 
-// What a coordinator can attach to an answer.
+// The limits of files that a coordinator attaches to an answer.
 const (
 	maxUpload      = 5 << 20 // bytes of all files
 	maxUploadFiles = 10

@@ -11,7 +11,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// The bounds of what a case page shows at once.
+// The limits of one case page.
 const (
 	timelineSize = 100
 	sourcesSize  = 50

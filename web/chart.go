@@ -191,7 +191,7 @@ type chartRow struct {
 	Hours   int // with packets
 }
 
-// Rows sums the chart up by day, for those who cannot see the picture.
+// Rows sums the chart up by day, for users who cannot see the picture.
 func (c Chart) Rows(p *locale.Printer) []chartRow {
 	var rows []chartRow
 	from, _ := c.span()

@@ -20,7 +20,7 @@ import (
 	"teiten/internal/finding"
 )
 
-// What a page of a case shows of findings: those recorded, and proposals from
+// The findings that a page of a case shows: those recorded, and proposals from
 // the newest answers alone, since reading each takes its time.
 const (
 	caseFindings = 100

@@ -11,7 +11,7 @@ import (
 	"teiten/notify"
 )
 
-// The bounds of what the letter pages show.
+// The limits of the letter pages.
 const (
 	letterVersions = 50
 	letterCases    = 20

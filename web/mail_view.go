@@ -10,7 +10,7 @@ import (
 	"teiten/notify"
 )
 
-// The bounds of what a mail page shows.
+// The limits of a mail page.
 const (
 	maxMailText       = 200_000
 	maxAttachmentText = 20_000

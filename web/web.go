@@ -28,7 +28,7 @@ import (
 	"teiten/notify"
 )
 
-// Config is what the desk needs. DB is required; the rest has usable zero
+// Config has the settings of the desk. DB is required; the rest has usable zero
 // values.
 type Config struct {
 	DB     *casedb.DB

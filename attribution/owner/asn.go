@@ -80,7 +80,7 @@ func (t *ASTable) Network(first, last netip.Addr) (AS, bool) {
 	return *only, true
 }
 
-// ReadASTable reads an operator's file that says which AS announces what: an
+// ReadASTable reads an operator's file that gives the AS of each prefix: an
 // MMDB such as GeoLite2-ASN, or lines of one of these, with tabs or blanks,
 // plain or packed with gzip:
 //

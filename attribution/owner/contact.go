@@ -10,7 +10,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// Choice is what an answer says about who to write to.
+// Choice is the contact that follows from an answer, with the other addresses.
 type Choice struct {
 	Network      ChosenNetwork
 	Contact      ChosenContact   // Email is empty if no contact exists

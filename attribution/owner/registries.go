@@ -47,7 +47,7 @@ func NewRegistries(rdap Lookup, whois WhoisConfig, contacts ContactConfig) *Regi
 	return &Registries{rdap: rdap, whois: client, config: contacts, now: client.cfg.Now}
 }
 
-// Lookup asks who the address belongs to.
+// Lookup asks for the owner of the address.
 func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswer, error) {
 	addr = addr.Unmap().WithZone("")
 	answer, ok := r.remembered(addr)

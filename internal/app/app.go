@@ -1,4 +1,4 @@
-// Package app is what runs together: the parts of teiten connected to each other, the database and the network.
+// Package app runs the parts of teiten together: it connects them to each other, the database and the network.
 package app
 
 import (
