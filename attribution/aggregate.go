@@ -11,7 +11,7 @@ import (
 	"teiten/internal/observation"
 )
 
-// AggregateKind says what only the whole shows.
+// AggregateKind is the kind of an event that only many sources together show.
 type AggregateKind uint8
 
 // The kinds of aggregates.
@@ -112,7 +112,7 @@ func (s *Profiles) finish() {
 	s.campaigns()
 }
 
-// Aggregates returns what only the whole shows.
+// Aggregates returns the events that only many sources together show.
 func (s *Profiles) Aggregates() []Aggregate {
 	s.finish()
 	return s.aggs

@@ -129,7 +129,7 @@ func TestRejudgementFindsFloods(t *testing.T) {
 }
 
 // TestJudgesOfOneFlood: two judges that find parts of a flood at the same time
-// leave nobody out.
+// leave no source out.
 func TestJudgesOfOneFlood(t *testing.T) {
 	t.Parallel()
 	db := openDB(t)
@@ -160,7 +160,7 @@ func TestJudgesOfOneFlood(t *testing.T) {
 		}
 	}
 	judgeAll(t, &attribution.Judge{DB: db, Options: attribution.Options{FloodSources: 250}})
-	// Every hour but one in four is beside an hour of the flood; that one is not.
+	// Every hour but one in four is next to an hour of the flood; that one is not.
 	if got := kinds(t, db); got != "spoofed 2700, unknown 140" {
 		t.Errorf("got %s", got)
 	}

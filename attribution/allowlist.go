@@ -12,7 +12,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// Match is what the allowlist says of an address at a time.
+// Match is the allowlist's answer about an address at a time.
 type Match struct {
 	Prefix       netip.Prefix
 	Organisation string

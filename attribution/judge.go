@@ -35,13 +35,13 @@ const (
 
 	judgeSources = 5000 // sources judged again at once
 	judgeLease   = 10 * time.Minute
-	judgeTimeout = 9 * time.Minute // less than the lease, so that nobody works on a lost claim
+	judgeTimeout = 9 * time.Minute // less than the lease, so that no worker keeps a lost claim
 	retryFirst   = 5 * time.Second
 	retryLimit   = 10 * time.Minute
 )
 
-// Judge gives the sources of new batches their verdicts, and those for whom
-// the allowlist has changed, or a flood was found later, new ones. Its methods are safe for concurrent use.
+// Judge gives verdicts to the sources of new batches, and new verdicts to the
+// sources for which the allowlist has changed or a flood was found later. Its methods are safe for concurrent use.
 type Judge struct {
 	DB *casedb.DB
 	// LookBack is how far back a profile reaches. Zero means 14 days.
@@ -90,9 +90,9 @@ func (j *Judge) lookBack() time.Duration {
 	return DefaultLookBack
 }
 
-// Do judges what is due: first the sources for whom the allowlist has changed
-// or a flood was found, then the sources of some unjudged batches. It returns how many sources and
-// batches that were. A batch that fails is tried again later, its error kept
+// Do judges the due sources: first those for which the allowlist has changed
+// or a flood was found, then the sources of some unjudged batches. It returns the number of sources
+// and batches. A batch that fails is tried again later, its error kept
 // in its row.
 func (j *Judge) Do(ctx context.Context) (int, error) {
 	again, err := j.doDue(ctx)
@@ -227,7 +227,7 @@ func (j *Judge) failBatch(ctx context.Context, r casedb.BatchRef, cause error) e
 	}
 	err := j.DB.FailBatch(ctx, r, cause.Error(), j.now().Add(pause))
 	if errors.Is(err, casedb.ErrStale) {
-		return nil // somebody else has it
+		return nil // another worker has it
 	}
 	return err
 }
@@ -346,7 +346,7 @@ func (s *Profiles) judgements() iter.Seq[casedb.Judgement] {
 	}
 }
 
-// allowlist returns the case database's allowlist and its version, loaded anew
+// allowlist returns the case database's allowlist and its version, loaded again
 // when it has changed.
 func (j *Judge) allowlist(ctx context.Context) (*Allowlist, int64, error) {
 	version, err := j.DB.ScannersVersion(ctx)

@@ -86,7 +86,7 @@ func (o *Writer) WriteAggregate(a *Aggregate) error {
 	return o.flush(outputFlush)
 }
 
-// Close writes what is left. It does not close the writer below.
+// Close writes the remaining rows. It does not close the underlying writer.
 func (o *Writer) Close() error { return o.flush(1) }
 
 func (o *Writer) flush(from int) error {

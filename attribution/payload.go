@@ -17,9 +17,9 @@ const (
 // addressText finds addresses in what a source sent: they may be the sensor's.
 var addressText = regexp.MustCompile(`[0-9]{1,3}(?:[.-][0-9]{1,3}){3}|[0-9A-Fa-f]{8,}|(?:[0-9A-Fa-f]{1,4}:){3,}[0-9A-Fa-f:]*`)
 
-// Payload says in a few words what the first bytes of a packet ask for. What
-// the sender chose is cut to printable ASCII, and what could be one of our
-// addresses is taken out. It returns "" if it does not know.
+// Payload describes in a few words the request in the first bytes of a packet.
+// Text that the sender chose is cut to printable ASCII, and text that could be
+// one of our addresses is removed. It returns "" for an unknown request.
 func Payload(proto uint8, port uint16, b []byte) string {
 	switch {
 	case len(b) == 0:

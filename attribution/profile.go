@@ -67,7 +67,7 @@ func (b *book) day(o *observation.Observation) int32 {
 
 // Profile is everything known about one source over the look-back: what it
 // sent on each port, which marks its packets show, when, and to how many of
-// our addresses. Its size is bounded, whatever the source does.
+// our addresses. Its size is bounded for every source.
 type Profile struct {
 	source   netip.Addr
 	book     *book
@@ -90,7 +90,8 @@ type Profile struct {
 	payloads *[]string // what the first packets asked for, in words
 }
 
-// rest is what all but the plainest sources need beside the Profile.
+// rest is the data that most sources need in addition to the Profile; only the
+// plainest do without.
 type rest struct {
 	entries []entry
 	index   map[uint32]uint16 // from key to position, once there are many entries

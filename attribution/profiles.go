@@ -174,8 +174,8 @@ func (s *Profiles) Reset() {
 const judgeChunk = 512
 
 // Verdicts judges every source and yields the verdicts in order of address.
-// What they point to is the callee's. What only the whole shows is in
-// Aggregates. All processors take part.
+// What they point to is the callee's. Aggregates has the events that only
+// many sources together show. All processors take part.
 func (s *Profiles) Verdicts(yield func(casedb.Verdict) bool) {
 	s.finish()
 	order := make([]*Profile, 0, s.count)

@@ -16,7 +16,7 @@ type VerdictDifference struct {
 	Old, New casedb.Verdict
 }
 
-// Rejudgement is what judging again would change.
+// Rejudgement lists the changes that judging again would make.
 type Rejudgement struct {
 	Sources     int // judged
 	Aggregates  int // events found, which Apply keeps too

@@ -197,7 +197,7 @@ const (
 	NoteFewPackets     = "few-packets"       // rests on fewer packets than it takes to write to anybody
 	NoteAssumedChance  = "assumed-chance"    // the chance rests on an assumed share, not on a rule of bits
 	NoteMixed          = "mixed"             // much of the source's traffic does not obey the rule
-	NoteManyPorts      = "many-ports"        // probes many ports beside
+	NoteManyPorts      = "many-ports"        // also probes many other ports
 	NoteRepeated       = "repeated"          // one address of ours, but on several days
 	NoteCompany        = "company"           // one address of ours, but other sources send it the same
 	NoteConversation   = "conversation"      // the capture shows conversations of the source

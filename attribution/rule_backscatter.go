@@ -21,8 +21,8 @@ func (p *Profile) attacked() bool {
 	return p.facts.answers >= attackPackets && p.last-p.first >= attackSeconds*1e9 && p.rate >= attackPerMinute
 }
 
-// judgeBackscatter: the source answers what we never asked, so somebody asked
-// in our name: it is a victim of forged packets, likely under attack.
+// judgeBackscatter: the source answers packets that we never sent, so another
+// host forged our address: the source is a victim, likely under attack.
 func judgeBackscatter(p *Profile) (casedb.Verdict, bool) {
 	f := p.facts
 	if f.answers == 0 || f.answers < f.probes || f.answers < f.established {

@@ -8,8 +8,8 @@ import (
 	"teiten/internal/observation"
 )
 
-// Definitions say from what on a source whose tool cannot be told is called a
-// scanner. Each verdict names the one it used. Zero means the default, a
+// Definitions are the thresholds from which a source with an unknown tool is
+// called a scanner. Each verdict names the one it used. Zero means the default, a
 // negative number that the definition is not used.
 type Definitions struct {
 	// PortsPerDay is TSUBAME's: so many ports within one day. Default 10. With

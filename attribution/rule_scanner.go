@@ -47,7 +47,7 @@ func judgeAcknowledged(p *Profile) (casedb.Verdict, bool) {
 	return v, true
 }
 
-// What the attention of a verdict about an acknowledged scanner says.
+// The texts of the attention of a verdict about an acknowledged scanner.
 const (
 	// AttentionMalware begins it where the source shows a malware's marks; a
 	// colon and the rule follow.
@@ -99,8 +99,8 @@ func lanPort(port uint16) bool {
 	return false
 }
 
-// neighbour reports whether an entry is what a host sends to its own network:
-// to the directed broadcast address, or to an address or two beside its own.
+// neighbour reports whether an entry is traffic of a host to its own network:
+// to the directed broadcast address, or to one or two addresses next to its own.
 // TSUBAME's sensors see 17500/UDP and 138/UDP like that.
 func (p *Profile) neighbour(e *entry) bool {
 	if e.proto != protoUDP || !lanPort(e.port) || e.dest>>32 != 1 || !p.source.Is4() || e.reach() > 2 {

@@ -106,8 +106,8 @@ func toolConfidence(m observation.Mark, c count) float64 {
 	return most
 }
 
-// weakTool answers for a source of one packet only, where the fields beside
-// the mark agree with the tool too.
+// weakTool answers for a source of one packet only, if the fields other than the
+// mark also agree with the tool.
 func (p *Profile) weakTool(m observation.Mark) (casedb.Verdict, bool) {
 	e := &p.one
 	if p.packets != 1 || e.mark(m) != 1 || e.has(flagDF) || !e.has(flagSample) {
@@ -165,8 +165,8 @@ func ruleOf(m observation.Mark) string {
 	return ""
 }
 
-// also names the other rules whose mark the source shows, kept beside the
-// verdict.
+// also names the other rules with a mark that the source shows; they are kept
+// with the verdict.
 func (p *Profile) also(but observation.Mark) []string {
 	var list []string
 	for m := range observation.Marks {

@@ -2,9 +2,10 @@ package capture
 
 import "teiten/internal/observation"
 
-// answer counts a packet that answers what somebody sent in our name: those of
-// its minute, and whether what it answers looked like what the key's first
-// packet answered. The first one's repetitions by the stack are in neither.
+// answer counts a packet that answers a packet with our forged address: the
+// answers of its minute, and those that answer a packet like the one that the
+// key's first packet answered. Repetitions of the first packet by the stack are in
+// neither count.
 func (w *window) answer(e *entry, p *packet) (marks uint32) {
 	x := w.ext(e)
 	if x.minute == 0 { // the first packet
@@ -32,7 +33,7 @@ func (w *window) answer(e *entry, p *packet) (marks uint32) {
 	return marks
 }
 
-// answered is the number that an answer has from the header it answers: the
+// answered is the number that an answer repeats from the header it answers: the
 // acknowledgement number, which is one more than a SYN's sequence number; of a
 // reset without one its sequence number, which is what was acknowledged (RFC
 // 9293, 3.10.7.1); of an ICMP error the quoted sequence number. 0 is none.

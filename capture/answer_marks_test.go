@@ -87,7 +87,7 @@ func TestAnswersTellOfWhatTheyAnswer(t *testing.T) {
 	}
 }
 
-// TestWindow8192 counts SYNs by their window alone, beside the other marks.
+// TestWindow8192 counts SYNs by their window alone, in addition to the other marks.
 func TestWindow8192(t *testing.T) {
 	t.Parallel()
 	worm := []byte{2, 4, 5, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2}

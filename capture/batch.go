@@ -244,7 +244,7 @@ func (b *batchWriter) unicornSource(items []sortItem) {
 		b.consts = b.consts[:0]
 		for _, item := range items {
 			e := b.w.entries.at(item.entry)
-			// What has a tool's mark, this one included, needs no other.
+			// A packet with a tool's mark, this one included, needs no other mark.
 			if e.bits&bitSYNv4 == 0 || e.seq == e.firstDst || e.counted[1] != observation.MarkNone ||
 				e.counted[0] != observation.MarkNone && e.counted[0] != observation.MarkWindow8192 {
 				continue

@@ -39,7 +39,7 @@ type destSets struct {
 	spilled uint32 // sets numbered
 	noted   *destNotes
 
-	// Of whoever puts the notes into the sets.
+	// Used only by the goroutine that puts the notes into the sets.
 	states     slab[destState]
 	small      slab[[16]uint32] // numbered like states
 	medium     slab[[64]uint32]
@@ -49,7 +49,7 @@ type destSets struct {
 	touched    uint32            // keeps the look-ahead's loads from being optimised away
 }
 
-// destState says how a set is to be read.
+// destState says how to read a set.
 type destState struct {
 	at   uint32 // number of its medium or large set
 	n    uint16 // members, while exact

@@ -5,6 +5,6 @@
 //
 // It reads streams of bytes and writes observation.Batch values to a sink; it knows
 // nothing about the database or about what an observation means. A Reader
-// spans any number of files with one tally. How packets are counted, where the
-// limits lie and what happens there is written in docs/capture.md.
+// spans any number of files with one tally. docs/capture.md describes how
+// packets are counted, the limits, and what happens at a limit.
 package capture

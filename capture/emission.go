@@ -13,7 +13,7 @@ type emission struct {
 }
 
 // emit counts a window that is complete, or complete for now, and gives it
-// away: nobody but the emitter touches it from now on.
+// away: after that only the emitter may touch it.
 func (t *tally) emit(w *window, partial bool) {
 	e := emission{w, partial, t.combinations}
 	if n := w.entries.len(); n > 0 {

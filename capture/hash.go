@@ -55,7 +55,7 @@ const maxOptions = 40
 
 // normalOptions copies TCP options as a fingerprint wants them: what follows
 // end-of-options (RFC 9293, 3.2) is left out, and of every option that a stack
-// fills anew for each packet (all but maximum segment size, window scale, SACK
+// fills again for each packet (all but maximum segment size, window scale, SACK
 // permitted) the value is zero. It returns the length, and the offset of the
 // timestamp value (RFC 7323, 3.2) in o, or -1.
 func normalOptions(dst *[maxOptions]byte, o []byte) (n, ts int) {

@@ -45,7 +45,7 @@ func Open(path string) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// Decompress returns what in holds, decompressed if in begins like a gzip or
+// Decompress returns the content of in, decompressed if in begins like a gzip or
 // zstd file. Close closes in too.
 func Decompress(in io.ReadCloser) (io.ReadCloser, error) {
 	head := make([]byte, 4)

@@ -19,7 +19,7 @@ const (
 	SkipPanic     = "decoder"    // the general decoder failed
 )
 
-// Counts is what `teiten stats --summary` tells about one file, or about all.
+// Counts are the figures of `teiten stats --summary` about one file, or about all.
 type Counts struct {
 	// Packets is the number of records read, decoded or not.
 	Packets uint64 `json:"packets"`
@@ -44,7 +44,7 @@ type Counts struct {
 	Last  *time.Time `json:"last"`
 }
 
-// FileResult is what one file held.
+// FileResult is the result of reading one file.
 type FileResult struct {
 	File   string `json:"file"`
 	Format string `json:"format"` // pcap or pcapng

@@ -77,7 +77,7 @@ type tally struct {
 	emissions chan emission
 	dests     chan noted
 	destNotes chan *destNotes // empty ones
-	err       error           // of the sink; written by whoever emits
+	err       error           // of the sink; written by the goroutine that emits
 	failed    atomic.Bool     // err is set
 
 	out     batchWriter

@@ -55,8 +55,8 @@ func (w *window) reset(seed uint64) {
 const minIndex = 1024
 
 // hashKey scatters a key over the index. The seed differs from run to run, so
-// that nobody can send packets whose keys collide; it decides where an entry is
-// found and nothing about the results.
+// that a sender cannot choose packets with colliding keys. It decides where an
+// entry is found, and does not change the results.
 func hashKey(key, seed uint64) uint32 { return uint32(mix64(mix64(key^seed) + seed)) }
 
 // grow doubles the index. An index entry has the hash, so no key is read again;

@@ -21,8 +21,8 @@ func (w *world) approve(m casedb.Message) {
 	})
 }
 
-// TestOnlyTheInfectedAreAccused: what was judged anew, and whom somebody
-// acknowledges, is in no letter, approved or not.
+// TestOnlyTheInfectedAreAccused: a source that was judged again as another kind,
+// or that is acknowledged, is in no letter, approved or not.
 func TestOnlyTheInfectedAreAccused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -148,8 +148,8 @@ func TestSettledWordsAreNotSentAgainstTheCleared(t *testing.T) {
 	}
 }
 
-// TestRulesHoldAtTheLastMoment: what nobody approved goes out only if all
-// rules of its letter let it.
+// TestRulesHoldAtTheLastMoment: a letter without an approval goes out only if
+// all its rules let it.
 func TestRulesHoldAtTheLastMoment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

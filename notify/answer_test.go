@@ -76,7 +76,7 @@ func TestAnswersCarryEvidenceAndFiles(t *testing.T) {
 	}
 }
 
-// TestEvidenceGoesToNoStranger: an answer goes to whoever wrote, and a case's
+// TestEvidenceGoesToNoStranger: an answer goes to the person who wrote, and a case's
 // number alone is not enough to get its evidence.
 func TestEvidenceGoesToNoStranger(t *testing.T) {
 	t.Parallel()
@@ -103,8 +103,8 @@ func TestEvidenceGoesToNoStranger(t *testing.T) {
 	}
 }
 
-// TestAnswerWithoutEvidenceIsHeld: if there is nothing to tell when it goes out,
-// a person decides, and nobody gets a mail that speaks of an attachment it does
+// TestAnswerWithoutEvidenceIsHeld: if nothing may be told when it goes out, a
+// person decides, and no recipient gets a mail that names an attachment it does
 // not have.
 func TestAnswerWithoutEvidenceIsHeld(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,7 @@ func (p *post) bounce(said string) {
 }
 
 // TestThreeTemporaryBouncesAskACoordinator: a full mailbox is given time, the
-// letter is written again, and the third time somebody looks.
+// letter is written again, and the third time a coordinator decides.
 func TestThreeTemporaryBouncesAskACoordinator(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, notify.InboundConfig{})
@@ -73,7 +73,7 @@ func TestFilterIsNotAskedAgain(t *testing.T) {
 }
 
 // TestDeadAddressGivesWayToTheNextContact: its letter waits for approval, and
-// with nobody left a coordinator has to find somebody.
+// with no contact left a coordinator has to find one.
 func TestDeadAddressGivesWayToTheNextContact(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, notify.InboundConfig{})

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Config says who we are in mails. All fields but Phone, URL, Register, Pages and From must be set.
+// Config names the sender in mails. All fields but Phone, URL, Register, Pages and From must be set.
 type Config struct {
 	OrganisationJA string // our name in Japanese letters
 	OrganisationEN string // our name in English letters
@@ -18,11 +18,11 @@ type Config struct {
 	Pages          string // URL under which owners see their evidence, "https://desk.example/o/"; empty: no such page
 	Domain         string // our mail domain: tokens and Message-IDs are at it
 	From           string // the From address; empty: Email
-	PGP            *PGP   // signs mails; nil: nobody does
+	PGP            *PGP   // signs mails; nil: mails are not signed
 	Format         Format // of the evidence; empty: CSV
 }
 
-// Check returns what is wrong with the configuration, all of it at once.
+// Check returns all faults of the configuration together.
 func (c Config) Check() error {
 	var errs []error
 	if c.OrganisationJA == "" || c.OrganisationEN == "" {

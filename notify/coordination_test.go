@@ -23,7 +23,7 @@ func (w *world) fails(want error, f func(ctx context.Context, tx *casedb.Tx) err
 	}
 }
 
-// approvedBy wants a contact that was approved by somebody.
+// approvedBy wants a contact that a given user approved.
 func (w *world) approvedBy(contactID int64, by string) {
 	w.t.Helper()
 	var approved string

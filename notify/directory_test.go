@@ -51,8 +51,8 @@ func (w *world) end(target string) {
 	})
 }
 
-// TestDirectoryChangesBeforeALetterGoes: a letter that waits goes to nobody of
-// whom the directory has come to know better, and is not lost.
+// TestDirectoryChangesBeforeALetterGoes: a letter that waits does not go to
+// a contact that the directory has replaced, and is not lost.
 func TestDirectoryChangesBeforeALetterGoes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

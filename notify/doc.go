@@ -1,4 +1,4 @@
-// Package notify tells owners what was seen and follows what they say. It reads cases and held or queued messages
+// Package notify tells owners about their sources and follows their answers. It reads cases and held or queued messages
 // from the case database, composes and sends mail, and takes mail in: bounces, automatic answers, complaints and
 // replies. It writes attempts, the states of messages, inbound mail, suppressions and case events.
 //

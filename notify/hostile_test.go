@@ -167,7 +167,7 @@ func TestSubjectOfFiftyMegabytes(t *testing.T) {
 }
 
 // TestTenThousandRecipients: twenty are taken, the rest is told to come again,
-// and what nobody made a token for is stored once.
+// and a mail to addresses without a valid token is stored once.
 func TestTenThousandRecipients(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, notify.InboundConfig{})
@@ -255,7 +255,7 @@ func TestNobodyRelays(t *testing.T) {
 					}
 					refused("RCPT TO:postmaster@" + domain + ",victim@elsewhere.example")
 					refused("RCPT TO:<postmaster@" + domain + ">, <victim@elsewhere.example>")
-					refused("DATA") // nobody is left
+					refused("DATA") // no recipient is left
 					d.say(250, "RSET")
 				}
 			}
@@ -314,8 +314,8 @@ func TestSmuggledMailStaysOne(t *testing.T) {
 	}
 }
 
-// TestCommandsBeforeTLSAreForgotten: what somebody put behind STARTTLS in the
-// clear is not taken for the client's (RFC 3207, 6).
+// TestCommandsBeforeTLSAreForgotten: text that an attacker put behind STARTTLS in
+// the clear is not taken for the client's (RFC 3207, 6).
 func TestCommandsBeforeTLSAreForgotten(t *testing.T) {
 	t.Parallel()
 	cert, roots := testCertificate(t)

@@ -7,7 +7,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// Classified is what a mail is, as far as its bytes say; `teiten inbound` prints
+// Classified is the class of a mail, as far as its bytes show it; `teiten inbound` prints
 // it. Whether a token is ours is not in it: that takes the key.
 type Classified struct {
 	File         string `json:"file"`
@@ -74,9 +74,9 @@ type classification struct {
 // classify says what a mail is. nullSender is "null" if the envelope sender was
 // empty, "" if it is not known, else the sender.
 //
-// The order matters: what names itself in a machine's words is believed first;
-// bounces that do not are told by several weak signs together, none of which
-// is enough, since people write about failed mail too.
+// The order matters: a mail that names its class in a machine-readable form is believed
+// first. Other bounces are recognised by several weak signs together. No single
+// sign is enough, because people also write about failed mail.
 func classify(p *Mail, sender string) classification {
 	c := classification{text: strings.TrimSpace(p.text)}
 	switch {
@@ -173,8 +173,8 @@ func bounceSigns(p *Mail, above, sender string) signs {
 	failed := p.header.Get("X-Failed-Recipients") != "" || p.header.Get("X-Mailer-Daemon-Recipients") != ""
 	s.words = subject || text
 	s.machine = daemon || null || failed
-	// An automatic answer with the words of one is one, even if it also tells
-	// that somebody cannot be reached.
+	// A mail with the words of an automatic answer is one, even if it also says
+	// that a person cannot be reached.
 	if autoSubject(p.subject) && !daemon && !failed {
 		s.score, s.words = 0, false
 	}
@@ -232,8 +232,8 @@ func splitReturned(text string) (above, below string) {
 
 var feedbackField = regexp.MustCompile(`(?im)^feedback-type:[ \t]*(abuse|fraud|opt-out|not-spam|virus|other|auth-failure)`)
 
-// isFeedback tells complaints (RFC 5965 and those who came before it): somebody
-// calls our mail abuse, or asks for no more.
+// isFeedback recognises complaints (RFC 5965 and older forms): the recipient
+// calls our mail abuse, or asks for no more mail.
 func isFeedback(p *Mail) bool {
 	if p.hasFeedback || strings.EqualFold(p.header.Get("X-Apple-Unsubscribe"), "true") {
 		return true

@@ -15,10 +15,10 @@ import (
 	"teiten/internal/casedb"
 )
 
-// InboundConfig says what an InboundServer takes.
+// InboundConfig says which mail an InboundServer takes.
 type InboundConfig struct {
 	Tokens *Tokens
-	// Accept lists local parts that are taken at our domain beside tokens;
+	// Accept lists local parts that are taken at our domain besides tokens;
 	// "postmaster" always is (RFC 5321, 4.5.1).
 	Accept []string
 	// PerMinute is how many mails one address may send in a minute; zero: 60,
@@ -71,7 +71,7 @@ func (s *InboundServer) Serve(l net.Listener) error { return s.server.serve(l) }
 // Shutdown stops listening and lets mails under way end until ctx is done.
 func (s *InboundServer) Shutdown(ctx context.Context) error { return s.server.stop(ctx) }
 
-// Close stops at once.
+// Close stops immediately.
 func (s *InboundServer) Close() error { return s.server.Close() }
 
 // NewSession implements smtp.Backend.
@@ -151,7 +151,7 @@ func (s *inboundSession) Data(r io.Reader) error {
 }
 
 // leads returns the recipients that lead to different messages, or the first
-// recipient if none does: what somebody made up does not store a mail twice.
+// recipient if none does: a made-up recipient does not store a mail twice.
 func (s *InboundServer) leads(to []string) []string {
 	var chosen []string
 	seen := map[int64]bool{}

@@ -142,7 +142,7 @@ func TestUnreadReplyStaysInTheQueue(t *testing.T) {
 }
 
 // TestReplyToIsOnlyNoted: a stranger who knows the case's number writes, and
-// wants the answer elsewhere.
+// asks for the answer at another address.
 func TestReplyToIsOnlyNoted(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, notify.InboundConfig{})
@@ -288,7 +288,7 @@ func TestOtherClassesAndMatching(t *testing.T) {
 			t.Errorf("%s: case %s waiting %q, want %s waiting %q", test.name, got.State, got.Waiting, test.state, test.waiting)
 		}
 	}
-	// Unmatched mail waits until somebody files it.
+	// Unmatched mail waits until a coordinator files it.
 	in := p.take("x@isp.example", "csirt@"+domain, "From: x@isp.example\nSubject: hello\n\n\x00 NUL and \x1b$B9b\x1b(B\n")
 	if in.CaseID != nil || in.Class != casedb.InboundHuman || !bytes.Contains(in.Raw, []byte{0}) {
 		t.Errorf("unmatched mail %+v", in)

@@ -201,7 +201,7 @@ func plausibleTicket(number string) bool {
 // nor for an encoded word (RFC 2047).
 func TicketTag(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) { // marks that nobody sees
+		if unicode.Is(unicode.Cf, r) { // invisible marks
 			return -1
 		}
 		return r

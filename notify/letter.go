@@ -54,7 +54,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 		}
 		return l, err
 	}
-	// What an owner can say is not for others to say.
+	// Only the owner may give the owner's answers.
 	if c.config.Pages != "" && m.ID > 0 && m.Reason != casedb.ReasonProvider && m.Reason != casedb.ReasonCSIRT {
 		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, m.ID)
 	}

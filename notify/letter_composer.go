@@ -16,7 +16,7 @@ import (
 //go:embed templates/*.txt templates/letters/*.txt
 var templateFiles embed.FS
 
-// What a letter holds at most.
+// The limits of a letter.
 const (
 	maxTableRows = 100   // lines of the table in the text
 	maxCSVRows   = 10000 // rows of the CSV part
@@ -79,7 +79,7 @@ type Draft struct {
 	Raw          []byte               // the whole mail, lines ended by CRLF
 }
 
-// Encrypted reports whether nobody but the recipient can read the mail.
+// Encrypted reports whether only the recipient can read the mail.
 func (d Draft) Encrypted() bool {
 	head, _, _ := bytes.Cut(d.Raw, []byte("\r\n\r\n"))
 	return bytes.Contains(head, []byte("\nContent-Type: multipart/encrypted")) || bytes.HasPrefix(head, []byte("Content-Type: multipart/encrypted"))
@@ -236,7 +236,7 @@ func (c *Composer) us(language string) us {
 	return us{We: c.config.organisation(language), Email: c.config.Email, Phone: c.config.Phone, URL: c.config.URL}
 }
 
-// Registration is what the mails about a researcher's registration say.
+// Registration is the data for the mails about a researcher's registration.
 type Registration struct {
 	Organisation string
 	Prefixes     []string
@@ -259,8 +259,8 @@ func (c *Composer) Decision(language string, r Registration) (subject, body stri
 }
 
 func (c *Composer) registration(purpose casedb.Purpose, language string, r Registration) (subject, body string, err error) {
-	// The words are a stranger's and go to an address that may be somebody
-	// else's: one line each, and short.
+	// A stranger wrote the words, and they go to an address that may belong to
+	// another person: one line each, and short.
 	r.Organisation = casedb.CleanLine(r.Organisation, 200)
 	r.Reason = casedb.Clean(r.Reason, 2000)
 	subject, body, _, err = c.render(purpose, language, struct {

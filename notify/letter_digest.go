@@ -14,7 +14,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// What a digest holds at most; what is left over goes in another one.
+// The limits of a digest; the remaining letters go in another one.
 const (
 	maxDigestLetters = 50
 	maxDigestBytes   = 5 << 20

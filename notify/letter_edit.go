@@ -38,7 +38,7 @@ func (c *Composer) OwnLetter(name LetterName) (subject, body string) {
 	return l.Subject, l.Body
 }
 
-// CheckLetter says what is wrong with a template, as a BadLetter: it is tried
+// CheckLetter returns the fault of a template, as a BadLetter: it is tried
 // on made-up fields that say much and that say little. SampleLetter's texts are
 // the first of them.
 func (c *Composer) CheckLetter(name LetterName, subject, body string) error {

@@ -42,7 +42,7 @@ type Fields struct {
 	AttacksLeft int
 }
 
-// Group is what a letter says about the sources with one malware.
+// Group is the part of a letter about the sources with one malware.
 type Group struct {
 	Malware string // empty: not known
 	Mixed   bool   // the letter has other groups
@@ -52,7 +52,7 @@ type Group struct {
 	LeftOut int // rows of the table left out
 }
 
-// Attack is what a victim's replies tell of one attack.
+// Attack describes one attack, as a victim's replies show it.
 type Attack struct {
 	Victim        string
 	Ports         string

@@ -10,7 +10,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// What is listed of the files of an inbound mail.
+// The limits for listing the files of an inbound mail.
 const (
 	maxFiles    = 50
 	maxFileName = 120 // bytes

@@ -236,7 +236,7 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 // tags, readable in the raw header (filters look for them there) and encodes
 // the rest (RFC 2047). Nothing of it can end the line.
 func encodeSubject(s string) string {
-	// What looks encoded already would be decoded by the reader.
+	// A mail program would decode text that looks encoded already.
 	s = strings.ReplaceAll(casedb.CleanLine(s, 500), "=?", "= ?")
 	plain := ""
 	if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {

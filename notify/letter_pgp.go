@@ -92,7 +92,7 @@ func (p *PGP) writeSigned(out io.Writer, h *message.Header, content []byte, boun
 }
 
 // encryptionKey reads a public key that can be encrypted to at the time: one
-// key and nothing beside it, since the text is kept and shown as it is.
+// key and nothing else, since the text is kept and shown as it is.
 func encryptionKey(armoured string, now time.Time) (*crypto.Key, error) {
 	key, err := crypto.NewKeyFromArmored(armoured)
 	switch {

@@ -8,14 +8,14 @@ import (
 	"teiten/internal/casedb"
 )
 
-// What an answer quotes of the mail that it answers at most.
+// The largest quotation of a mail in its answer.
 const (
 	maxQuoteLines = 200
 	maxQuoteBytes = 10_000
 )
 
-// Quote returns what an answer in the language quotes of a mail: who wrote it
-// and when, in the zone that the country keeps, and its text behind ">"
+// Quote returns the quotation of a mail for an answer in the language: its writer
+// and time, in the zone that the country keeps, and its text behind ">"
 // (RFC 3676, 4.5), without its signature (4.3).
 func Quote(in casedb.Inbound, language, country string) string {
 	zone, name := likelyZone(country)

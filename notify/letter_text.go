@@ -9,7 +9,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// What a letter's template and its text hold at most.
+// The largest sizes of a letter's template and text.
 const (
 	maxTemplate = 64 << 10
 	maxLetter   = 256 << 10
@@ -20,7 +20,7 @@ type letterText struct {
 	Subject, Body string
 }
 
-// BadLetter is what is wrong with a letter's template. What is a key: "parse",
+// BadLetter is the fault of a letter's template. What is a key: "parse",
 // "action", "field", "function", "large", "fails", "tag", "number", "contact"
 // or "table".
 type BadLetter struct {

@@ -12,7 +12,7 @@ import (
 	"teiten/internal/casedb"
 )
 
-// Format is the form of the evidence beside a letter's text.
+// Format is the form of the evidence that goes with a letter's text.
 type Format string
 
 // The formats. What X-ARF cannot express comes as CSV whatever is asked for.

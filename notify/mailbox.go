@@ -46,7 +46,7 @@ func (s *MailboxServer) Serve(l net.Listener) error { return s.server.serve(l) }
 // Shutdown stops listening and lets mails under way end until ctx is done.
 func (s *MailboxServer) Shutdown(ctx context.Context) error { return s.server.stop(ctx) }
 
-// Close stops at once.
+// Close stops immediately.
 func (s *MailboxServer) Close() error { return s.server.Close() }
 
 // NewSession implements smtp.Backend.
@@ -127,7 +127,7 @@ func (b *Mailbox) Read(ctx context.Context, id int64) (casedb.BoxMail, *Mail, er
 	return m, ParseMail(m.Raw), nil
 }
 
-// Reply sends what the recipient of a mail would write from a mail program.
+// Reply sends a reply as the recipient would write it in a mail program.
 func (b *Mailbox) Reply(ctx context.Context, id int64, text string, now time.Time) error {
 	m, p, err := b.Read(ctx, id)
 	if err != nil {
@@ -147,10 +147,10 @@ func (b *Mailbox) Reply(ctx context.Context, id int64, text string, now time.Tim
 	return b.answered(ctx, m, m.EnvelopeTo, to, raw, now)
 }
 
-// SoftBounce is what a server says of a mailbox that is full.
+// SoftBounce is a server's answer for a full mailbox.
 const SoftBounce = "452 4.2.2 Mailbox full"
 
-// Bounce sends what the recipient's mail server would send for a mail that it
+// Bounce sends the bounce of the recipient's mail server for a mail that it
 // cannot deliver. words are what it says; empty: that there is no such user.
 func (b *Mailbox) Bounce(ctx context.Context, id int64, words string, now time.Time) error {
 	m, p, err := b.Read(ctx, id)

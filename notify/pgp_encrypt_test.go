@@ -36,8 +36,8 @@ func theirKey(t *testing.T) (*crypto.Key, string) {
 	return key, public
 }
 
-// TestEncryptedLetters: a contact with a key reads the whole letter, and nobody
-// on the way anything but the tags.
+// TestEncryptedLetters: a contact with a key reads the whole letter; servers
+// on the way read only the tags.
 func TestEncryptedLetters(t *testing.T) {
 	t.Parallel()
 	key, public := theirKey(t)

@@ -45,8 +45,8 @@ func opens(t *testing.T, raw []byte, keys map[string]*crypto.Key) string {
 	return "nobody"
 }
 
-// TestKeyIsTheRecipients: whoever gets a mail can read it, and who has a key
-// gets none in clear, whatever the way to the address was.
+// TestKeyIsTheRecipients: a recipient can read each mail, and a recipient
+// with a key gets none in clear, whatever the source of the address was.
 func TestKeyIsTheRecipients(t *testing.T) {
 	t.Parallel()
 	one, onePublic := theirKey(t)
@@ -231,7 +231,7 @@ func TestRetryInClearIsHeld(t *testing.T) {
 	}
 }
 
-// TestDigestRetryInClear: a digest is made anew for a key that came meanwhile.
+// TestDigestRetryInClear: a digest is made again for a key that came meanwhile.
 func TestDigestRetryInClear(t *testing.T) {
 	t.Parallel()
 	key, public := theirKey(t)

@@ -9,7 +9,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// Action is what Decide says to do with a message that is due.
+// Action is the decision of Decide about a due message.
 type Action string
 
 // The actions.
@@ -17,17 +17,17 @@ const (
 	ActionSend   Action = "send"
 	ActionHold   Action = "hold"   // a coordinator has to look
 	ActionCancel Action = "cancel" // there is no need any more
-	ActionFail   Action = "fail"   // it must not be sent, and somebody has to do something else
+	ActionFail   Action = "fail"   // it must not be sent, and a coordinator has to act
 	ActionDelay  Action = "delay"  // not now
 )
 
-// Facts are what Decide looks at.
+// Facts are the input of Decide.
 type Facts struct {
 	Message        casedb.Message
 	Case           *casedb.Case        // nil: a message about a registration
 	Suppression    *casedb.Suppression // nil: we may write to the recipient
-	ContactRetired bool                // a later answer of the registry, or the directory, names somebody else
-	Acknowledged   []string            // organisations that acknowledge sources of the case by now
+	ContactRetired bool                // a later answer of the registry, or the directory, names another contact
+	Acknowledged   []string            // organisations that acknowledge sources of the case now
 	// Accused is what the letter says at present; of a notification without any
 	// nothing is left to tell.
 	Accused []casedb.LetterGroup
@@ -48,7 +48,7 @@ type Facts struct {
 	Now           time.Time
 }
 
-// Decision is what to do with a message, and why.
+// Decision is the action for a message, with the reason.
 type Decision struct {
 	Action  Action
 	Why     reason.List         // of everything but ActionSend
@@ -70,7 +70,7 @@ func Decide(f Facts) Decision {
 	if d.Action != ActionSend || f.Message.Purpose != casedb.PurposeNotification {
 		return d
 	}
-	// What was under way once goes on.
+	// A message that was attempted before goes on.
 	if f.Digest && f.Message.Attempts == 0 {
 		if until := f.DigestAt.After(readyAt(f.Message), f.Country); until.After(f.Now) {
 			return Decision{Action: ActionDelay, Why: reason.Of(reason.Digest), Until: until}
@@ -112,8 +112,8 @@ func decide(f Facts) Decision {
 	return Decision{Action: ActionSend}
 }
 
-// guards are the reasons there are now to hold a notification, whether somebody
-// has overruled them or not.
+// guards are the present reasons to hold a notification, including those that a
+// coordinator has overruled.
 func guards(f Facts) reason.List {
 	var found reason.List
 	if len(f.Acknowledged) > 0 {
@@ -143,8 +143,8 @@ func guards(f Facts) reason.List {
 	return append(found, f.Leave.Holds(rules...)...)
 }
 
-// open reports whether one of the guards holds the message: nobody who approved
-// it has overruled it.
+// open reports whether one of the guards holds the message, because no approval
+// has overruled it.
 func open(m casedb.Message, found reason.List) bool {
 	return slices.ContainsFunc(found, func(r reason.Reason) bool {
 		return !slices.Contains(overrulable, r.Code) || m.ApprovedAt == nil || !slices.Contains(m.Overruled, string(r.Code))

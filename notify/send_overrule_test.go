@@ -52,8 +52,8 @@ func TestAnApprovalOverrulesEveryGuard(t *testing.T) {
 	}
 }
 
-// TestALaterGuardStillHolds: what was overruled stays so, and what arises later
-// is named with it, also after somebody held the letter by hand.
+// TestALaterGuardStillHolds: an overruled guard stays overruled, and a later guard
+// is named with it, also after a coordinator held the letter by hand.
 func TestALaterGuardStillHolds(t *testing.T) {
 	t.Parallel()
 	w, m, s, acknowledge, replace := twoGuards(t)
@@ -95,8 +95,8 @@ func TestTypedWordsOverruleNothing(t *testing.T) {
 	}
 }
 
-// TestAnotherContactIsAnotherDecision: what somebody overruled for one contact
-// is not overruled for the next.
+// TestAnotherContactIsAnotherDecision: a guard that was overruled for one
+// contact is not overruled for the next.
 func TestAnotherContactIsAnotherDecision(t *testing.T) {
 	t.Parallel()
 	w, m, s, _, replace := twoGuards(t)

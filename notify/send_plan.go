@@ -17,7 +17,7 @@ import (
 // maxPlanned is how many queued messages a plan looks at.
 const maxPlanned = 20_000
 
-// Planner foretells what the Sender will do, by the same decisions and limits,
+// Planner predicts what the Sender will do, by the same decisions and limits,
 // and changes nothing.
 type Planner struct {
 	DB     *casedb.DB
@@ -29,7 +29,7 @@ type Planner struct {
 	Lease    time.Duration // how long an attempt without an end counts; zero: casedb.AttemptLease
 }
 
-// Planned is what will become of one message.
+// Planned is the predicted result for one message.
 type Planned struct {
 	Message  casedb.Message
 	Case     *casedb.Case // nil: a message about a registration
@@ -40,14 +40,14 @@ type Planned struct {
 	Delay reason.List
 }
 
-// Plan is a part of what will become of the queue.
+// Plan is a part of the predicted queue.
 type Plan struct {
 	Lines  []Planned
 	Queued int  // messages in the queue, as far as the plan looks
 	More   bool // the queue is longer than the plan looks
 }
 
-// Queue foretells the queue in the order of time, n messages after the first
+// Queue predicts the queue in the order of time, n messages after the first
 // skip ones. A mail that waits for a limit, or for the recipient's morning,
 // leaves its place to others, as it does when it is sent. What will be held or
 // canceled is counted as if it were sent, so a time may turn out earlier.
@@ -84,7 +84,7 @@ func (p *Planner) Queue(ctx context.Context, skip, n int, now time.Time) (Plan, 
 	return plan, err
 }
 
-// Held lists what waits for a coordinator, n messages with ids above after.
+// Held lists the messages that wait for a coordinator, n messages with ids above after.
 func (p *Planner) Held(ctx context.Context, after int64, n int) ([]Planned, error) {
 	var lines []Planned
 	err := p.DB.Snapshot(ctx, func(q *casedb.Queries) error {

@@ -13,8 +13,8 @@ import (
 	"teiten/notify"
 )
 
-// TestThePlanIsWhatHappens foretells a queue that meets every limit and the
-// night, and then lets the sender do it: each mail goes at the foretold time.
+// TestThePlanIsWhatHappens predicts a queue that meets every limit and the
+// night, and then lets the sender do it: each mail goes at the predicted time.
 func TestThePlanIsWhatHappens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -36,8 +36,8 @@ func ParseQuietHours(s string) (QuietHours, error) {
 }
 
 // Until returns the end of the quiet hours that now falls into in the country,
-// or now. Where the people of a country do not all keep the same time, nobody
-// knows the recipient's night, and there is none.
+// or now. A country with several time zones has no quiet hours, because the
+// recipient's night is unknown.
 func (q QuietHours) Until(now time.Time, country string) time.Time {
 	zone, _ := likelyZone(country)
 	if q.From == q.To || zone == nil {

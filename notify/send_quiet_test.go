@@ -46,8 +46,8 @@ func TestQuietHours(t *testing.T) {
 	}
 }
 
-// TestNobodyIsWokenByTheProgram: what nobody approved waits for the morning,
-// what a coordinator approved goes at once.
+// TestNobodyIsWokenByTheProgram: a letter without an approval waits for the
+// morning, and a letter that a coordinator approved goes immediately.
 func TestNobodyIsWokenByTheProgram(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -17,7 +17,7 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Envelope is to whom a mail goes and where its bounces go.
+// Envelope is the recipient of a mail and the address for its bounces.
 type Envelope struct {
 	From string
 	To   string
@@ -25,7 +25,7 @@ type Envelope struct {
 	Size int64
 }
 
-// Receipt is what the server said when it took the mail.
+// Receipt is the server's answer when it took the mail.
 type Receipt struct {
 	Code     int
 	Response string
@@ -48,7 +48,7 @@ type SendError struct {
 	Err       error
 }
 
-// Error says what happened at which command.
+// Error names the failure and the command.
 func (e *SendError) Error() string {
 	kind := "temporary"
 	if e.Permanent {
@@ -119,7 +119,7 @@ func (t *SMTPTransport) Send(ctx context.Context, e Envelope, mail io.Reader) (R
 		} else {
 			_ = c.client.Close() // the answer, if there is one, is in already
 		}
-		// A connection that the server gave up while nobody used it is no
+		// A connection that the server closed while it was idle is not a
 		// failure of this mail: nothing of it has left before MAIL is answered.
 		if kept && whole && err != nil && err.Command == "MAIL" && (err.Code == 0 || err.Code == 421) && !err.Permanent {
 			c = nil

@@ -46,7 +46,7 @@ type Sender struct {
 	FirstRetry time.Duration
 	Now        func() time.Time // nil: time.Now
 	Logger     *slog.Logger     // nil: silence
-	Metrics    *Metrics         // nil: nobody counts
+	Metrics    *Metrics         // nil: no metrics
 }
 
 // job is a message whose attempt is on record.
@@ -128,8 +128,8 @@ func (s *Sender) logger() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// timeout is how long an attempt may take: less than its lease, so that nobody
-// else starts while it lasts.
+// timeout is how long an attempt may take: less than its lease, so that no
+// other sender starts while it lasts.
 func (s *Sender) timeout() time.Duration {
 	most := min(sendTimeout, s.lease()*4/5)
 	if s.Timeout > 0 {
@@ -293,8 +293,8 @@ func (s *Sender) attempt(ctx context.Context, tx *casedb.Tx, m casedb.Message, n
 // errInClear holds what no retry may repeat as it is.
 var errInClear = errors.New("it was first tried without encryption, and its recipient has a PGP key now")
 
-// inClear reports whether the bytes kept of a message are not encrypted although
-// its recipient has a key by now.
+// inClear reports whether the stored bytes of a message are not encrypted although
+// its recipient has a key now.
 func inClear(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.Time) (bool, error) {
 	if len(m.Raw) == 0 || (Draft{Raw: m.Raw}).Encrypted() || m.RegistrationID != nil {
 		return false, nil
@@ -440,8 +440,8 @@ func (s *Sender) judge(m casedb.Message, receipt Receipt, err error) casedb.Atte
 	return end
 }
 
-// finish records the attempt's end, and waits for a database that is away: as
-// long as the attempt's own time lasts nobody else will send the message.
+// finish records the attempt's end, and waits for a database that is away: while
+// the attempt's own time lasts, no other sender will send the message.
 func (s *Sender) finish(ctx context.Context, m casedb.Message, end casedb.AttemptEnd) error {
 	stopped := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.lease())

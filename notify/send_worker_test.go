@@ -352,7 +352,7 @@ func TestLimitsHoldInEveryWindow(t *testing.T) {
 }
 
 // TestNoAttemptStartsAfterTheStop throws the switch at the worst moment: when
-// the attempt is on record and nobody has dialled yet.
+// the attempt is on record and the sender has not connected yet.
 func TestNoAttemptStartsAfterTheStop(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

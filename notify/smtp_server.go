@@ -16,7 +16,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What a server of ours takes.
+// The limits of our SMTP servers.
 const (
 	maxMailBytes   = 10 << 20
 	maxRecipients  = 20

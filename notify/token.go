@@ -14,11 +14,11 @@ import (
 // made with.
 const SecretName = "envelope"
 
-// TokenKind says what an address with a token is for.
+// TokenKind is the purpose of an address with a token.
 type TokenKind string
 
-// The kinds of tokens are the local parts' beginnings. A reply token is shown
-// to whoever reads the mail, so it is never good for a bounce.
+// The kinds of tokens are the local parts' beginnings. Every reader of the
+// mail sees the reply token, so it is never valid for a bounce.
 const (
 	TokenBounce TokenKind = "b"    // the envelope sender: where bounces go
 	TokenReply  TokenKind = "case" // the Reply-To address: where people write
@@ -26,7 +26,7 @@ const (
 	tokenPage TokenKind = "page"
 )
 
-// Token is what leads a mail back to the message that it is about: the local
+// Token leads a mail back to the message that it is about: the local
 // part <kind>+<case>.<message>.<HMAC>.
 type Token struct {
 	Kind    TokenKind

@@ -243,7 +243,7 @@ func TestAnswerQuotesAndAttaches(t *testing.T) {
 	}
 }
 
-// TestLargeFormsAreForCoordinatorsAlone: nobody else's files are read.
+// TestLargeFormsAreForCoordinatorsAlone: files of other users are not read.
 func TestLargeFormsAreForCoordinatorsAlone(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)

@@ -85,8 +85,8 @@ func postPaths(t *testing.T, c sampleCase) map[string]bool {
 	return paths
 }
 
-// TestEveryChangeIsGuarded tries all routes that change something as somebody
-// who may not: from another site with a lead's session, without a session, as a
+// TestEveryChangeIsGuarded tries all routes that change something without the
+// right to do so: from another site with a lead's session, without a session, as a
 // viewer, and by other methods. Not a row of the database changes.
 func TestEveryChangeIsGuarded(t *testing.T) {
 	t.Parallel()
@@ -147,7 +147,7 @@ func TestEveryChangeIsGuarded(t *testing.T) {
 }
 
 // TestReadingChangesNothing: mail scanners, browsers that load ahead and
-// whoever follows every link leave no trace.
+// visitors that follow every link leave no trace.
 func TestReadingChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *web.Config) { c.Registry = prometheus.NewRegistry() })
@@ -238,7 +238,7 @@ func TestEveryLetterOfAnOwnersLinkCounts(t *testing.T) {
 	mac := func(s string) string { return s[strings.LastIndexByte(s, '.'):] }
 	body := func(s string) string { return s[:strings.LastIndexByte(s, '.')] }
 	guesses[body(token)+mac(theirs)], guesses[body(theirs)+mac(token)] = true, true
-	// Tokens that whoever reads the mail or its envelope has.
+	// Tokens that every reader of the mail or its envelope has.
 	for _, kind := range []notify.TokenKind{notify.TokenReply, notify.TokenBounce} {
 		address := pageTokens(t).Make(kind, d.c.Number, d.c.Message.ID)
 		local, _, _ := strings.Cut(address, "@")
@@ -247,7 +247,7 @@ func TestEveryLetterOfAnOwnersLinkCounts(t *testing.T) {
 	}
 	before := d.contents()
 	for _, guess := range slices.Sorted(maps.Keys(guesses)) {
-		d.now = d.now.Add(10 * time.Second) // nobody is slowed down
+		d.now = d.now.Add(10 * time.Second) // no visitor is slowed down
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			req, err := http.NewRequest(method, d.srv.URL+"/o/"+guess, strings.NewReader("act=fixed"))
 			if err != nil {

@@ -19,7 +19,7 @@ type form struct {
 }
 
 // Value returns what was typed into a field of the named form, or fallback for
-// a form nobody has touched.
+// a form without any input.
 func (f form) Value(name, field, fallback string) string {
 	if f.Name != name || !f.Values.Has(field) {
 		return fallback

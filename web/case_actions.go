@@ -252,8 +252,8 @@ func (s *Server) setTicket(ctx context.Context, tx *casedb.Tx, a caseArgs) error
 	return tx.SetTicket(ctx, &c, a.values.Get("address"), tag, a.v.user.Name, a.v.now)
 }
 
-// notAnOwner reports whether an address is a registry's own, or ours: whoever
-// reads mail there does not own the sources of a case.
+// notAnOwner reports whether an address is a registry's own, or ours: the
+// readers of mail there do not own the sources of a case.
 func (s *Server) notAnOwner(address string) bool {
 	_, domain, _ := strings.Cut(address, "@")
 	return strings.EqualFold(domain, s.cfg.MailDomain) || slices.ContainsFunc(s.cfg.NotOwners, func(a string) bool {

@@ -16,7 +16,7 @@ import (
 	"teiten/notify"
 )
 
-// What a coordinator can attach to an answer.
+// The limits of files that a coordinator attaches to an answer.
 const (
 	maxUpload      = 5 << 20 // bytes of all files
 	maxUploadFiles = 10
@@ -125,7 +125,7 @@ func readFiles(headers []*multipart.FileHeader) ([]casedb.MessageFile, error) {
 	total := int64(0)
 	for _, h := range headers {
 		if h.Filename == "" && h.Size == 0 {
-			continue // a field that nobody used
+			continue // an unused field
 		}
 		if total += h.Size; total > maxUpload || len(files) == maxUploadFiles {
 			return nil, invalidError("invalid.files")

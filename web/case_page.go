@@ -11,7 +11,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// The bounds of what a case page shows at once.
+// The limits of one case page.
 const (
 	timelineSize = 100
 	sourcesSize  = 50
@@ -34,7 +34,7 @@ type casePage struct {
 	Live       bool
 	// Alternatives are the contacts the case does not write to.
 	Alternatives []casedb.Contact
-	// OtherMails are the messages of the case beside Letter.
+	// OtherMails are the messages of the case other than Letter.
 	OtherMails []casedb.Message
 	// Links are the notifications whose recipients have a page with the evidence.
 	Links []casedb.Message

@@ -93,7 +93,7 @@ func parseCursor(s string) (time.Time, int64) {
 	micro, id, ok := strings.Cut(s, ".")
 	m, err1 := strconv.ParseInt(micro, 10, 64)
 	n, err2 := strconv.ParseInt(id, 10, 64)
-	// Times beyond PostgreSQL's are nobody's.
+	// Times beyond PostgreSQL's range are in no row.
 	if !ok || err1 != nil || err2 != nil || n <= 0 || m < -1<<55 || m > 1<<55 {
 		return time.Time{}, 0
 	}

@@ -13,8 +13,8 @@ import (
 	"teiten/internal/locale"
 )
 
-// Chart is packets per hour with the moments of a case marked: what SVG draws
-// and the table beside it lists.
+// Chart is packets per hour with the moments of a case marked: the data of the
+// SVG drawing and of the table next to it.
 type Chart struct {
 	Title string
 	Hours []casedb.PacketHour // oldest first, hours without packets may be left out
@@ -184,14 +184,14 @@ func niceCeiling(n int64) int64 {
 	return n
 }
 
-// chartRow is one day of the table beside a chart.
+// chartRow is one day of the table next to a chart.
 type chartRow struct {
 	Day     string // in the printer's zone
 	Packets int64
 	Hours   int // with packets
 }
 
-// Rows sums the chart up by day, for those who cannot see the picture.
+// Rows sums the chart up by day, for users who cannot see the picture.
 func (c Chart) Rows(p *locale.Printer) []chartRow {
 	var rows []chartRow
 	from, _ := c.span()

@@ -41,7 +41,7 @@ func (s *Server) digest(w http.ResponseWriter, r *http.Request, v *visit) error 
 	}
 	mail := notify.ParseMail(data.Message.Raw)
 	data.Mail, data.Unreadable = mailView(mail), mail.Unreadable()
-	if data.Mail.Body == "" { // the text of an encrypted one is kept beside it
+	if data.Mail.Body == "" { // the text of an encrypted one is stored with the message
 		data.Mail.Subject, data.Mail.Body = data.Message.Subject, data.Message.Body
 	}
 	return s.render(w, r, v, http.StatusOK, "digest", data)

@@ -66,7 +66,7 @@ type shareAt struct {
 	Share float64 `json:"share"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
-	Known bool    `json:"known"` // somebody was followed for so long
+	Known bool    `json:"known"` // a source was followed for so long
 }
 
 // effectOf is by how much more of those told have gone quiet by a day than of

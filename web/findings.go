@@ -20,7 +20,7 @@ import (
 	"teiten/internal/finding"
 )
 
-// What a page of a case shows of findings: those recorded, and proposals from
+// The findings that a page of a case shows: those recorded, and proposals from
 // the newest answers alone, since reading each takes its time.
 const (
 	caseFindings = 100
@@ -109,8 +109,8 @@ func (s *Server) loadFindings(ctx context.Context, _ caseVisit, data *casePage) 
 	return nil
 }
 
-// typed returns a form, as it was typed if it is the one that failed: what
-// somebody wrote is not lost to what another did meanwhile.
+// typed returns a form, as it was typed if it is the one that failed: the
+// user's text is not lost if another user changed the case meanwhile.
 func (p casePage) typed(f findingForm) findingForm {
 	if !p.Form.Is("finding") || p.Form.Values.Get("form") != f.Name {
 		return f

@@ -58,8 +58,8 @@ func otherText(p *locale.Printer, key, value string) string {
 	return value
 }
 
-// ruleTitle names a rule. That of escalation judges nothing, so nobody else
-// explains it.
+// ruleTitle names a rule. The rule of escalation judges nothing, so package
+// explain has no words for it.
 func ruleTitle(p *locale.Printer, rule string) string {
 	if rule == casedb.RuleEscalation {
 		return p.T("settings.escalation")

@@ -14,7 +14,7 @@ import (
 	"teiten/notify"
 )
 
-// evil is what somebody writes into a field who wants it to be more than text:
+// evil is the input of an attacker who wants a field to be more than text:
 // every way out of HTML text, of attributes and of the templates, a picture
 // elsewhere that tells that it was read, and marks that turn the rest around.
 func evil(field string) string {
@@ -119,7 +119,7 @@ func (b *bundle) receive(mails []hostileMail) {
 	}
 }
 
-// confirmToken is in the link that somebody who registers is mailed.
+// confirmToken is in the link that is mailed to a researcher who registers.
 const confirmToken = "abcdefghijklmnopqrstuvwxyz"
 
 // fillWithEvil fills a desk as fill does and puts evil wherever a stranger's

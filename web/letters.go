@@ -11,7 +11,7 @@ import (
 	"teiten/notify"
 )
 
-// The bounds of what the letter pages show.
+// The limits of the letter pages.
 const (
 	letterVersions = 50
 	letterCases    = 20
@@ -25,7 +25,7 @@ type lettersPage struct {
 // letterRow is a letter with the version in force.
 type letterRow struct {
 	Name    notify.LetterName
-	InForce casedb.LetterChoice // the zero one: nobody ever chose
+	InForce casedb.LetterChoice // zero: no version was ever chosen
 }
 
 // letterPage is the data of view letter.

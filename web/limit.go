@@ -45,8 +45,8 @@ func newLimits() *limits {
 // looked at together.
 const slowLanes = 4
 
-// slowLogin makes a login wait whose address or account had too many wrong
-// passwords. It refuses nobody: other people may be behind the same address,
+// slowLogin makes a login wait if its address or account had too many wrong
+// passwords. It refuses no login: other people may be behind the same address,
 // and strangers may have caused the account's failures. Such addresses share a
 // few lanes, so that they cannot keep every processor busy with passwords; an
 // account's logins only wait. An error is that of the context.

@@ -10,7 +10,7 @@ import (
 	"teiten/notify"
 )
 
-// The bounds of what a mail page shows.
+// The limits of a mail page.
 const (
 	maxMailText       = 200_000
 	maxAttachmentText = 20_000
@@ -27,7 +27,7 @@ type Mail struct {
 	Attachments []Attachment
 }
 
-// Attachment is a part of a mail beside its text.
+// Attachment is a part of a mail other than its text.
 type Attachment struct {
 	Name      string
 	Type      string

@@ -128,7 +128,7 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// visit is one request by somebody: who, in which language, when.
+// visit is one request: its user, language and time.
 type visit struct {
 	user *casedb.User // nil: not logged in
 	p    *locale.Printer
@@ -248,7 +248,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 		status, key = http.StatusServiceUnavailable, "error.unavailable"
 		w.Header().Set("Retry-After", "5")
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		return // nobody reads the answer
+		return // the client has gone
 	}
 	if status >= 500 && !errors.Is(err, errPanicked) {
 		s.log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "err", err)

@@ -46,7 +46,7 @@ type ownerRow struct {
 	Quiet bool
 }
 
-// byLink is a route for whoever has the link in a mail: no session, no cookie,
+// byLink is a route for a visitor with the link in a mail: no session, no cookie,
 // nothing that tells one reader from another, and nothing that another page
 // could learn the link from.
 func (s *Server) byLink(a action) http.Handler {
@@ -69,7 +69,7 @@ func (s *Server) byLink(a action) http.Handler {
 // mayFollow bounds what one address may ask for: so many pages of each link
 // that we made, and so many that we did not. Neither takes from the other, nor
 // one link from the next, since mail scanners follow all the links of many
-// owners from one address, and an owner may share his with whoever guesses.
+// owners from one address, and an owner can share an address with a person who guesses.
 func (s *Server) mayFollow(r *http.Request, now time.Time) bool {
 	address := addressKey(s.clientAddr(r))
 	if id, ok := s.pageMessage(r); ok {

@@ -155,7 +155,7 @@ func TestOwnerLinkEnds(t *testing.T) {
 	reply, _, _ := strings.Cut(strings.TrimPrefix(tokens.Make(notify.TokenReply, d.c.Number, d.c.Message.ID), "case+"), "@")
 	for what, token := range map[string]string{
 		"guess":         strings.ToLower(d.c.Number) + ".1.aaaaaaaaaaaaaaaaaaaa",
-		"reply token":   reply, // whoever reads a mail has it
+		"reply token":   reply, // every reader of a mail has it
 		"other message": tokens.PagePath(d.c.Number, d.c.Message.ID+100),
 		"cut":           strings.TrimPrefix(page, "/o/")[:30],
 		"capitals":      strings.ToUpper(strings.TrimPrefix(page, "/o/")),

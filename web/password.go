@@ -19,7 +19,7 @@ const (
 	argonSalt = 16
 )
 
-// PasswordCost is what a password hash costs (RFC 9106). The zero value is
+// PasswordCost is the cost of a password hash (RFC 9106). The zero value is
 // the cost for people's passwords; only tests take another.
 type PasswordCost struct {
 	Memory uint32 // KiB

@@ -87,7 +87,7 @@ func passwordChecksAreBounded(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 12 {
 		wg.Go(func() {
-			// For nobody's hash the work is done all the same, and the answer is no.
+			// Without a user's hash the same work is done, and the answer is no.
 			hash := ""
 			if i%2 == 0 {
 				hash = "x"

@@ -135,7 +135,7 @@ func documentation() []netip.Prefix {
 // globalUnicast6 is what is given out of IPv6 (RFC 4291, 2.4).
 func globalUnicast6() netip.Prefix { return netip.MustParsePrefix("2000::/3") }
 
-// bogons are ranges that nobody's packets come from (RFC 6890).
+// bogons are ranges that no packet on the Internet comes from (RFC 6890).
 func bogons() []netip.Prefix {
 	return mustPrefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
 		"192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3", "2001::/32", "2001:2::/48",
@@ -182,7 +182,7 @@ var linkPattern = regexp.MustCompile(`(?i)://|www\.|mailto:|@|[\pL\pN]\.[a-z]{2,
 
 // parseOrganisation reads the name of an organisation, or returns the key of
 // the line that says why it is none. The name goes into mails to addresses
-// that nobody has confirmed yet, so that it must not carry a message.
+// that are not confirmed yet, so it must not carry a message.
 func parseOrganisation(s string) (name, problem string) {
 	s = strings.TrimSpace(s)
 	name = casedb.CleanLine(s, 0)

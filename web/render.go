@@ -62,7 +62,7 @@ type page struct {
 	User         *casedb.User
 	MayChange    bool
 	MayLead      bool
-	Stop         *casedb.SwitchChange // who stopped all mail; nil: nobody
+	Stop         *casedb.SwitchChange // the stop of all mail; nil: mail is not stopped
 	Flash        string
 	Organisation string
 	Contact      string

@@ -74,7 +74,7 @@ func (s *Server) routeCases(handle router) {
 	handle("GET /effect", s.desk(s.effect))
 	handle("GET /effect/{file}", s.desk(s.effectFile))
 
-	// What owners found.
+	// Findings of owners.
 	handle("GET /findings", s.desk(s.findings))
 	handle("GET /findings/{file}", s.desk(s.findingsFile))
 }

@@ -25,7 +25,7 @@ const (
 )
 
 // sessionStore keeps sessions in table session under the digest of their
-// token: who reads the table cannot take over a session.
+// token: a person who reads the table cannot take over a session.
 type sessionStore struct {
 	db  *casedb.DB
 	now func() time.Time

@@ -16,7 +16,7 @@ const recordSpan = 365 * 24 * time.Hour
 
 // settingsPage is the data of view settings.
 type settingsPage struct {
-	Rules        []ruleLine // every known rule, those nobody set on hold
+	Rules        []ruleLine // every known rule; a rule without a mode is on hold
 	Changes      []casedb.SwitchChange
 	NextChanges  string
 	Suppressions []casedb.Suppression
@@ -70,7 +70,7 @@ func (s *Server) renderSettings(w http.ResponseWriter, r *http.Request, v *visit
 // changesShown is how many changes of switches a page shows.
 const changesShown = 10
 
-// ruleLines lists the rules; those nobody has set a mode for hold.
+// ruleLines lists the rules; a rule without a mode holds its letters.
 func (s *Server) ruleLines(ctx context.Context, now time.Time) ([]ruleLine, error) {
 	set, err := s.db.RulePolicies(ctx)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Server) ruleLines(ctx context.Context, now time.Time) ([]ruleLine, erro
 	return lines, nil
 }
 
-// allRules adds the rules nobody has set a mode for; those hold, or are off.
+// allRules adds the rules for which no mode is set; those hold, or are off.
 func allRules(names []string, set []casedb.RulePolicy) []casedb.RulePolicy {
 	all := slices.Clone(set)
 	for _, name := range names {

@@ -18,7 +18,7 @@ type unmatchedPage struct {
 	Form  form // Name is the mail's id
 }
 
-// Numbers are the cases that a mail may be about; empty: nobody knows.
+// Numbers are the cases that a mail may be about; empty: unknown.
 func (p unmatchedPage) Numbers(m casedb.Inbound) string {
 	if m.MessageID == nil {
 		return ""

@@ -28,7 +28,7 @@ import (
 	"teiten/notify"
 )
 
-// Config is what the desk needs. DB is required; the rest has usable zero
+// Config has the settings of the desk. DB is required; the rest has usable zero
 // values.
 type Config struct {
 	DB     *casedb.DB
@@ -67,10 +67,10 @@ type Config struct {
 	// to do. It must not block; nil: they find it on their own.
 	Notify func()
 	// Composer makes mails as they go out, for previews and for researchers; nil:
-	// stored texts are shown, and nobody can register.
+	// stored texts are shown, and no researcher can register.
 	Composer *notify.Composer
-	// Planner foretells what will become of the outgoing queue; nil: there is no
-	// such page.
+	// Planner predicts the results of the outgoing queue; nil: the page does not
+	// exist.
 	Planner *notify.Planner
 	// Ready reports what else /readyz should know besides the database; nil:
 	// nothing.

@@ -56,7 +56,7 @@ type windowsRow struct {
 	Sources  []int64
 	Total    int64
 	Unjudged int64
-	Columns  int // beside the day's
+	Columns  int // besides the day's column
 }
 
 // figures puts the report into words and a chart.

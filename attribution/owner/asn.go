@@ -80,7 +80,7 @@ func (t *ASTable) Network(first, last netip.Addr) (AS, bool) {
 	return *only, true
 }
 
-// ReadASTable reads an operator's file that says which AS announces what: an
+// ReadASTable reads an operator's file that gives the AS of each prefix: an
 // MMDB such as GeoLite2-ASN, or lines of one of these, with tabs or blanks,
 // plain or packed with gzip:
 //
@@ -246,8 +246,8 @@ func asPrefixes(fields []string) ([]netip.Prefix, []string, error) {
 }
 
 // parseASN reads "64500", "AS64500", or several, "64500_64501" or
-// "{64500,64501}", which give the zero AS. A negative number is none: AS 0
-// means that nobody announces it.
+// "{64500,64501}", which give the zero AS. A negative number is not an AS: AS 0
+// means that no AS announces the prefix.
 func parseASN(s string) (AS, error) {
 	var as AS
 	for i, part := range strings.FieldsFunc(strings.Trim(s, "{}"), func(r rune) bool { return r == '_' || r == ',' }) {

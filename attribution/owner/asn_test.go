@@ -81,7 +81,7 @@ func TestASOfNetwork(t *testing.T) {
 		{"192.0.2.3", "192.0.2.77", 64500},
 		{"198.51.100.0", "198.51.100.255", 0}, // a part is another's
 		{"198.51.100.128", "198.51.100.255", 64500},
-		{"203.0.113.0", "203.0.113.255", 64502}, // the rest is nobody's
+		{"203.0.113.0", "203.0.113.255", 64502}, // the rest has no AS
 		{"203.0.113.64", "203.0.113.127", 0},
 	} {
 		as, ok := table.Network(netip.MustParseAddr(tt.first), netip.MustParseAddr(tt.last))

@@ -10,10 +10,10 @@ import (
 	"teiten/internal/reason"
 )
 
-// Choice is what an answer says about who to write to.
+// Choice is the contact that follows from an answer, with the other addresses.
 type Choice struct {
 	Network      ChosenNetwork
-	Contact      ChosenContact   // Email is empty where there is nobody to write to
+	Contact      ChosenContact   // Email is empty if no contact exists
 	Alternatives []ChosenContact // the next best first
 	Rejected     []RejectedContact
 	OwnerName    string
@@ -184,8 +184,8 @@ func (c *chooser) owner() (name, key string) {
 			found = ""
 		}
 		if n := c.choice.Network; n.First != c.answer.First || n.Last != c.answer.Last {
-			// An assignment inside the range: somebody else than the range's owner, most
-			// likely, and a contact that is for nothing outside.
+			// An assignment inside the range most likely has another owner, and its
+			// contact holds only for the assignment.
 			return cmp.Or(found, w.Name, n.Range), w.Registry + ":net:" + n.Range
 		}
 		name = cmp.Or(name, found)

@@ -9,7 +9,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// maxCandidates bounds the alternatives; more would help nobody.
+// maxCandidates bounds the alternatives; more would not help a coordinator.
 const maxCandidates = 50
 
 // candidates returns every address of the answer that may be written to, each
@@ -150,7 +150,7 @@ func (c *chooser) judge(f *candidate, e *AnswerEntity) {
 		}
 	case e == nil:
 	case slices.ContainsFunc(e.Remarks, func(r AnswerRemark) bool { return strings.Contains(r.Title, "unvalidated poc") }):
-		// ARIN has asked and nobody has answered.
+		// ARIN has asked and got no answer.
 		if f.Gate == casedb.GateAuto {
 			f.Gate = casedb.GateApprove
 		}
@@ -206,7 +206,7 @@ func entityText(e AnswerEntity) string {
 	return ""
 }
 
-// roleWhy is the reason about an entity for what it is beside abuse.
+// roleWhy is the reason about an entity for its roles besides abuse.
 func roleWhy(e AnswerEntity, nothing, something reason.Code) reason.List {
 	others := slices.DeleteFunc(slices.Clone(e.Roles), func(r string) bool { return r == "abuse" })
 	if len(others) == 0 {

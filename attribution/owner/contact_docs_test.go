@@ -12,8 +12,8 @@ import (
 	"teiten/internal/casedb"
 )
 
-// example is an answer in docs/contacts.md, JPNIC's WHOIS beside it where there
-// is one, and what the page says comes of it.
+// example is an answer in docs/contacts.md, followed by JPNIC's WHOIS if
+// the page has it, and the result that the page gives.
 var example = regexp.MustCompile("(?s)```json\n(.*?)```\n(?:\n```whois\n(.*?)```\n)?\n(Contact: .*?\\.)\n\n")
 
 // TestDocumentedExamples keeps the worked examples of docs/contacts.md true.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ContactConfig is what an operator may change about the choice of contacts.
+// ContactConfig has the operator's settings for the choice of contacts.
 // The zero value chooses without knowing any registry's placeholder; see
 // DefaultContactConfig.
 type ContactConfig struct {

@@ -22,7 +22,7 @@ func Country(addr netip.Addr) string {
 }
 
 // documentation reports whether the address is kept for documents (RFC 5737,
-// RFC 3849): data sets give such ranges to somebody now and then.
+// RFC 3849): data sets sometimes give such ranges to a country.
 func documentation(a netip.Addr) bool {
 	if a.Is4() {
 		switch b := a.As4(); [3]byte(b[:3]) {

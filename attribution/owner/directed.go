@@ -11,7 +11,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// NotAnOwner reports why nobody who owns a source can be reached at a mail
+// NotAnOwner reports why no owner of a source can be reached at a mail
 // address: it is a registry's own, or ours.
 func NotAnOwner(address string, cfg ContactConfig, ownDomain string) error {
 	_, domain, _ := strings.Cut(address, "@")
@@ -30,7 +30,7 @@ func directoryContact(e *casedb.DirectoryEntry, say Sayer) LookupContact {
 		Why: say(reason.Of(reason.Directory, strconv.FormatInt(e.ID, 10), string(e.Scope), e.Target, e.CreatedBy))}
 }
 
-// DirectoryResult is what `teiten lookup` prints of an address that the
+// DirectoryResult is the output of `teiten lookup` for an address that the
 // directory has a prefix for.
 func DirectoryResult(addr netip.Addr, e casedb.DirectoryEntry, say Sayer) LookupResult {
 	return LookupResult{Address: addr.Unmap().String(), Owner: cmp.Or(e.Name, e.Target), Contact: directoryContact(&e, say),

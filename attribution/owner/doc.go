@@ -1,5 +1,5 @@
-// Package owner says who answers for an address: address in, owner and contact
-// out, each with the reason.
+// Package owner finds the owner of an address: address in, owner and contact out,
+// each with the reason.
 //
 // A Worker answers the look-ups that are due: from a range that is known, from
 // the directory of contacts, from RDAP (RFC 9082, 9083) and the WHOIS of

@@ -12,14 +12,14 @@ import (
 	"teiten/internal/reason"
 )
 
-// Lookup asks who an address belongs to. The error of a failed lookup is
+// Lookup asks for the owner of an address. The error of a failed lookup is
 // a *LookupError, which says whether another try can help. It must be safe for
 // concurrent use.
 type Lookup interface {
 	Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswer, error)
 }
 
-// LookupResult is what `teiten lookup` prints.
+// LookupResult is the output of `teiten lookup`.
 type LookupResult struct {
 	Address      string           `json:"address"`
 	Network      LookupNetwork    `json:"network"`
@@ -28,8 +28,8 @@ type LookupResult struct {
 	Alternatives []LookupContact  `json:"alternatives"`
 	Rejected     []LookupRejected `json:"rejected"`
 	Language     string           `json:"language"`
-	// History is whose the address was when, as far as the database knows; the
-	// newest first.
+	// History lists the owners of the address with their times, as far as the
+	// database knows; the newest first.
 	History []LookupPast `json:"history,omitempty"`
 }
 
@@ -79,7 +79,7 @@ type LookupRejected struct {
 // Sayer says reasons in words. It is of one language's catalogue.
 type Sayer func(reason.List) string
 
-// Result turns a choice into what `teiten lookup` prints, with the AS that
+// Result turns a choice into the output of `teiten lookup`, with the AS that
 // announces the address, or the one that the registry names.
 func (c *Choice) Result(addr netip.Addr, table *ASTable, say Sayer) LookupResult {
 	r := LookupResult{
@@ -128,7 +128,7 @@ func LookupFile(r io.Reader, addr netip.Addr, cfg ContactConfig, table *ASTable,
 	return choice.Result(addr, table, say), nil
 }
 
-// StoredAnswer is the answer that a network was stored from, to choose anew.
+// StoredAnswer is the answer from which a network was stored, to choose again.
 func StoredAnswer(n casedb.Network, addr netip.Addr) (RegistryAnswer, error) {
 	answer, err := ParseAnswer(n.Raw)
 	if err != nil || n.Whois == nil {

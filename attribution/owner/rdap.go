@@ -256,8 +256,8 @@ func publicTransport(allowed string) *http.Transport {
 	}
 }
 
-// privateNetworks are the ranges beside those that netip knows in which no
-// registry's server lies (RFC 6890).
+// privateNetworks are the ranges in which no registry's server lies (RFC 6890),
+// in addition to those that netip knows.
 var privateNetworks = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),

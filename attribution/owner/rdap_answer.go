@@ -13,7 +13,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// Limits of what is read from a registry's answer; it is hostile input.
+// Limits for reading a registry's answer, which is hostile input.
 const (
 	// MaxAnswerBytes is the size of the largest answer that is read.
 	MaxAnswerBytes = 4 << 20

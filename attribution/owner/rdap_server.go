@@ -42,9 +42,9 @@ type servers struct {
 	known map[string]*server
 }
 
-// server is what we remember of one server.
+// server is the state that we keep about one server.
 type server struct {
-	turn    chan struct{} // holds one token; whoever has it asks
+	turn    chan struct{} // holds one token; the goroutine that has it asks
 	limiter *rate.Limiter
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	mu      sync.Mutex // guards until

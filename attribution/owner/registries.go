@@ -47,7 +47,7 @@ func NewRegistries(rdap Lookup, whois WhoisConfig, contacts ContactConfig) *Regi
 	return &Registries{rdap: rdap, whois: client, config: contacts, now: client.cfg.Now}
 }
 
-// Lookup asks who the address belongs to.
+// Lookup asks for the owner of the address.
 func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswer, error) {
 	addr = addr.Unmap().WithZone("")
 	answer, ok := r.remembered(addr)
@@ -77,7 +77,7 @@ func (r *Registries) Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswe
 	return answer, nil
 }
 
-// needsMore reports whether the answer names nobody to write to for abuse.
+// needsMore reports whether the answer names no contact for abuse.
 func (c *Choice) needsMore() bool {
 	return c.Network.First.IsValid() && (c.Contact.Email == "" || c.Contact.Provenance == casedb.FromNone || c.Contact.Valid != nil && !*c.Contact.Valid)
 }

@@ -96,7 +96,7 @@ func nationalRegistryOf(a *RegistryAnswer) (nationalRegistry, bool) {
 }
 
 // WhoisConfig says which national registries are asked over WHOIS (RFC 3912).
-// The zero value asks nobody.
+// The zero value asks no registry.
 type WhoisConfig struct {
 	JPNIC string // host:port of whois.nic.ad.jp; empty: not asked
 	KRNIC string // host:port of whois.kisa.or.kr; empty: not asked

@@ -26,7 +26,7 @@ const (
 
 	defaultCacheFor  = 7 * 24 * time.Hour
 	defaultUnknown   = 7 * 24 * time.Hour // after "not found"
-	defaultHopeless  = 24 * time.Hour     // after lookupTries, or an answer nobody can use
+	defaultHopeless  = 24 * time.Hour     // after lookupTries, or an unusable answer
 	maxContactsKept  = 20
 	maxOwnerKeyBytes = 400
 )
@@ -205,8 +205,8 @@ func (c *Choice) record() casedb.NetworkChoice {
 	return r
 }
 
-// contactRows are the choice and its alternatives as rows; none where there is
-// nobody to write to.
+// contactRows are the choice and its alternatives as rows; empty if no contact
+// exists.
 func contactRows(choice Choice) []casedb.Contact {
 	var rows []casedb.Contact
 	for _, c := range append([]ChosenContact{choice.Contact}, choice.Alternatives...) {

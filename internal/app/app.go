@@ -1,4 +1,4 @@
-// Package app is what runs together: the parts of teiten connected to each other, the database and the network.
+// Package app runs the parts of teiten together: it connects them to each other, the database and the network.
 package app
 
 import (
@@ -85,8 +85,8 @@ func (a *App) Stop() {
 	a.undo = nil
 }
 
-// listen opens address. A port that somebody else uses is replaced by a free
-// one where the operator has not asked for that very port.
+// listen opens address. A port that another process uses is replaced by a free
+// port unless the operator asked for exactly that port.
 func (a *App) listen(key, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil && a.cfg.From(key) == "default" {

@@ -9,9 +9,9 @@ import (
 	"teiten/web"
 )
 
-// FirstLogin makes sure that somebody can log in, and returns the line that
-// says how: on trial a user demo with a fresh password, else, where there is
-// nobody yet, a user admin.
+// FirstLogin makes sure that a user can log in, and returns the line that says
+// how: on trial a user demo with a fresh password, else a user admin if no user
+// exists yet.
 func FirstLogin(ctx context.Context, db *casedb.DB, trial bool) (string, error) {
 	n, err := db.CountUsers(ctx)
 	if err != nil {
@@ -32,7 +32,7 @@ func FirstLogin(ctx context.Context, db *casedb.DB, trial bool) (string, error) 
 		return "", err
 	}
 	if exists {
-		// Whoever can start teiten on trial may log in: the old password was
+		// A person who can start teiten on trial may log in: the old password was
 		// printed once and may be gone.
 		err = db.SetPassword(ctx, name, hash)
 	} else {

@@ -11,8 +11,8 @@ import (
 	"teiten/internal/casedb"
 )
 
-// newRegistry returns a registry with what the process and the database tell
-// of themselves; the packages add their own.
+// newRegistry returns a registry with the metrics of the process and the
+// database; the packages add their own.
 func newRegistry(db *casedb.DB, log *slog.Logger) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -41,8 +41,8 @@ func (*backlogCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- newest
 }
 
-// Collect implements prometheus.Collector. A database that is away leaves the
-// series out: a gap says more than a stale number.
+// Collect implements prometheus.Collector. If the database is away, the
+// series are left out: a gap says more than an old number.
 func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -81,7 +81,7 @@ func (a *App) startTasks(ctx context.Context) error {
 	return nil
 }
 
-// ignoreStale forgives a claim that somebody else has taken over.
+// ignoreStale drops the error of a claim that another process has taken over.
 func ignoreStale(err error) error {
 	if errors.Is(err, casedb.ErrStale) {
 		return nil

@@ -26,8 +26,8 @@ func (q *Queries) Floods(ctx context.Context, since time.Time) (list []Aggregate
 	return list, version, fail("list floods", err)
 }
 
-// HoldFloods makes sure, until the transaction ends, that nobody finds floods
-// that the judge did not know of. It comes before SaveVerdicts. found says that
+// HoldFloods makes sure, until the transaction ends, that no other judge saves
+// floods that this judge did not know of. It comes before SaveVerdicts. found says that
 // the transaction itself has new ones to save. ErrStale if there are others
 // since version: what was judged must be judged again.
 func (t *Tx) HoldFloods(ctx context.Context, version int64, found bool) error {

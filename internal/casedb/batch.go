@@ -26,7 +26,7 @@ const lockBatch int32 = 0x7e17e911
 // until yield returns.
 type rowSource func(yield func(chunk []byte) error) (packets uint64, err error)
 
-// batchHead is what the ledger knows of a batch beside its rows.
+// batchHead is the ledger's data about a batch, without its rows.
 type batchHead struct {
 	sensor string
 	window time.Time
@@ -46,7 +46,7 @@ func (d *DB) PutBatch(ctx context.Context, b *observation.Batch, importID *int64
 	return d.putRows(ctx, batchHead{b.Sensor, b.Window, b.Length}, formatRows(b), importID, now)
 }
 
-// formatRows formats the rows of b anew on each run.
+// formatRows formats the rows of b again on each run.
 func formatRows(b *observation.Batch) rowSource {
 	buf := make([]byte, 0, copyChunk+8<<10)
 	return func(yield func([]byte) error) (packets uint64, err error) {
@@ -333,9 +333,9 @@ type BatchRef struct {
 // Length returns the length of the batch's window.
 func (b *BatchRef) Length() time.Duration { return time.Duration(b.WindowSeconds) * time.Second }
 
-// ClaimBatches takes at most limit batches that nobody has judged, those of
-// the oldest windows first. Until now+lease nobody else can take them; a
-// process that dies in between leaves them to be taken then.
+// ClaimBatches takes at most limit batches that are not judged, those of the
+// oldest windows first. Until now+lease no other process can take them; if the
+// process dies, they can be taken after that time.
 //
 // The partial index batch_unjudged finds them.
 func (q *Queries) ClaimBatches(ctx context.Context, limit int, now time.Time, lease time.Duration) ([]BatchRef, error) {
@@ -355,8 +355,8 @@ func (q *Queries) ClaimBatches(ctx context.Context, limit int, now time.Time, le
 }
 
 // FinishBatches records that the claimed batches are judged. ErrStale if one
-// of them has been claimed by somebody else since: in a transaction, all that
-// was made of them must then be given up.
+// of them has been claimed by another process since: the transaction must then be
+// rolled back with all results of the batches.
 func (q *Queries) FinishBatches(ctx context.Context, refs []BatchRef, now time.Time) error {
 	ids, attempts := make(pq.Int64Array, len(refs)), make(pq.Int64Array, len(refs))
 	for i, r := range refs {
@@ -375,7 +375,7 @@ func (q *Queries) FinishBatches(ctx context.Context, refs []BatchRef, now time.T
 }
 
 // FailBatch records why a claimed batch could not be judged, and when to try
-// again. ErrStale if somebody else has claimed it since.
+// again. ErrStale if another process has claimed it since.
 func (q *Queries) FailBatch(ctx context.Context, r BatchRef, reason string, next time.Time) error {
 	res, err := q.q.ExecContext(ctx, `update batch set last_error = $3, next_attempt_at = $4
 		where id = $1 and attempts = $2 and judged_at is null`, r.ID, r.Attempts, CleanLine(reason, 1000), next)

@@ -54,7 +54,7 @@ type Waiting string
 const (
 	WaitingNone      Waiting = ""
 	WaitingApproval  Waiting = "approval"  // a message is held
-	WaitingReply     Waiting = "reply"     // somebody wrote
+	WaitingReply     Waiting = "reply"     // a person wrote
 	WaitingBounce    Waiting = "bounce"    // the contact's address is dead
 	WaitingContact   Waiting = "contact"   // no address to write to
 	WaitingFailed    Waiting = "failed"    // the message could not be sent
@@ -81,7 +81,7 @@ type Case struct {
 	UpdatedAt    time.Time  `db:"updated_at"`
 	ClosedAt     *time.Time `db:"closed_at"`
 	PausedUntil  *time.Time `db:"paused_until"` // the owner wants no mail before that
-	// TellRecovered: somebody asked that the owner hears when all sources are quiet.
+	// TellRecovered: the owner or a coordinator asked for a mail when all sources are quiet.
 	TellRecovered bool `db:"tell_recovered"`
 }
 
@@ -278,7 +278,7 @@ func (t *Tx) IgnoreCase(ctx context.Context, c *Case, by string, why reason.List
 }
 
 // ReopenCase makes an ended case live again; ErrConflict if the owner has
-// another live case of the kind by now.
+// another live case of the kind now.
 func (t *Tx) ReopenCase(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
 	if c.State.Live() {
 		return fmt.Errorf("reopen case %s: %w", c.Number, ErrState)

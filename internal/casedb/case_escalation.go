@@ -8,7 +8,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// Why somebody else is written to when an owner is silent, in message.reason.
+// The reasons to write to another contact if an owner does not answer, in message.reason.
 const (
 	ReasonEscalated = "escalated"          // another contact of the owner
 	ReasonProvider  = "escalated-provider" // the owner of the network around
@@ -28,7 +28,7 @@ func (c Contact) ForCountry() bool { return c.DirectoryID != nil && c.Rank == ra
 type EscalationState struct {
 	LastStep *time.Time     `db:"last_step"` // when the last step was written, sent or not
 	Tried    pq.StringArray `db:"tried"`     // addresses that were written to, or refused by a coordinator, in base form
-	Ended    bool           `db:"ended"`     // nobody was left
+	Ended    bool           `db:"ended"`     // no contact was left
 }
 
 // EscalationState returns how far the escalation of a case is.
@@ -41,9 +41,9 @@ func (q *Queries) EscalationState(ctx context.Context, caseID int64) (Escalation
 	return s, fail("get escalation", err)
 }
 
-// Provider returns the owner of the narrowest network that is known around all
-// sources of a case that its owner was told of, and that is somebody else's;
-// ErrNotFound if there is none.
+// Provider returns another owner: that of the narrowest known network that
+// contains all sources of a case that its owner was told of. ErrNotFound if no
+// such network is known.
 func (q *Queries) Provider(ctx context.Context, c Case, now time.Time) (int64, error) {
 	var id int64
 	err := q.q.GetContext(ctx, &id, `with told as (select cs.source from case_source cs where cs.case_id = $1 and `+wasTold+`)
@@ -54,8 +54,8 @@ func (q *Queries) Provider(ctx context.Context, c Case, now time.Time) (int64, e
 	return id, fail("find the network around", err)
 }
 
-// Escalate writes a step to somebody else than those before: about the sources
-// that InsertReminder would name. It tells of the step in the case.
+// Escalate writes a step to a contact that had none before, about the sources
+// that InsertReminder would name. It records the step in the case.
 func (t *Tx) Escalate(ctx context.Context, m Message, since time.Time, actor string) (Message, error) {
 	m, err := t.InsertReminder(ctx, m, since, actor)
 	if err != nil {
@@ -65,8 +65,8 @@ func (t *Tx) Escalate(ctx context.Context, m Message, since time.Time, actor str
 		Data: JSON[EventData]{EventData{Contact: m.Recipient, Reason: m.Reason}}})
 }
 
-// EndEscalation says, once, that nobody is left to write to: a coordinator has
-// to decide.
+// EndEscalation records, once, that no contact is left: a coordinator has to
+// decide.
 func (t *Tx) EndEscalation(ctx context.Context, c *Case, actor string, now time.Time) error {
 	return t.ChangeCase(ctx, c, CaseChange{Waiting: WaitFor(WaitingAttention), Event: CaseEvent{Kind: EventEscalationEnded, Actor: actor}}, now)
 }

@@ -46,8 +46,8 @@ const (
 	EventFindingWithdrawn EventKind = "finding-withdrawn"
 	EventTicket           EventKind = "ticket"           // a coordinator said what the other side's ticket is
 	EventDrawn            EventKind = "drawn"            // for the control group, or to be told at once
-	EventEscalated        EventKind = "escalated"        // somebody else is written to
-	EventEscalationEnded  EventKind = "escalation-ended" // nobody is left to write to
+	EventEscalated        EventKind = "escalated"        // another contact is written to
+	EventEscalationEnded  EventKind = "escalation-ended" // no contact is left
 	EventControlEnded     EventKind = "control-ended"    // its letter is decided about as any other
 )
 
@@ -68,10 +68,10 @@ const ActorSystem = "teiten"
 // the user of the machine may follow.
 const ActorCommandLine = "command line"
 
-// ActorOwner is the actor of what somebody with the link in a mail says.
+// ActorOwner is the actor of answers by a person with the link in a mail.
 const ActorOwner = "owner"
 
-// EventData holds what some kinds of events say beside their text. Reason is a
+// EventData holds the data of some kinds of events besides their text. Reason is a
 // code: why a message is written, how hard a bounce is, an arm, an end.
 type EventData struct {
 	Contact string `json:"contact,omitempty"`

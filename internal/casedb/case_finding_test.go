@@ -88,8 +88,8 @@ func TestFindingsOfManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestFindingsAreChecked: nothing that is in no list, nobody else's, and nothing
-// that cannot be kept.
+// TestFindingsAreChecked: a finding that is in no list, belongs to another case,
+// or cannot be stored is refused.
 func TestFindingsAreChecked(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)

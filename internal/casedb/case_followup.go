@@ -41,7 +41,7 @@ type Followup struct {
 	KnownTo    time.Time     `db:"known_to"` // until when it is known whether it was active
 	QuietAt    *time.Time    `db:"quiet_at"` // last packet before it went quiet
 	ReturnedAt *time.Time    `db:"returned_at"`
-	SeenAt     time.Time     `db:"seen_at"` // last packet by now
+	SeenAt     time.Time     `db:"seen_at"` // last packet so far
 }
 
 // StartFollowups begins to follow the sources that notifications sent since
@@ -127,8 +127,8 @@ func (t *Tx) SaveFollowups(ctx context.Context, list []Followup, now time.Time) 
 	return fail("save followups", err)
 }
 
-// QuietCases returns at most limit live cases whose owner was told, that wait
-// for nobody, and all of whose sources went quiet.
+// QuietCases returns at most limit live cases whose owner was told, that do not
+// wait, and whose sources all went quiet.
 func (q *Queries) QuietCases(ctx context.Context, limit int) ([]int64, error) {
 	var ids []int64
 	err := q.q.SelectContext(ctx, &ids, `select c.id from cases c where c.state in ('notified','answered') and c.waiting = ''
@@ -237,7 +237,7 @@ const effectLimit = 300_000
 
 // EffectTimes returns how long followed sources stayed active since their owner
 // was told. Time ends when the source goes quiet, and where it is no longer
-// known whether it is active (sensors that did not work see nobody). Sources of
+// known whether it is active (sensors that did not work see no source). Sources of
 // which nothing is known yet are left out, and so are controls. By arm it is
 // armTimes.
 func (q *Queries) EffectTimes(ctx context.Context, f EffectFilter) ([]EffectTime, error) {

@@ -36,12 +36,12 @@ type CaseCandidate struct {
 
 // inConstituency says that source s of verdict v, in network n, is ours to look
 // after. Where the directory does not say in which country a prefix is, the
-// source's own counts, and one that nobody knows is taken for ours: a coordinator
-// entered whom to write to.
+// source's own counts, and a source of unknown country is taken for ours: a coordinator
+// entered a contact for it.
 const inConstituency = `(n.country = any($4::text[]) or v.source <<= any($5::inet[])
 	or n.country = '' and n.directory_id is not null and $4::text[] <> '{}' and (s.country = any($4::text[]) or ` + countryUnknown + `))`
 
-// countryUnknown says that nobody knows in which country source s is.
+// countryUnknown says that the country of source s is unknown.
 const countryUnknown = `s.country !~ '^[A-Z]{2}$' or s.country = 'ZZ'`
 
 // candidateFrom finds the sources through the index verdict_kind: judged to be
@@ -103,8 +103,8 @@ func (t *Tx) LockCandidates(ctx context.Context, f CandidateFilter, ownerID int6
 
 // SourcesWithoutNetwork returns at most limit sources that could become cases
 // but have no current network and no lookup under way: those in the
-// constituency by their own country or prefix, and those whose country nobody
-// knows.
+// constituency by their own country or prefix, and those whose country is
+// unknown.
 func (q *Queries) SourcesWithoutNetwork(ctx context.Context, f CandidateFilter, limit int, now time.Time) ([]netip.Addr, error) {
 	var rows []Addr
 	err := q.q.SelectContext(ctx, &rows, `select v.source from verdict v join source s on s.address = v.source
@@ -140,7 +140,7 @@ func (q *Queries) NotificationState(ctx context.Context, caseID int64) (Notifica
 	return s, fail("get notification state", err)
 }
 
-// PolicyModes returns the mode of every rule that somebody has set one for.
+// PolicyModes returns the mode of every rule that has one.
 func (q *Queries) PolicyModes(ctx context.Context) (map[string]RuleMode, error) {
 	policies, err := q.RulePolicies(ctx)
 	if err != nil {

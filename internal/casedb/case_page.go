@@ -14,7 +14,7 @@ type CaseSourceRow struct {
 	LastSeen            time.Time `db:"last_seen"`
 	CurrentKind         Kind      `db:"current_kind"` // empty: no verdict in force
 	CurrentAcknowledged string    `db:"current_acknowledged"`
-	OtherOwner          string    `db:"other_owner"` // whose the address is now, if not the case's owner's
+	OtherOwner          string    `db:"other_owner"` // the present owner of the address, if it is not the case's owner
 }
 
 // TimelineEvent is a case event as the timeline shows it. The sources that one
@@ -43,12 +43,12 @@ type TimelineEvent struct {
 	InboundEnvelope  string `db:"inbound_envelope"`
 }
 
-// CasePage is everything the page of a case shows beside its sources and
+// CasePage is everything that the page of a case shows besides its sources and
 // timeline.
 type CasePage struct {
 	Case     Case
 	Owner    Owner
-	Contact  *Contact  // nil: nobody to write to
+	Contact  *Contact  // nil: no contact
 	Contacts []Contact // all that are known for the owner, best first
 	Networks []Network // of the case's sources, without the raw answers
 	Messages []Message // newest first, without the bytes sent

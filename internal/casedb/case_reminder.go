@@ -16,8 +16,8 @@ const (
 	ReasonContactChanged = "contact-changed"
 )
 
-// ToldCase is a live case whose owner was told, and for which nobody has to do
-// anything.
+// ToldCase is a live case whose owner was told, and that does not wait for a
+// coordinator.
 type ToldCase struct {
 	ID         int64      `db:"id"`
 	Kind       Kind       `db:"kind"`

@@ -159,7 +159,7 @@ func TestStateChanges(t *testing.T) {
 		t.Errorf("closed to notified: %v, want ErrState", err)
 	}
 	// The owner's sources show up again: a second case opens, so the first
-	// cannot come back to life beside it.
+	// cannot be reopened in addition.
 	if _, opened, _ := openCase(t, db, sources); !opened {
 		t.Error("a closed case took new sources")
 	}

@@ -23,7 +23,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict says that a unique row is there already.
 	ErrConflict = errors.New("already there")
-	// ErrStale says that somebody else changed the row since it was read.
+	// ErrStale says that another user or process changed the row since it was read.
 	ErrStale = errors.New("changed meanwhile")
 	// ErrState says that the row's state does not allow the change.
 	ErrState = errors.New("not possible in this state")

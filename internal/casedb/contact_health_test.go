@@ -8,8 +8,8 @@ import (
 	"teiten/internal/reason"
 )
 
-// TestContactsHealth: what is tied to our mail counts, forged bounces do not,
-// and an address is one whoever the owner is.
+// TestContactsHealth: answers that are matched to our mail count, forged bounces
+// do not, and one address is counted together for all owners.
 func TestContactsHealth(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)

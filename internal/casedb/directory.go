@@ -13,8 +13,8 @@ import (
 type DirectoryScope string
 
 // The scopes, the most specific first, as in the CHECK constraint of table
-// directory_entry. An entry for a country is the last resort: it is used where
-// nobody else can be written to.
+// directory_entry. An entry for a country is the last resort: it is used if
+// no other contact can be used.
 const (
 	ScopePrefix       DirectoryScope = "prefix"
 	ScopeOrganisation DirectoryScope = "organisation" // an owner's key or name
@@ -49,7 +49,7 @@ type DirectoryEntry struct {
 	EndedBy    string         `db:"ended_by"`
 }
 
-// The shortest prefixes of the directory: whoever writes less means a country.
+// The shortest prefixes of the directory: an entry for a shorter one means a country.
 const (
 	minDirectoryBits4 = 8
 	minDirectoryBits6 = 16

@@ -28,9 +28,9 @@ const (
 // ApplyDirectory makes of the directory what its entries say at the time: a
 // prefix becomes a network with an owner of its own, who gets the cases of the
 // sources in it, whatever registry's network they were in; other entries become
-// contacts of the owners they name. What entries made that no longer hold goes,
-// and their sources' owners are looked up anew. Messages that wait for such a
-// contact are held when their time comes, and go nowhere else by themselves.
+// contacts of the owners they name. Networks and contacts of ended entries are
+// removed, and their sources' owners are looked up again. Messages that wait for
+// such a contact are held when their time comes, and are not redirected.
 //
 // With an owner's id only the contacts of that owner are made.
 func (t *Tx) ApplyDirectory(ctx context.Context, ownerID int64, now time.Time) error {
@@ -130,7 +130,7 @@ func (t *Tx) applyPrefixes(ctx context.Context, now time.Time) error {
 	// says, else as its sources do.
 	const country = `coalesce(nullif(d.country, ''), (select s.country from source s where s.address between host(network(d.prefix))::inet
 		and host(broadcast(d.prefix))::inet and s.country <> '' limit 1), '')`
-	// Who has a prefix after somebody else gets an owner, and cases, of his own.
+	// The new holder of a prefix gets an owner, and cases, of its own.
 	const owner = `coalesce((select case when p.name <> '' and lower(p.name) = lower(d.name)
 				or lower(split_part(p.email, '@', 2)) = lower(split_part(d.email, '@', 2)) then o.key end
 			from directory_entry p join network n on n.directory_id = p.id join owner o on o.id = n.owner_id
@@ -180,7 +180,7 @@ func (t *Tx) applyPrefixes(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// analyseDirectory lets the server know that tables have many more rows by now:
+// analyseDirectory lets the server know that tables have many more rows now:
 // it would go through all of them for each otherwise.
 func (t *Tx) analyseDirectory(ctx context.Context, rows int, tables string) error {
 	if rows < 500 {

@@ -69,7 +69,7 @@ func TestDirectoryChangesDuringLookups(t *testing.T) {
 }
 
 // A case whose contact has gone with its entry is not written to again before
-// somebody chooses another.
+// a coordinator chooses another.
 func TestNoLetterToAnEndedEntry(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)
@@ -196,7 +196,7 @@ func waitForLock(t *testing.T, db *casedb.DB, ended chan error) {
 			t.Error("the owner was found while the directory was being changed")
 			ended <- err
 			return
-		case <-time.After(5 * time.Millisecond): // PostgreSQL tells nobody
+		case <-time.After(5 * time.Millisecond): // PostgreSQL sends no notice
 		}
 	}
 }

@@ -335,7 +335,7 @@ type InboundFile struct {
 type InboundFiles struct {
 	List       []InboundFile `json:"list,omitempty"`
 	Left       int           `json:"left,omitempty"`       // how many are not in List
-	Unreadable bool          `json:"unreadable,omitempty"` // there are parts that nobody has counted
+	Unreadable bool          `json:"unreadable,omitempty"` // some parts are not counted
 }
 
 // Any reports whether there is something to tell.

@@ -27,8 +27,8 @@ func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, err
 
 // LetterScope says which sources a letter may name: those of the case that are
 // judged to be of its kind at present, whose owner may be told (attribution.MayTell),
-// that no allowlist entry in force covers, and whose network has not become
-// somebody else's.
+// that no allowlist entry in force covers, and whose network has not passed
+// to another owner.
 type LetterScope struct {
 	CaseID int64
 	// MessageID restricts them to those that the message covers: for one whose
@@ -233,7 +233,7 @@ func (t *Tx) noteRules(ctx context.Context, messageID int64, s LetterScope) erro
 
 // coverAll records for messages that end before their words were settled that
 // their end was about every source of the case: none needs a message until
-// somebody writes one.
+// a coordinator writes one.
 func (t *Tx) coverAll(ctx context.Context, caseID int64, messages ...int64) error {
 	_, err := t.q.ExecContext(ctx, `insert into message_source (message_id, source)
 		select m.id, cs.source from message m join case_source cs on cs.case_id = m.case_id

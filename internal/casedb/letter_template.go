@@ -29,7 +29,7 @@ type LetterChoice struct {
 const letterTemplateColumns = `name, version, subject, body, created_at, created_by`
 
 // SaveLetterTemplate writes a new version of a letter. It is in force only when
-// somebody chooses it.
+// a coordinator chooses it.
 func (t *Tx) SaveLetterTemplate(ctx context.Context, name, subject, body, by string, now time.Time) (LetterTemplate, error) {
 	var l LetterTemplate
 	if _, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock($1, hashtext($2))`, lockLetters, name); err != nil {
@@ -101,8 +101,7 @@ func (q *Queries) LetterChoices(ctx context.Context, name string, limit int) ([]
 	return c, fail("list letter choices", err)
 }
 
-// LettersInForce returns the choice in force of every letter that somebody
-// chose one for.
+// LettersInForce returns the choice in force of every letter that has one.
 func (q *Queries) LettersInForce(ctx context.Context) ([]LetterChoice, error) {
 	var c []LetterChoice
 	err := q.q.SelectContext(ctx, &c, `select distinct on (name) name, version, at, actor, reason from letter_choice order by name, id desc`)

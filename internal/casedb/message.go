@@ -164,7 +164,7 @@ func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by string, why re
 // died with its process.
 const AttemptLease = 7 * time.Minute
 
-// underWay is the condition that somebody is sending message m right now. The
+// underWay is the condition that a sender is sending message m right now. The
 // time since which such an attempt can still be alive and a closing
 // parenthesis follow it.
 const underWay = `exists (select 1 from message_attempt a where a.message_id in (m.id, m.digest_id)

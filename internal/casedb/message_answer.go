@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrStranger says that an address is nobody's whom the case has told.
+// ErrStranger says that the case has not told the person at an address.
 var ErrStranger = errors.New("nobody whom the case has told")
 
 // Answer is a coordinator's mail in the thread of a case.
@@ -29,9 +29,9 @@ type MessageFile struct {
 	SizeBytes int    `db:"size_bytes"`
 }
 
-// AnswerCase writes an answer, due at once. domain is our mail domain.
-// ErrStranger if it would tell the evidence to somebody whom the case has not
-// told and who does not have our mail.
+// AnswerCase writes an answer, due immediately. domain is our mail domain.
+// ErrStranger if it would tell the evidence to a person whom the case has not told
+// and who does not have our mail.
 func (t *Tx) AnswerCase(ctx context.Context, caseID int64, version int, a Answer, domain, by string, now time.Time) (Message, error) {
 	c, err := t.LockCaseVersion(ctx, caseID, version)
 	if err != nil {

@@ -63,7 +63,7 @@ func (t *Tx) settled(ctx context.Context, m Message, op string, now time.Time) e
 // ApproveMessage releases a held message: it is due at once, and what it was
 // held for is overruled from now on. A contact that a
 // coordinator has to approve once is approved with it. The case becomes open
-// and waits for nothing. ErrStale if the message has another version by now,
+// and does not wait. ErrStale if the message has another version now,
 // ErrState if it is not held.
 func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by string, now time.Time) error {
 	m, c, err := t.lockMessage(ctx, id, version)

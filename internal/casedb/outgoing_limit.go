@@ -140,7 +140,7 @@ func (q *Queries) sendFree(ctx context.Context, limits SendLimits, d Destination
 	return free, name, nil
 }
 
-// SendLedger foretells when mails may go: it begins with the attempts on
+// SendLedger predicts when mails may go: it begins with the attempts on
 // record and goes on with those it is asked to reserve, in rising order of
 // time. It changes nothing.
 type SendLedger struct {

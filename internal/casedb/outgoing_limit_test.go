@@ -58,7 +58,7 @@ func tooMany(all []mailed, l casedb.SendLimits, m mailed, now time.Time, slack t
 // TestNoLimitIsExceededInAnyWindow plays random mails to a few recipients, with
 // attempts that end well, badly, in doubt or never, against a model that
 // remembers when each may have arrived. No mail may begin that exceeds a
-// limit, none may wait without one, and the ledger must foretell the same.
+// limit, none may wait without one, and the ledger must predict the same.
 func TestNoLimitIsExceededInAnyWindow(t *testing.T) {
 	t.Parallel()
 	noLimitIsExceeded(t)

@@ -22,7 +22,7 @@ func (d *DB) Snapshot(ctx context.Context, f func(*Queries) error) error {
 type QueuedMail struct {
 	Destination
 	Due   time.Time `db:"next_attempt_at"`
-	Alone bool      `db:"alone"` // nobody approved it, and it is a notification
+	Alone bool      `db:"alone"` // it is a notification without an approval
 	// Ready is when it was written or approved; it goes with the first digest
 	// after that, if it waits for one.
 	Ready  time.Time `db:"ready"`

@@ -72,9 +72,9 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 	case name == "":
 		return Due{ID: d.MessageID, Digest: d.Digest}, nil
 	case name == LimitHour:
-		return Due{Limited: true}, nil // nobody gets anything before that
+		return Due{Limited: true}, nil // no mail goes out before that
 	}
-	// The transaction ends here: with this row locked nobody may wait for a case.
+	// The transaction ends here: with this row locked, no code may wait for a case.
 	_, err = t.q.ExecContext(ctx, `update message set next_attempt_at = $2, version = version + 1,
 		delay_why = $3 where id = $1`, d.MessageID, free, reason.Of(name))
 	return Due{PutOff: true}, fail("put off message", err)
@@ -96,7 +96,7 @@ func (t *Tx) LockDueMessage(ctx context.Context, id int64, now time.Time) (Messa
 }
 
 // AcknowledgedSources returns the organisations that acknowledge sources of a
-// case by now: by their present verdict, or by an allowlist entry in force. At
+// case now: by their present verdict, or by an allowlist entry in force. At
 // most five.
 func (q *Queries) AcknowledgedSources(ctx context.Context, caseID int64, now time.Time) ([]string, error) {
 	var o []string
@@ -164,7 +164,7 @@ func (t *Tx) settle(ctx context.Context, m Message, now time.Time) error {
 
 // KeepSigned replaces the bytes of a message whose attempt n is on record and
 // has not begun to dial by the same mail with its signatures. ErrStale if
-// somebody else has the message by now.
+// another sender has the message now.
 func (q *Queries) KeepSigned(ctx context.Context, id int64, n int, raw []byte) error {
 	res, err := q.q.ExecContext(ctx, `update message set raw = $3 where id = $1 and attempts = $2 and state = 'queued'`, id, n, raw)
 	err = fail("keep the signed mail", oneRow(res, err))

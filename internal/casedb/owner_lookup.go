@@ -25,7 +25,7 @@ type OwnerLookup struct {
 type LookupState string
 
 // The states, as in the CHECK constraint of table owner_lookup. A failed row
-// is a cached negative answer: until its NextAttemptAt nobody asks again.
+// is a cached negative answer: no worker asks again before its NextAttemptAt.
 const (
 	LookupDue    LookupState = "due"
 	LookupDone   LookupState = "done"
@@ -77,8 +77,8 @@ func (q *Queries) OwnerLookup(ctx context.Context, a netip.Addr) (OwnerLookup, e
 	return l, fail("get lookup", err)
 }
 
-// ClaimLookups takes at most limit due rows. Until lease has passed nobody
-// else gets them; a worker that dies needs no rescue.
+// ClaimLookups takes at most limit due rows. Until lease has passed no other
+// worker gets them; a worker that dies needs no rescue.
 func (q *Queries) ClaimLookups(ctx context.Context, limit int, lease time.Duration, now time.Time) ([]OwnerLookup, error) {
 	var l []OwnerLookup
 	err := q.q.SelectContext(ctx, &l, `update owner_lookup l set attempts = l.attempts + 1, next_attempt_at = $3

@@ -71,8 +71,8 @@ func (t *Tx) AddNetwork(ctx context.Context, n Network, prefixes []netip.Prefix,
 
 // settleRange gives everything inside a new network that waits for an owner
 // what it waits for: the sources without a network or with a superseded one,
-// and the lookups that are due, so that nobody asks a registry about a range it
-// has answered for. Addresses inside a smaller network that is known and
+// and the lookups that are due, so that no worker asks a registry about a range
+// that it has answered for. Addresses inside a smaller network that is known and
 // current, or to the directory, belong to that.
 func (t *Tx) settleRange(ctx context.Context, n Network, old []int64, now time.Time) error {
 	const smaller = `exists (select 1 from network_prefix p join network s on s.id = p.network_id

@@ -42,7 +42,7 @@ const (
 	ownerActsPerDay = 20
 )
 
-// OwnerPage is what the page of a mail shows beside the evidence.
+// OwnerPage is the data that the page of a mail shows besides the evidence.
 type OwnerPage struct {
 	MessageID   int64      `db:"message_id"`
 	CaseID      int64      `db:"case_id"`
@@ -87,7 +87,7 @@ func (q *Queries) OwnerPage(ctx context.Context, messageID int64) (OwnerPage, er
 type OwnerStatement struct {
 	Act     OwnerAct
 	Text    string        // in the owner's words, or empty
-	Email   string        // of OwnerContact: nobody writes there before a coordinator says so
+	Email   string        // of OwnerContact: no mail goes there before a coordinator approves it
 	Pause   time.Duration // of OwnerPause
 	NewLang string        // of OwnerLanguage
 }

@@ -25,7 +25,7 @@ type PrefixCase struct {
 	State  CaseState `db:"state"`
 }
 
-// PrefixPage is what is known about a prefix that somebody says is theirs.
+// PrefixPage is the known data about a prefix that a researcher claims.
 type PrefixPage struct {
 	Prefix   string
 	Networks []PrefixNetwork // the most specific first, at most 6

@@ -100,13 +100,13 @@ const (
 // RuleModes lists every mode, the strictest first.
 var RuleModes = []RuleMode{RuleOff, RuleHold, RuleApproveOnce, RuleAutomatic}
 
-// RuleEscalation is the rule by which somebody else is written to when an
-// owner is silent. It judges nothing; a letter needs its leave and that of the
+// RuleEscalation is the rule for writing to another contact if an owner does
+// not answer. It judges nothing; a letter needs its leave and that of the
 // rules that its sources were judged by.
 const RuleEscalation = "escalation"
 
 // ModesOf returns the modes that a rule can have. The first is that of a rule
-// nobody has set one for.
+// without a setting.
 func ModesOf(rule string) []RuleMode {
 	if rule == RuleEscalation {
 		return RuleModes
@@ -123,8 +123,8 @@ type RulePolicy struct {
 	Reason    string    `db:"reason"`
 }
 
-// RulePolicies returns the rules that somebody has set a mode for; all others
-// hold.
+// RulePolicies returns the rules that have a mode; all other rules hold their
+// letters.
 func (q *Queries) RulePolicies(ctx context.Context) ([]RulePolicy, error) {
 	var p []RulePolicy
 	err := q.q.SelectContext(ctx, &p, `select rule, mode, changed_at, changed_by, reason from rule_policy order by rule`)

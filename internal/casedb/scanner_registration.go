@@ -44,7 +44,7 @@ func (q *Queries) RegistrationByDigest(ctx context.Context, digest []byte) (Regi
 
 // ConfirmRegistration records that the link was followed: from now on the
 // registration waits for a coordinator. A second time changes nothing.
-// ErrNotFound if the token is nobody's, ErrState if it came too late.
+// ErrNotFound if no registration has the token, ErrState if it came too late.
 func (q *Queries) ConfirmRegistration(ctx context.Context, digest []byte, now time.Time) (Registration, error) {
 	var r Registration
 	err := q.q.GetContext(ctx, &r, `update registration set state = 'pending', confirmed_at = $2
@@ -130,7 +130,7 @@ func (t *Tx) decideRegistration(ctx context.Context, id int64, state Registratio
 	return r, err
 }
 
-// PurgeRegistrations deletes requests that nobody confirmed in time and that no
+// PurgeRegistrations deletes requests that were not confirmed in time and that no
 // message names any more, and returns how many.
 func (q *Queries) PurgeRegistrations(ctx context.Context, now time.Time) (int64, error) {
 	res, err := q.q.ExecContext(ctx, `delete from registration r where r.state = 'unconfirmed' and r.confirm_until < $1

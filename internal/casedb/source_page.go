@@ -8,7 +8,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// SourcePage is everything the page of a source shows beside its observations.
+// SourcePage is everything that the page of a source shows besides its observations.
 type SourcePage struct {
 	Source   Source
 	Network  *Network // nil: not looked up

@@ -74,7 +74,7 @@ type RejudgeEffect struct {
 	// Opened cases would be new: owners with sources to tell and no live case of
 	// their kind.
 	Opened int
-	// Unknown sources would open cases, but nobody knows yet whose they are.
+	// Unknown sources would open cases, but their owners are not known yet.
 	Unknown int
 }
 

@@ -26,8 +26,8 @@ func (q *Queries) EnsureTask(ctx context.Context, name string, next time.Time) e
 }
 
 // ClaimTask takes the task if it is due, and reports whether it did. Until
-// now+lease nobody else can take it; a process that dies in between leaves it
-// to be taken then.
+// now+lease no other process can take it; if the process dies, the task can be
+// taken after that time.
 func (q *Queries) ClaimTask(ctx context.Context, name string, now time.Time, lease time.Duration) (t Task, claimed bool, err error) {
 	err = q.q.GetContext(ctx, &t, `update task set next_run_at = $3, attempts = attempts + 1
 		where name = (select name from task where name = $1 and next_run_at <= $2 for update skip locked)
@@ -39,14 +39,14 @@ func (q *Queries) ClaimTask(ctx context.Context, name string, now time.Time, lea
 }
 
 // FinishTask records that a claimed task is done, and when it is due again.
-// ErrStale if somebody else has claimed it since.
+// ErrStale if another process has claimed it since.
 func (q *Queries) FinishTask(ctx context.Context, t Task, next, now time.Time) error {
 	return q.endTask(ctx, "finish task", `update task set next_run_at = $3, last_run_at = $4, attempts = 0, last_error = ''
 		where name = $1 and attempts = $2 and next_run_at = $5`, t, next, now, t.NextRunAt)
 }
 
 // FailTask records why a claimed task failed, and when to try again. ErrStale
-// if somebody else has claimed it since.
+// if another process has claimed it since.
 func (q *Queries) FailTask(ctx context.Context, t Task, reason string, next time.Time) error {
 	return q.endTask(ctx, "fail task", `update task set next_run_at = $3, last_error = $4
 		where name = $1 and attempts = $2 and next_run_at = $5`, t, next, CleanLine(reason, 1000), t.NextRunAt)

@@ -53,7 +53,7 @@ type Evidence struct {
 	Notes []string `json:"notes,omitempty"` // short codes, explained by the locale catalogue
 	// Payloads say in a few words what the first packets asked for.
 	Payloads []string `json:"payloads,omitempty"`
-	// Also are weaker or contradicting findings kept beside the verdict, as
+	// Also are weaker or contradicting findings kept with the verdict, as
 	// rule names ("zmap" on an infected host).
 	Also []string `json:"also,omitempty"`
 }

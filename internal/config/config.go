@@ -1,4 +1,4 @@
-// Package config is what the operator sets before the start.
+// Package config has the settings that the operator makes before the start.
 package config
 
 import (
@@ -116,7 +116,7 @@ type Config struct {
 // variable or the command line that gave it.
 func (c *Config) From(key string) string { return c.origin[key] }
 
-// Default returns what holds where the operator says nothing.
+// Default returns the configuration that holds without settings of the operator.
 func Default() *Config {
 	c := &Config{origin: map[string]string{}}
 	c.Web.Listen = "127.0.0.1:8080"

@@ -14,7 +14,7 @@ import (
 // SettingError is a setting of the command line that cannot be taken.
 type SettingError struct{ error }
 
-// Unwrap returns what is wrong with it.
+// Unwrap returns the error in the configuration.
 func (e SettingError) Unwrap() error { return e.error }
 
 // ownEnvironment are TEITEN_ variables that are not configuration.

@@ -28,7 +28,7 @@ func (c *Config) CaseKinds() []casedb.Kind {
 	return kinds
 }
 
-// Reminders say when owners hear again of what they were told. A day between
+// Reminders are the times at which owners are told again about active sources. A day between
 // two letters is the least.
 func (c *Config) Reminders() (casework.Reminders, error) {
 	const least = 24 * time.Hour
@@ -86,7 +86,7 @@ func (c *Config) WhoisConfig() owner.WhoisConfig {
 	return owner.WhoisConfig{JPNIC: c.Owners.JPNICWhois, KRNIC: c.Owners.KRNICWhois, Every: c.Owners.WhoisEvery}
 }
 
-// AsTable reads the file that says which AS announces what; nil without one.
+// AsTable reads the file that gives the AS of each prefix; nil without a file.
 func (c *Config) AsTable() (*owner.ASTable, error) {
 	if c.Owners.ASFile == "" {
 		return nil, nil

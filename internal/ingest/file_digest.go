@@ -20,13 +20,13 @@ const digestBlock = 1 << 20
 // digestKey names the secret under which files are recognised.
 const digestKey = "import-digest"
 
-// digestFile returns what names a file's content in this database, and its
+// digestFile returns the name of a file's content in this database, and its
 // size: SHA-256 over the GMAC (NIST SP 800-38D) of each MiB under the
 // database's secret key. Recognising a known file takes no longer than this,
 // and SHA-256 of the whole would take four times the CPU, on one core only
-// (docs/decisions/0036-file-digest.md). It finds two contents equal that are
-// not with a chance below 2^-110, unless somebody who knows the key has made
-// them so; the tags, which could betray the key, go nowhere.
+// (docs/decisions/0036-file-digest.md). Two different contents have
+// the same digest with a chance below 2^-110, unless a person who knows the key
+// made them; the tags, which could reveal the key, are never stored or sent.
 func digestFile(ctx context.Context, f *os.File, key []byte) (digest []byte, size int64, err error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {

@@ -26,7 +26,7 @@ type Options struct {
 	textLimit int // 0: batchTextLimit
 }
 
-// FileResult is what became of one file.
+// FileResult is the result of importing one file.
 type FileResult struct {
 	capture.FileResult
 	// Known is true if the file was imported completely before; it has not
@@ -39,14 +39,14 @@ type FileResult struct {
 	Err error
 }
 
-// Progress is called now and then, from one goroutine, with how many
+// Progress is called from time to time, from one goroutine, with the number of
 // bytes of a file have been read; size is 0 if it is not known.
 type Progress func(file string, read, size int64)
 
-// Files brings captures into the database, one after the other. What is
-// there already, a whole file or some of its windows, is not written again; a
-// database that goes away is waited for. A file that cannot be read has an Err
-// in its result; the error returned means that the rest was not tried.
+// Files brings captures into the database, one after the other. A file or a
+// window that is already stored is not written again. If the database goes away,
+// Files waits for it. A file that cannot be read has an Err in its result; the
+// error returned means that the remaining files were not tried.
 func Files(ctx context.Context, db *casedb.DB, files []string, sensor string, opt Options, progress Progress) ([]FileResult, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -72,7 +72,7 @@ func Files(ctx context.Context, db *casedb.DB, files []string, sensor string, op
 	return results, nil
 }
 
-// Check fills in the defaults and says what cannot be.
+// Check fills in the defaults and reports impossible values.
 func (o *Options) Check() error {
 	if o.Window == 0 {
 		o.Window = capture.DefaultWindow
@@ -145,7 +145,7 @@ func (i *importer) file(ctx context.Context, name string) (FileResult, error) {
 		r.Packets, r.Skipped, r.Truncated = uint64(row.Packets), row.Skipped.V, row.Truncated
 		return r, nil
 	}
-	// A file that somebody is still writing to is read as far as it was hashed.
+	// A file that is still being written is read as far as it was hashed.
 	in := struct {
 		io.Reader
 		io.Closer

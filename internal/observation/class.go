@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Class is what a packet is on the wire. Observations are sorted in the order
+// Class is the form of a packet on the wire. Observations are sorted in the order
 // of the numbers; outside the program a class is its text.
 type Class uint8
 

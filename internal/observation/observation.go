@@ -1,4 +1,4 @@
-// Package observation has the words of the wire: class, mark, sample, observation, batch. It imports nothing of ours.
+// Package observation has the words of the wire: class, mark, sample, observation, batch. It imports no other package of teiten.
 package observation
 
 import (
@@ -15,7 +15,7 @@ type MarkCount struct {
 
 // Fingerprint counts the packets of an observation with one combination of
 // TTL, TCP window and TCP option bytes. Window and Options are zero for other
-// protocols. Option values that a stack fills anew for each packet (all but
+// protocols. Option values that a stack fills again for each packet (all but
 // maximum segment size and window scale: timestamps, cookies) are zeros.
 type Fingerprint struct {
 	TTL     uint8  `json:"ttl"`
@@ -57,8 +57,8 @@ type Quote struct {
 // Observation is the tally of one source, protocol, port and class at one
 // sensor in one window.
 //
-// An Observation handed to a callback by package capture is reused: who keeps
-// it copies it, slices included (Clone).
+// An Observation handed to a callback by package capture is reused: a
+// callback that keeps it must copy it, slices included (Clone).
 type Observation struct {
 	Window time.Time // start of the window, UTC
 	Source netip.Addr
