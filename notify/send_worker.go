@@ -35,7 +35,7 @@ type Sender struct {
 	Transport Transport
 	DKIM      *DKIM // nil: mails are not signed
 	Limits    casedb.SendLimits
-	Quiet     QuietHours       // of mail that nobody approved
+	Quiet     QuietHours       // of mail without an approval
 	DigestAt  DigestTime       // when contacts that ask for it get the day's letters in one
 	Control   casework.Control // which first letters wait as a control group
 	Parallel  int              // mails at once; zero: 4

@@ -11,7 +11,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// AggregateKind says what many sources show together.
+// AggregateKind is the kind of an event that many sources show together.
 type AggregateKind string
 
 // The kinds, as in the CHECK constraint of table aggregate.
@@ -29,8 +29,8 @@ var AggregateKinds = []AggregateKind{AggregateFlood, AggregateReflected, Aggrega
 func (k AggregateKind) Flood() bool { return k == AggregateFlood || k == AggregateReflected }
 
 // Aggregate is an event that no source shows by itself. Sources, Packets and
-// Peak are lower bounds: what two judgements have counted is told apart where
-// that is possible and else the greater number holds.
+// Peak are lower bounds: packets that two judgements counted are counted once if
+// they can be distinguished, and else the greater number holds.
 type Aggregate struct {
 	ID   int64         `db:"id"`
 	Kind AggregateKind `db:"kind"`
@@ -235,7 +235,7 @@ func CampaignNetwork(source netip.Addr) netip.Prefix {
 	return network
 }
 
-// FloodTarget is what the sources of a flood have in common.
+// FloodTarget is the common target of the sources of a flood.
 type FloodTarget struct {
 	Destination uint64 // our address, mixed into a number
 	Proto       uint8
@@ -248,7 +248,7 @@ func (f FloodTarget) Key() string {
 	return fmt.Sprintf("%016x/%d/%d/%s", f.Destination, f.Proto, f.Port, f.Class)
 }
 
-// ParseFloodKey reads what Key wrote.
+// ParseFloodKey reads the text that Key wrote.
 func ParseFloodKey(key string) (f FloodTarget, err error) {
 	var class string
 	if _, err = fmt.Sscanf(key, "%16x/%d/%d/%s", &f.Destination, &f.Proto, &f.Port, &class); err != nil {

@@ -28,7 +28,7 @@ func (i *Import) Window() time.Duration { return time.Duration(i.WindowSeconds) 
 const importColumns = `id, sensor_id, digest, name, size_bytes, window_seconds, key_limit, packets, skipped, truncated,
 	started_at, completed_at`
 
-// NewImport is what BeginImport records.
+// NewImport is the data that BeginImport records.
 type NewImport struct {
 	Sensor    string
 	Digest    []byte // names the content, 32 bytes

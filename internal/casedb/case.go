@@ -46,11 +46,11 @@ func MayMove(from, to CaseState) bool {
 	return from == to || slices.Contains(caseMoves[from], to)
 }
 
-// Waiting says what a case waits for in the coordinators' queue; empty: it
+// Waiting is the thing that a case waits for in the coordinators' queue; empty: it
 // does not wait.
 type Waiting string
 
-// What a case can wait for, as in the CHECK constraint of table cases.
+// The things that a case can wait for, as in the CHECK constraint of table cases.
 const (
 	WaitingNone      Waiting = ""
 	WaitingApproval  Waiting = "approval"  // a message is held
@@ -125,7 +125,7 @@ func (t *Tx) LockCaseVersion(ctx context.Context, id int64, version int) (Case, 
 	return c, err
 }
 
-// NewCase is what opens a case or joins one.
+// NewCase is the data that opens a case or joins one.
 type NewCase struct {
 	OwnerID   int64
 	Kind      Kind
@@ -209,7 +209,7 @@ func (t *Tx) touchCase(ctx context.Context, c *Case, now time.Time) error {
 	return fail("touch case", err)
 }
 
-// CaseChange is a change of a case's state, of what it waits for, or both,
+// CaseChange is a change of a case's state, of the thing it waits for, or both,
 // with the event that tells of it.
 type CaseChange struct {
 	State   CaseState // empty: unchanged

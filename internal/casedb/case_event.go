@@ -8,7 +8,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// EventKind says what happened to a case.
+// EventKind is the kind of an event in a case.
 type EventKind string
 
 // The kinds of case events. The locale catalogue has a line for each
@@ -64,7 +64,7 @@ var EventKinds = []EventKind{
 // ActorSystem is the actor of events that no person and no rule caused.
 const ActorSystem = "teiten"
 
-// ActorCommandLine is the actor of what was done at the command line; ", " and
+// ActorCommandLine is the actor of changes made at the command line; ", " and
 // the user of the machine may follow.
 const ActorCommandLine = "command line"
 

@@ -10,7 +10,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// Finding is what an owner found at a source, or at those of a case, as a
+// Finding is an owner's finding at a source, or at the sources of a case, as a
 // coordinator recorded it.
 type Finding struct {
 	ID        int64          `db:"id" json:"id"`

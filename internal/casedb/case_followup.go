@@ -7,7 +7,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// FollowupState is what became of a source since its owner was told.
+// FollowupState is the state of a source since its owner was told.
 type FollowupState string
 
 // The states, as in the CHECK constraint of table followup.
@@ -100,7 +100,7 @@ func (q *Queries) LiveWindows(ctx context.Context, since time.Time) ([]SensorWin
 	return w, fail("list live windows", err)
 }
 
-// SaveFollowups writes what was found of followed sources.
+// SaveFollowups writes the new states of followed sources.
 func (t *Tx) SaveFollowups(ctx context.Context, list []Followup, now time.Time) error {
 	type row struct {
 		CaseID     int64         `json:"case_id"`
@@ -140,7 +140,7 @@ func (q *Queries) QuietCases(ctx context.Context, limit int) ([]int64, error) {
 	return ids, fail("find quiet cases", err)
 }
 
-// CloseQuietCase ends a case all of whose sources went quiet; false if it is
+// CloseQuietCase ends a case if all its sources went quiet; false if it is
 // not so any more.
 func (t *Tx) CloseQuietCase(ctx context.Context, id int64, days int, now time.Time) (bool, error) {
 	c, err := t.LockCase(ctx, id)
@@ -192,7 +192,7 @@ func (t *Tx) ReopenQuietCase(ctx context.Context, ownerID int64, kind Kind, sour
 		Event: CaseEvent{Kind: EventReturned, Actor: actor, Data: JSON[EventData]{EventData{Count: len(sources)}}}}, now)
 }
 
-// EffectGroup is what followed sources are compared by.
+// EffectGroup is a criterion for comparing followed sources.
 type EffectGroup string
 
 // The groupings.
@@ -307,7 +307,7 @@ func (q *Queries) FollowupCounts(ctx context.Context, f EffectFilter) (map[Follo
 	return counts, fail("count followed sources", err)
 }
 
-// CaseFollowups returns what became of the sources of a case, at most limit.
+// CaseFollowups returns the states of the followed sources of a case, at most limit.
 func (q *Queries) CaseFollowups(ctx context.Context, caseID int64, limit int) ([]Followup, error) {
 	var f []Followup
 	err := q.q.SelectContext(ctx, &f, `select `+followupColumns+`

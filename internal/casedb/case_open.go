@@ -124,7 +124,7 @@ func (q *Queries) SourcesWithoutNetwork(ctx context.Context, f CandidateFilter, 
 	return addrs, nil
 }
 
-// NotificationState is what the opener must know of a case's mails.
+// NotificationState is the opener's view of a case's mails.
 type NotificationState struct {
 	UnderWay bool       `db:"under_way"` // a notification is held or queued
 	LastSent *time.Time `db:"last_sent"`

@@ -68,7 +68,7 @@ const (
 	pageFiles    = 100
 )
 
-// CasePage returns what the page of the case with the number shows.
+// CasePage returns the data of the page of the case with the number.
 func (q *Queries) CasePage(ctx context.Context, number string) (CasePage, error) {
 	var p CasePage
 	var err error

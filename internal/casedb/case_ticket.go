@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// CaseTicket is what the subjects of our mails of a case to an address name:
+// CaseTicket is the ticket that the subjects of a case's mails to an address name:
 // the ticket that the other side gave to the case.
 type CaseTicket struct {
 	CaseID    int64     `db:"case_id"`
@@ -28,7 +28,7 @@ func (q *Queries) CaseTickets(ctx context.Context, caseID int64, limit int) ([]C
 	return c, fail("list tickets of case", err)
 }
 
-// TicketTag returns what the subject of a mail of the case to the address
+// TicketTag returns the tag that the subject of a mail of the case to the address
 // names; "" for nothing.
 func (q *Queries) TicketTag(ctx context.Context, caseID int64, address string) (string, error) {
 	var tag string

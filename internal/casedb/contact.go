@@ -65,13 +65,13 @@ func (q *Queries) ContactSince(ctx context.Context, caseID int64) (time.Time, er
 	return at, fail("find since when a case has its contact", err)
 }
 
-// ContactWishes are what the directory says of letters to a contact.
+// ContactWishes are the directory's settings for letters to a contact.
 type ContactWishes struct {
 	Format string `db:"format"`  // of the evidence; empty: as configured
 	PGPKey string `db:"pgp_key"` // to encrypt to; empty: none
 }
 
-// ContactWishes returns what the directory says of mail to a recipient about a
+// ContactWishes returns the directory's settings for mail to a recipient about a
 // case at the time. The format is that of the message's contact, else of its
 // owner's contact in force with that address. The key is the address's own,
 // whatever led to it: of an entry in force that has one, else, if there is none

@@ -9,7 +9,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// ContactHealth is what became of the mail to an address, in all cases.
+// ContactHealth has the results of the mail to an address, in all cases.
 type ContactHealth struct {
 	Address      string      `db:"address" json:"-"`
 	Sent         int         `db:"sent" json:"sent"` // letters and answers that a server took

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// DirectoryScope is what an entry of the directory of contacts is for.
+// DirectoryScope is the scope of an entry in the directory of contacts.
 type DirectoryScope string
 
 // The scopes, the most specific first, as in the CHECK constraint of table
@@ -55,7 +55,7 @@ const (
 	minDirectoryBits6 = 16
 )
 
-// EntryError is what is wrong with an entry of the directory.
+// EntryError is the fault of an entry of the directory.
 type EntryError struct {
 	Code string // target, prefix, hostbits, large, as, country, email, language, format, key or days
 	Text string // in English
@@ -171,7 +171,7 @@ func mailAddress(s string) (string, error) {
 const directoryColumns = `d.id, d.scope, d.target, d.country, d.email, d.name, d.language, d.format, d.pgp_key, d.digest, d.note, d.valid_from, d.valid_until,
 	d.created_at, d.created_by, d.replaces, d.ended_at, d.ended_by`
 
-// DirectoryImport counts what became of entries.
+// DirectoryImport counts the results for imported entries.
 type DirectoryImport struct{ Added, Changed, Same int }
 
 // PutDirectoryEntries writes entries that Check has passed: each replaces the
@@ -377,7 +377,7 @@ func (q *Queries) EachDirectoryEntry(ctx context.Context, f DirectoryFilter, lim
 	return nil
 }
 
-// DirectoryQuestion is what is known of an address, for DirectoryFor.
+// DirectoryQuestion is the known data about an address, for DirectoryFor.
 type DirectoryQuestion struct {
 	Address   netip.Addr
 	OwnerKey  string

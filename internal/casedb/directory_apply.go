@@ -25,10 +25,10 @@ const (
 	rankCountry      = 1000
 )
 
-// ApplyDirectory makes of the directory what its entries say at the time: a
-// prefix becomes a network with an owner of its own, who gets the cases of the
-// sources in it, whatever registry's network they were in; other entries become
-// contacts of the owners they name. Networks and contacts of ended entries are
+// ApplyDirectory applies the entries of the directory that are in force at the
+// time. A prefix becomes a network with an owner of its own, who gets the cases
+// of the sources in it, even if they were in a registry's network. Other entries
+// become contacts of the owners they name. Networks and contacts of ended entries are
 // removed, and their sources' owners are looked up again. Messages that wait for
 // such a contact are held when their time comes, and are not redirected.
 //

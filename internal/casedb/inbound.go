@@ -12,7 +12,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// InboundClass is what a mail that came to us is.
+// InboundClass is the class of a received mail.
 type InboundClass string
 
 // The classes, as in the CHECK constraint of table inbound.
@@ -65,7 +65,7 @@ type Inbound struct {
 	Attachments JSON[InboundFiles] `db:"attachments"`
 }
 
-// The ways an inbound mail is matched to what it is about.
+// The ways to match an inbound mail to its message or case.
 const (
 	MatchedByToken   = "token"   // envelope or reply token with our HMAC
 	MatchedByHeader  = "header"  // In-Reply-To, References, or the returned mail's Message-ID
@@ -151,11 +151,11 @@ func (q *Queries) MessageByHeaderIDs(ctx context.Context, ids []string) (Message
 	return m, fail("find message by Message-ID", err)
 }
 
-// ProcessInbound records what a claimed mail turned out to be, and lets it take
-// effect on the message and case it is about, exactly once. suppress is the
-// sentence why the message's recipient gets no more mail; it counts for a
-// trusted hard bounce only. The plan says what follows from a trusted bounce.
-// ErrStale if somebody else has the mail by now.
+// ProcessInbound records the class of a claimed mail, and applies its effect to
+// its message and case, exactly once. suppress is the reason why the message's
+// recipient gets no more mail; it counts for a trusted hard bounce only. The plan
+// says what follows from a trusted bounce. ErrStale if another worker has the
+// mail now.
 func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.List, plan BouncePlan, now time.Time) error {
 	var m *Message
 	var c *Case
@@ -211,7 +211,7 @@ func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppres
 	if !in.Hard || len(suppress) == 0 {
 		return nil
 	}
-	// Whom the bounce names may be anybody; the message is ours.
+	// The bounce can name any address; the message is ours.
 	return t.Suppress(ctx, Suppression{Address: m.Recipient, Why: suppress, MessageID: &m.ID, CreatedAt: now})
 }
 

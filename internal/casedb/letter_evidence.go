@@ -8,7 +8,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// LetterCase is what a letter says about a case.
+// LetterCase is the data about a case in a letter.
 type LetterCase struct {
 	Number   string `db:"number"`
 	Kind     Kind   `db:"kind"`
@@ -17,7 +17,7 @@ type LetterCase struct {
 	Country  string `db:"country"`
 }
 
-// LetterCase returns what a letter says about a case.
+// LetterCase returns the data about a case in a letter.
 func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, error) {
 	var l LetterCase
 	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, o.name as owner, o.country
@@ -37,7 +37,7 @@ type LetterScope struct {
 	Now       time.Time // the allowlist entries in force then count
 }
 
-// ScopeOf returns what the letter of a message about a case may name.
+// ScopeOf returns the scope of the letter of a message: the sources that it may name.
 func ScopeOf(m Message, now time.Time) LetterScope {
 	s := LetterScope{CaseID: *m.CaseID, Now: now}
 	if m.settledWords() {
@@ -75,7 +75,7 @@ type LetterGroup struct {
 	Last    time.Time `db:"last_at"`
 }
 
-// LetterGroups returns what the sources of a letter are accused of. None: the
+// LetterGroups counts the sources of a letter by malware and rule. None: the
 // letter has nothing to say.
 func (q *Queries) LetterGroups(ctx context.Context, s LetterScope) ([]LetterGroup, error) {
 	var g []LetterGroup

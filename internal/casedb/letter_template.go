@@ -92,7 +92,7 @@ func (q *Queries) LetterVersions(ctx context.Context, name string, limit int) ([
 	return l, fail("list letter versions", err)
 }
 
-// LetterChoices lists what was put in force for a letter, newest first, at most
+// LetterChoices lists the versions of a letter that were put in force, newest first, at most
 // limit.
 func (q *Queries) LetterChoices(ctx context.Context, name string, limit int) ([]LetterChoice, error) {
 	var c []LetterChoice

@@ -196,7 +196,7 @@ func (q *Queries) MessageAttempts(ctx context.Context, messageID int64, limit in
 	return a, fail("list attempts", err)
 }
 
-// NewIdentity makes what names a new message: its Message-ID (without
+// NewIdentity makes the identifiers of a new message: its Message-ID (without
 // brackets, at our mail domain) and its token.
 func NewIdentity(domain string) (headerID, token string) {
 	token = strings.ToLower(rand.Text())

@@ -60,8 +60,8 @@ func (t *Tx) settled(ctx context.Context, m Message, op string, now time.Time) e
 	return nil
 }
 
-// ApproveMessage releases a held message: it is due at once, and what it was
-// held for is overruled from now on. A contact that a
+// ApproveMessage releases a held message: it is due immediately, and the reasons
+// of its hold are overruled from now on. A contact that a
 // coordinator has to approve once is approved with it. The case becomes open
 // and does not wait. ErrStale if the message has another version now,
 // ErrState if it is not held.
@@ -269,8 +269,8 @@ func (t *Tx) setCase(ctx context.Context, c *Case, state CaseState, waiting Wait
 	return fail("change case", err)
 }
 
-// ContactChange is whom a case should write to from now on: an existing
-// contact of its owner, or an address a coordinator knows better.
+// ContactChange is the contact to which a case writes from now on: an existing
+// contact of its owner, or a better address that a coordinator knows.
 type ContactChange struct {
 	ContactID int64  // of the case's owner; 0: by Email
 	Email     string // made a contact with provenance override if the owner has no such contact

@@ -16,7 +16,7 @@ import (
 // sends what it has when it holds more than 63 KiB.
 const copyChunk = 60 << 10
 
-// Bounds of what one row takes; a batch from elsewhere may hold more than
+// Limits of one row; a batch from elsewhere may hold more than
 // package capture makes.
 const (
 	maxRowMarks        = 32

@@ -218,7 +218,7 @@ func (b *observationBlock) add(r *observationText) {
 }
 
 // streamObservations calls yield with the rows of a query for observationRow.
-// One goroutine takes them from the driver, while this one reads what they say
+// One goroutine takes them from the driver, while this one reads their values
 // and calls yield: each costs about as much as the other.
 func (t *Tx) streamObservations(ctx context.Context, yield func(sensor string, o *observation.Observation) error, query string, args ...any) error {
 	scanner, err := t.newObservationScanner(ctx)
@@ -287,7 +287,7 @@ func takeObservations(ctx context.Context, rows *sql.Rows, full chan<- *observat
 	return rows.Err()
 }
 
-// StoredObservation is an observation with what names its row.
+// StoredObservation is an observation with the key of its row.
 type StoredObservation struct {
 	observation.Observation
 	BatchID int64

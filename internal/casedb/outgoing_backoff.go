@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Blame says whose failure ended an attempt for now, and so whose other mail
-// waits too.
+// Blame is the party whose failure ended an attempt for now. Other mail to this
+// party waits, too.
 type Blame string
 
-// Whom an attempt's temporary end is blamed on.
+// The parties that can be blamed for an attempt's temporary end.
 const (
 	BlameMessage   Blame = ""          // this mail or its recipient alone
 	BlameDomain    Blame = "domain"    // the recipient's domain
@@ -64,7 +64,7 @@ type BackedOff struct {
 	Reason   string    `db:"reason"`
 }
 
-// BackedOff returns whose mail waits, the smarthost first, at most limit.
+// BackedOff returns the domains with waiting mail, the smarthost first, at most limit.
 func (q *Queries) BackedOff(ctx context.Context, limit int, now time.Time) ([]BackedOff, error) {
 	var b []BackedOff
 	err := q.q.SelectContext(ctx, &b, `select case when domain = '`+smarthostDomain+`' then '' else domain end as domain, failures, until, reason

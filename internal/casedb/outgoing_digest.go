@@ -188,7 +188,7 @@ func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, s
 	return t.freeHeld(ctx, digest.ID)
 }
 
-// DigestLetter is a letter of a digest, as those who read the digest name it.
+// DigestLetter is a letter of a digest, with the names that readers of the digest use.
 type DigestLetter struct {
 	DigestID  int64  `db:"digest_id"`
 	MessageID int64  `db:"message_id"`

@@ -148,7 +148,7 @@ type SendLedger struct {
 	ends   map[[2]string][]time.Time // by name and key of a limit, the latest first
 }
 
-// SendLedger returns the ledger of what was sent until now.
+// SendLedger returns the ledger of the attempts until now.
 func (q *Queries) SendLedger(ctx context.Context, limits SendLimits, lease time.Duration, now time.Time) (*SendLedger, error) {
 	s := &SendLedger{limits: limits, ends: make(map[[2]string][]time.Time)}
 	var mails []struct {

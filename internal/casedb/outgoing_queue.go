@@ -11,7 +11,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// Due is what DueMessage found.
+// Due is the result of DueMessage.
 type Due struct {
 	ID      int64 // 0: nothing may be sent now
 	Limited bool  // something is due, but the hourly limit is reached
@@ -187,8 +187,8 @@ type AttemptEnd struct {
 
 // FinishAttempt records the end of attempt n of a message, and what follows
 // from it for the message and its case; the plan says what follows if it failed.
-// ErrStale if somebody else has the message by now; the attempt's end is kept
-// even so.
+// ErrStale if another sender has the message now; the attempt's end is still
+// recorded.
 func (t *Tx) FinishAttempt(ctx context.Context, id int64, n int, end AttemptEnd, plan BouncePlan, now time.Time) error {
 	m, c, err := t.lockMessage(ctx, id, 0)
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	FromNone       Provenance = "none"
 )
 
-// Gate says who may release mail to a contact.
+// Gate is the rule for releasing mail to a contact.
 type Gate string
 
 // The gates, as in the CHECK constraint of table contact.

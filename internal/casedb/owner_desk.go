@@ -38,7 +38,7 @@ func (q *Queries) ListOwners(ctx context.Context, text string, after OwnerCursor
 	return list, fail("list owners", err)
 }
 
-// OwnerDesk is what a coordinator sees of an owner.
+// OwnerDesk is the data about an owner on the coordinators' page.
 type OwnerDesk struct {
 	Owner    Owner
 	Networks []Network // the newest answer first, superseded ones too

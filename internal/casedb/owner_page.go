@@ -9,7 +9,7 @@ import (
 	"teiten/internal/reason"
 )
 
-// OwnerAct is what an owner can say on the page that a mail leads to.
+// OwnerAct is an answer that an owner can give on the page that a mail links to.
 type OwnerAct string
 
 // The acts. Each is an event on the case, "owner-" and the act, and puts it
@@ -83,7 +83,7 @@ func (q *Queries) OwnerPage(ctx context.Context, messageID int64) (OwnerPage, er
 	return p, fail("get owner page", err)
 }
 
-// OwnerStatement is an act with what belongs to it.
+// OwnerStatement is an act with its data.
 type OwnerStatement struct {
 	Act     OwnerAct
 	Text    string        // in the owner's words, or empty
@@ -92,7 +92,7 @@ type OwnerStatement struct {
 	NewLang string        // of OwnerLanguage
 }
 
-// OwnerSays records what an owner says on the page of a message, and puts the
+// OwnerSays records an owner's answer on the page of a message, and puts the
 // case into the queue. ErrNotFound if the link does not work, ErrState if the
 // case has heard enough for a day.
 func (t *Tx) OwnerSays(ctx context.Context, messageID int64, s OwnerStatement, now time.Time) error {

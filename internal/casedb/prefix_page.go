@@ -34,11 +34,11 @@ type PrefixPage struct {
 	Scanners []Scanner       // allowlist entries the registration made of it
 }
 
-// Suspicious reports whether accepting the prefix would hide what is known to
-// be something else than a scanner.
+// Suspicious reports whether accepting the prefix would hide sources that are
+// known not to be scanners.
 func (p PrefixPage) Suspicious() bool { return p.Infected > 0 || len(p.Cases) > 0 }
 
-// RegistrationPrefixes returns what is known about each prefix of a
+// RegistrationPrefixes returns the known data about each prefix of a
 // registration, in its order. It uses network_prefix_gist, verdict_current and
 // case_source_source.
 func (q *Queries) RegistrationPrefixes(ctx context.Context, r Registration) ([]PrefixPage, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// InHotTx is InTx for what is done many times in a row, such as sending a
+// InHotTx is InTx for work that is repeated many times, such as sending a
 // mail. The server keeps its statements parsed, and planned where a plan for
 // all arguments is as good as one for these: for most of them that costs more
 // than to run them.

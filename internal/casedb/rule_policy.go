@@ -72,7 +72,7 @@ func (q *Queries) SendStopped(ctx context.Context) (bool, error) {
 	return stopped, fail("look at the stop switch", err)
 }
 
-// SendStop returns who stopped all mail, when and why; nil: it is not stopped.
+// SendStop returns the stop of all mail, with user, time and reason; nil: it is not stopped.
 func (q *Queries) SendStop(ctx context.Context) (*SwitchChange, error) {
 	var c SwitchChange
 	err := q.q.GetContext(ctx, &c, `select 0 as id, 'sending' as name, 'stopped' as value, changed_at as at,
@@ -114,7 +114,7 @@ func ModesOf(rule string) []RuleMode {
 	return RuleModes[1:] // to switch a rule off is to hold its letters
 }
 
-// RulePolicy is the mode of one rule, with who set it and why.
+// RulePolicy is the mode of one rule, with the user who set it and the reason.
 type RulePolicy struct {
 	Rule      string    `db:"rule"`
 	Mode      RuleMode  `db:"mode"`
@@ -184,7 +184,7 @@ func (q *Queries) RuleLeave(ctx context.Context, ownerID int64, email string) (R
 	return l, fail("find what was approved for the contact", err)
 }
 
-// RuleRecord is what became of the letters of one rule. A letter that tells of
+// RuleRecord has the results of the letters of one rule. A letter that tells of
 // several rules' sources counts for each.
 type RuleRecord struct {
 	Rule     string `db:"rule"`

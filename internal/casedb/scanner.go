@@ -59,7 +59,7 @@ func (t *Tx) AddScanner(ctx context.Context, s Scanner, by string, now time.Time
 	return s, t.markSourcesDue(ctx, []string{s.Prefix.String()})
 }
 
-// ScannerImport tells what became of a list's entries.
+// ScannerImport counts the results for a list's entries.
 type ScannerImport struct {
 	Added   int // new in the allowlist
 	Changed int // with another end, purpose or address

@@ -71,7 +71,7 @@ func (q *Queries) AddSensor(ctx context.Context, name string, networks []Prefix,
 	return s, fail("add sensor", err)
 }
 
-// SetSensorNetworks changes what addresses a sensor has; ErrNotFound if there
+// SetSensorNetworks changes the addresses of a sensor; ErrNotFound if there
 // is no sensor of the name.
 func (q *Queries) SetSensorNetworks(ctx context.Context, name string, networks []Prefix) error {
 	res, err := q.q.ExecContext(ctx, `update sensor set networks = $2::cidr[] where name = $1`, name, prefixArray(networks))

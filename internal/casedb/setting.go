@@ -24,7 +24,7 @@ func (q *Queries) Setting(ctx context.Context, name string, dest any) (bool, err
 	return true, nil
 }
 
-// SetSetting changes a setting, remembering who and why.
+// SetSetting changes a setting, and records the user and the reason.
 func (q *Queries) SetSetting(ctx context.Context, name string, value any, by, reason string, now time.Time) error {
 	_, err := q.q.ExecContext(ctx, `insert into setting (name, value, changed_at, changed_by, reason) values ($1, $2, $3, $4, $5)
 		on conflict (name) do update set value = excluded.value, changed_at = excluded.changed_at,

@@ -32,7 +32,7 @@ const (
 const sameJudgement = `(v.kind, v.tool, v.malware, v.acknowledged, v.attention, v.tell, v.rule, v.ruleset, v.confidence)
 	= (j.kind, j.tool, j.malware, j.acknowledged, j.attention, j.tell, j.rule, j.ruleset, j.confidence)`
 
-// SaveVerdicts writes what the judge found of sources, which must be in order
+// SaveVerdicts writes the judge's verdicts about sources, which must be in order
 // of address and each there once. A source's verdict is superseded where the
 // new one differs in kind, tool, malware, acknowledgement, attention, whether its
 // owner may be told, rule, rule set or confidence; otherwise only the time up to which it held moves.
@@ -42,7 +42,7 @@ const sameJudgement = `(v.kind, v.tool, v.malware, v.acknowledged, v.attention, 
 // were judged; ErrStale if it has changed since, and nothing is written. It
 // returns the number of new verdicts.
 func (t *Tx) SaveVerdicts(ctx context.Context, list []Judgement, version int64, now time.Time) (changed int, err error) {
-	// Who changes the allowlist takes the lock alone: either it waits until we
+	// A change of the allowlist takes the lock alone: either it waits until we
 	// have committed and then sees our sources, or we see its new version.
 	if _, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock_shared($1, 0)`, lockScanners); err != nil {
 		return 0, fail("lock allowlist", err)

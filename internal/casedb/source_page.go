@@ -27,7 +27,7 @@ const (
 	pageHistory  = 20
 )
 
-// SourcePage returns what the page of the address shows; verdicts and cases
+// SourcePage returns the data of the page of the address; verdicts and cases
 // newest first.
 func (q *Queries) SourcePage(ctx context.Context, address netip.Addr) (SourcePage, error) {
 	var p SourcePage

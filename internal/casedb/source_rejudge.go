@@ -66,7 +66,7 @@ const clearedCases = ` from cases c where c.state not in ('closed','ignored')
 		where cs.case_id = c.id and not exists (select 1 from unnest($1::inet[], $2::text[]) as x (source, kind)
 			where x.source = cs.source and x.kind = c.kind))`
 
-// RejudgeEffect is what new verdicts would do to cases.
+// RejudgeEffect is the effect of new verdicts on cases.
 type RejudgeEffect struct {
 	// Closed cases hold nothing any more that their owner must be told; with
 	// Attention of them an owner has been told, so a coordinator must look.

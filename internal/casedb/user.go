@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// Role says what a user may do.
+// Role is the set of rights of a user.
 type Role string
 
 // The roles, as in the CHECK constraint of table users.
@@ -122,12 +122,12 @@ func (q *Queries) SetUserLanguage(ctx context.Context, id int64, language string
 	return q.changeUser(ctx, "set language", `update users set language = $2 where id = $1`, id, language)
 }
 
-// SetUserRole sets what a user may do.
+// SetUserRole sets the rights of a user.
 func (q *Queries) SetUserRole(ctx context.Context, name string, role Role) error {
 	return q.changeUser(ctx, "set role", `update users set role = $2 where name = $1`, UserName(name), role)
 }
 
-// DisableUser ends a user's access; what they did stays under their name.
+// DisableUser ends a user's access; the user's events stay under the user's name.
 func (q *Queries) DisableUser(ctx context.Context, name string, now time.Time) error {
 	return q.changeUser(ctx, "disable user", `update users set disabled_at = coalesce(disabled_at, $2) where name = $1`,
 		UserName(name), now)

@@ -15,7 +15,7 @@ func (q *Queries) FindSession(ctx context.Context, digest []byte, now time.Time)
 	return data, err == nil, err
 }
 
-// CommitSession writes a session's data, replacing what was there.
+// CommitSession writes a session's data, replacing the earlier data.
 func (q *Queries) CommitSession(ctx context.Context, digest, data []byte, expires time.Time) error {
 	_, err := q.q.ExecContext(ctx, `insert into session (digest, data, expires_at) values ($1, $2, $3)
 		on conflict (digest) do update set data = excluded.data, expires_at = excluded.expires_at`, digest, data, expires)

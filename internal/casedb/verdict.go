@@ -7,7 +7,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// Kind says what a source is.
+// Kind is the kind of a source.
 type Kind string
 
 // The kinds, as in the CHECK constraint of table verdict.
@@ -31,7 +31,7 @@ const (
 	MalwareSlammer = "slammer"
 )
 
-// Evidence is what a verdict rests on: Hits of Of packets obey the rule, which
+// Evidence is the basis of a verdict: Hits of Of packets obey the rule, which
 // unrelated packets would do by chance with probability Chance.
 type Evidence struct {
 	Packets      uint64  `json:"packets"`
