@@ -139,7 +139,7 @@ func verdictsOnRealCaptures(t *testing.T, dir string) {
 		"v6_rsmurf_icmp6.pcap":                      {"spoofed//": 1},
 		"scripted_synflood_200.pcap":                {"scanner//": 0, "unknown//": 1},
 	}
-	// Nobody else is infected, and nobody who is not a scanner is called one.
+	// No other source is infected, and no source that is not a scanner is called one.
 	infected := map[string]bool{"mirai_botnet_seq_eq_dst.pcap": true, "slammer_1packet_2004.pcap": true,
 		"real_mixed_ibr_plus_synack.pcapng": true}
 	entries, err := os.ReadDir(dir)

@@ -43,7 +43,7 @@ func TestTheWholeLine(t *testing.T) {
 	inbound := m[1]
 	desk := s.login()
 
-	// The capture has become cases that wait: two with somebody to write to,
+	// The capture has become cases that wait: two with a contact,
 	// one without.
 	var queue string
 	eventually(t, "three cases wait", func() bool {
@@ -166,7 +166,7 @@ func letterBounces(t *testing.T, s *served, letter received, number, inbound str
 	eventually(t, "the bounce is in the case", func() bool {
 		return slices.ContainsFunc(s.detail(number).Messages, func(m messageLine) bool { return m.State == "bounced" && m.Recipient == letter.to })
 	})
-	if waiting := s.detail(number).Waiting; waiting != "reply" { // nobody has read the answer yet
+	if waiting := s.detail(number).Waiting; waiting != "reply" { // no coordinator has read the answer yet
 		t.Errorf("the case waits for %q, want reply", waiting)
 	}
 }

@@ -240,7 +240,7 @@ func (r *postfixRun) check() {
 		`select count(distinct case_id) from message`:           r.cases - nobody,
 		`select count(*) from message where state = 'held'`:     0,
 		`select count(*) from message where state = 'canceled'`: 0,
-		// Refused: nobody there, or too large; and what nobody may be written about any more.
+		// Refused: unknown recipient, or too large; and letters about sources that may not be told any more.
 		`select count(*) from message where state = 'failed' and not (recipient like 'gone@%' or last_error like '%the server takes%' or end_why @> '[{"code":"suppressed"}]')`: 0,
 		// The daily limit in any 24 hours.
 		fmt.Sprintf(`select count(*) from message_attempt a join message m on m.id = a.message_id where a.outcome in ('sent','unknown')

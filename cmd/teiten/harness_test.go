@@ -161,7 +161,7 @@ func (s *served) login() *client {
 	return c
 }
 
-// visitor is somebody who is not logged in.
+// visitor is a client that is not logged in.
 func (s *served) visitor() *client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {

@@ -110,7 +110,7 @@ func (b *captureBar) show(file string, read, size int64) {
 			progressbar.OptionSetDescription(casedb.CleanLine(filepath.Base(file), 40)), progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30))
 	}
-	_ = b.bar.Set64(read) // a bar that cannot be drawn hurts nobody
+	_ = b.bar.Set64(read) // a bar that cannot be drawn does no harm
 }
 
 func (b *captureBar) finish() {

@@ -156,7 +156,7 @@ func (r *killRun) checkDatabase() {
 		`select count(distinct owner_id) from cases`:                                     r.blocks,
 		`select count(*) from case_source`:                                               r.hosts,
 		`select count(distinct source) from case_source`:                                 r.hosts,
-		// A letter about sources that came after the owner answered waits for whoever reads the answer.
+		// A letter about sources that came after the owner answered waits until a coordinator reads the answer.
 		`select count(*) from message where state <> 'sent' and not (state = 'held' and reason = 'new-sources'
 			and coalesce(hold_why->0->>'code', '') = 'case-waits')`: 0,
 		`select count(*) from (select 1 from message where reason = 'first' group by case_id having count(*) > 1) d`:            0,
@@ -265,7 +265,7 @@ func timePasses(t *testing.T, db *sql.DB) {
 	}
 }
 
-// logRows shows what a query finds, for whoever reads a failure.
+// logRows shows the rows of a query to the reader of a failure.
 func logRows(t *testing.T, db *sql.DB, query string) {
 	t.Helper()
 	rows, err := db.Query(query)
@@ -305,7 +305,7 @@ func count(t *testing.T, db *sql.DB, query string) int {
 	return int(n.Int64)
 }
 
-// freeAddress is a loopback address with a port that nobody uses now.
+// freeAddress is a loopback address with a port that no process uses now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

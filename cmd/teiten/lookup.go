@@ -98,7 +98,7 @@ func (c *lookupCmd) find(ctx context.Context, p *program, cfg *config.Config, as
 			if err != nil {
 				return err
 			}
-			if len(entries) > 0 { // nobody need be asked
+			if len(entries) > 0 { // no registry need be asked
 				res := owner.DirectoryResult(addr, entries[0], say)
 				res.History = owner.LookupHistory(networks)
 				return res.WriteJSON(p.Stdout)

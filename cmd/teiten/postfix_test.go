@@ -371,7 +371,7 @@ func (s *policyServer) requests() []policyRequest {
 	return append([]policyRequest(nil), s.asked...)
 }
 
-// newRefuser is a mail server behind Postfix that knows nobody: what Postfix
+// newRefuser is a mail server behind Postfix that knows no recipient: what Postfix
 // has taken for it comes back.
 func newRefuser(t *testing.T) string {
 	t.Helper()

@@ -129,6 +129,6 @@ func (n *scanNet) capture(name string, scan []string) string {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.t.Fatalf("%s: %v\n%s", name, err, out)
 	}
-	time.Sleep(300 * time.Millisecond) // tcpdump tells nobody when the last packet has arrived
+	time.Sleep(300 * time.Millisecond) // tcpdump does not say when the last packet has arrived
 	return file
 }

@@ -65,7 +65,7 @@ func TestTheTrial(t *testing.T) {
 	eventually(t, "the bounce is in the case", func() bool {
 		return slices.ContainsFunc(s.detail(number).Messages, func(m messageLine) bool { return m.State == "bounced" })
 	})
-	if waiting := s.detail(number).Waiting; waiting != "reply" { // nobody has read the answer yet
+	if waiting := s.detail(number).Waiting; waiting != "reply" { // no coordinator has read the answer yet
 		t.Errorf("the case waits for %q, want reply", waiting)
 	}
 	desk.submit(desk.get("/cases/"+number), "/close", map[string]string{"reason": "cleaned"})

@@ -107,7 +107,7 @@ func anyHeader(lines []string) bool {
 }
 
 // fold reads at most limit bytes of a text: it makes full-width letters narrow
-// and half-width katakana wide, and drops marks that nobody sees.
+// and half-width katakana wide, and drops invisible marks.
 func fold(text string, limit int) string {
 	return invisible.Replace(cut(norm.NFKC.String(width.Fold.String(cut(text, limit))), limit))
 }

@@ -63,7 +63,7 @@ func TestQuotedMailsSuggestNothing(t *testing.T) {
 }
 
 // TestOurWordsSuggestNothing: our letter comes back without a mark, broken
-// elsewhere, behind marks that nobody knows.
+// elsewhere, behind unknown marks.
 func TestOurWordsSuggestNothing(t *testing.T) {
 	t.Parallel()
 	joined := strings.ReplaceAll(ourWords, ",\n", ", ")

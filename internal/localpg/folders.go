@@ -151,7 +151,7 @@ func (f folders) makeSocketDir(a account) (string, error) {
 }
 
 // makePrivate creates dir for the account alone, or takes it over when it is ours already. A folder that
-// somebody else put there is refused: trust on the socket rests on this folder.
+// another user put there is refused: trust on the socket rests on this folder.
 func makePrivate(dir string, a account) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err

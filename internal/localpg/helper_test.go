@@ -84,7 +84,7 @@ func insertFrom(dir string, n int) error {
 }
 
 // startBesideZombie kills a program and its server in a way that leaves the dead server unburied, as in a
-// container whose first process reaps nobody, and starts a server on the same folder.
+// container whose first process reaps no children, and starts a server on the same folder.
 func startBesideZombie(dir string, _ int) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return err

@@ -88,7 +88,7 @@ func openServer(address string) (*server, error) {
 }
 
 // makeTemplate migrates the template unless that has been done, by this test binary or another. A template is
-// finished when the server calls it one; one left half done by a killed test run is made anew.
+// finished when the server calls it one; one left half done by a killed test run is made again.
 func (s *server) makeTemplate() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -43,7 +43,7 @@ const (
 	ByHand          Code = "by-hand"    // a coordinator wrote it and has not released it
 	InDoubt         Code = "in-doubt"   // it may have arrived with a digest that was given up
 	NoMail          Code = "no-mail"    // no mail can be made of it
-	InClear         Code = "in-clear"   // tried without encryption, and there is a key by now
+	InClear         Code = "in-clear"   // tried without encryption, and a key exists now
 
 	// Guards: what Decide finds at the last moment.
 	Acknowledged    Code = "acknowledged"
@@ -80,7 +80,7 @@ const (
 	MailBounced    Code = "mail-bounced" // a bounce's words and status
 )
 
-// What happened to a case, beside the reasons above.
+// Events of a case, besides the reasons above.
 const (
 	Rejudged           Code = "rejudged" // by a rule set
 	AcknowledgedSource Code = "acknowledged-source"

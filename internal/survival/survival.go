@@ -221,7 +221,7 @@ func quadratic(groups []Group, variance [][]float64) (chiSq float64, degrees int
 	}
 	used = used[:len(used)-1]
 	k := len(used)
-	// Gauss with the right-hand side beside the matrix; V is positive definite.
+	// Gauss with the right-hand side next to the matrix; V is positive definite.
 	m := make([][]float64, k)
 	for i, g := range used {
 		m[i] = make([]float64, k+1)

@@ -163,7 +163,7 @@ func (s *sample) victims() {
 			l4: icmpMessage(3, 3, 0, quoted.ipPacket()[:28])})
 	}
 	// One DNS ANY query with one transaction id to twenty-four addresses, again
-	// and again: whoever sends it wants the answers to hit the forged source.
+	// and again: the attacker who sends it wants the answers to hit the forged source.
 	query, _ := hex.DecodeString("abcd01000001000000000001076578616d706c65036e65740000ff00010000291000000000000000")
 	for i := range 24 {
 		for range 8 {

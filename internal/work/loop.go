@@ -37,7 +37,7 @@ type Loop struct {
 	BackoffMin, BackoffMax time.Duration
 	// Logger gets errors and panics. Nil means silence.
 	Logger *slog.Logger
-	// Metrics counts runs. Nil means that nobody counts.
+	// Metrics counts runs. Nil means that runs are not counted.
 	Metrics *Metrics
 }
 
