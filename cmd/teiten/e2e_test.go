@@ -33,7 +33,7 @@ func TestTheWholeLine(t *testing.T) {
 	mx := newSink(t)
 	capture := sampleFile(t)
 	database := "database.url=" + pgtest.New(t)
-	s := serve(t, "--capture", capture, "--sensor", "tokyo-1", "--set", database,
+	s := serveProcess(t, "--capture", capture, "--sensor", "tokyo-1", "--set", database,
 		"--set", "web.listen=127.0.0.1:0", "--set", "mail.inbound_listen=127.0.0.1:0", "--set", "mail.transport=smtp",
 		"--set", "mail.smarthost="+mx.addr, "--set", "mail.ca_file="+mx.caFile, "--set", "mail.tls=starttls")
 	m := inboundLine.FindStringSubmatch(s.log.String())
@@ -194,8 +194,8 @@ func (s *served) stopCleanly() {
 func (s *served) detail(number string) caseDetail {
 	s.t.Helper()
 	if s.database == nil {
-		i := slices.IndexFunc(s.cmd.Args, func(a string) bool { return strings.HasPrefix(a, "database.url=") })
-		db, err := casedb.Open(strings.TrimPrefix(s.cmd.Args[i], "database.url="))
+		i := slices.IndexFunc(s.args, func(a string) bool { return strings.HasPrefix(a, "database.url=") })
+		db, err := casedb.Open(strings.TrimPrefix(s.args[i], "database.url="))
 		if err != nil {
 			s.t.Fatal(err)
 		}

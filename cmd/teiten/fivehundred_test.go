@@ -158,12 +158,12 @@ func (r *postfixRun) writeCapture(crowded map[int]bool) (file string) {
 func (r *postfixRun) accidents(kills int) {
 	r.t.Helper()
 	for round := range kills {
-		s := serve(r.t, r.args...)
+		s := serveProcess(r.t, r.args...)
 		if round == kills/2 {
 			r.stopAllMail()
 		}
 		time.Sleep(time.Duration(1000+rand.IntN(3000)) * time.Millisecond) // any moment will do
-		s.kill()
+		s.end()
 		if strings.Contains(s.log.String(), "panic") {
 			r.t.Fatalf("round %d:\n%s", round, s.log)
 		}
@@ -194,7 +194,7 @@ func (r *postfixRun) stopAllMail() {
 func (r *postfixRun) days() {
 	r.t.Helper()
 	for day := range 4 {
-		s := serve(r.t, r.args...)
+		s := serveProcess(r.t, r.args...)
 		deadline := time.Now().Add(3 * time.Minute)
 		for soon := -1; soon != 0 && time.Now().Before(deadline); time.Sleep(tick) {
 			soon = count(r.t, r.db.SQL(), `select count(*) from message where state = 'queued' and next_attempt_at < now() + interval '1 hour'`)
@@ -202,7 +202,7 @@ func (r *postfixRun) days() {
 				soon = -1
 			}
 		}
-		s.kill()
+		s.end()
 		if count(r.t, r.db.SQL(), `select count(*) from message where state = 'queued' and reason <> 'soft-retry'`) == 0 {
 			r.t.Logf("done on day %d", day+1)
 			return
@@ -216,12 +216,12 @@ func (r *postfixRun) days() {
 // deliveries.
 func (r *postfixRun) lateBounces() {
 	r.t.Helper()
-	s := serve(r.t, r.args...)
+	s := serveProcess(r.t, r.args...)
 	eventually(r.t, "late bounces are in", func() bool {
 		return count(r.t, r.db.SQL(), `select count(*) from message where state = 'sent' and recipient in (select recipient from message
 			where state = 'bounced')`) == 0 && count(r.t, r.db.SQL(), `select count(distinct recipient) from message where state = 'bounced'`) == len(r.late)
 	})
-	s.kill()
+	s.end()
 }
 
 // check looks at what came of every message.

@@ -60,8 +60,10 @@ func teiten(args ...string) *exec.Cmd {
 // served is a running `teiten serve`.
 type served struct {
 	t        *testing.T
-	cmd      *exec.Cmd
-	url      string // of the web UI, without a slash at its end
+	args     []string
+	cmd      *exec.Cmd // nil: it runs in this process
+	cancel   func()    // asks the one of this process to end
+	url      string    // of the web UI, without a slash at its end
 	user     string
 	password string
 	log      *lockedBuffer
@@ -92,21 +94,48 @@ var (
 	loginLine = regexp.MustCompile(`^Log in as (\S+) with the password (\S+)$`)
 )
 
-// serve starts `teiten serve` and waits until it is ready.
+// serve runs `teiten serve` in this process and waits until it is ready.
 func serve(t *testing.T, args ...string) *served {
 	t.Helper()
-	s := &served{t: t, cmd: teiten(append([]string{"serve"}, args...)...), log: &lockedBuffer{}, done: make(chan struct{})}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.cmd.Stderr = s.log
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &served{t: t, args: args, cancel: cancel, log: &lockedBuffer{}, done: make(chan struct{})}
+	out, in := io.Pipe()
+	p := &program{Stdin: strings.NewReader(""), Stdout: in, Stderr: s.log}
+	go func() {
+		defer close(s.done)
+		code := p.run(ctx, append([]string{"serve"}, args...))
+		_ = in.Close()
+		if code != exitOK {
+			t.Errorf("serve ended with %d", code)
+		}
+	}()
+	s.waitReady(out)
+	return s
+}
+
+// serveProcess runs it as a process of its own, for tests that kill it.
+func serveProcess(t *testing.T, args ...string) *served {
+	t.Helper()
+	s := &served{t: t, args: args, cmd: teiten(append([]string{"serve"}, args...)...), log: &lockedBuffer{}, done: make(chan struct{})}
+	out, in := io.Pipe()
+	s.cmd.Stdout, s.cmd.Stderr = in, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ready := make(chan struct{})
 	go func() {
 		defer close(s.done)
+		_ = s.cmd.Wait() // how it ended is the test's business
+		_ = in.Close()
+	}()
+	s.waitReady(out)
+	return s
+}
+
+// waitReady reads what serve prints until it is ready, and goes on reading.
+func (s *served) waitReady(out io.Reader) {
+	s.t.Helper()
+	ready := make(chan struct{})
+	go func() {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
 			if m := readyLine.FindStringSubmatch(lines.Text()); m != nil {
@@ -119,27 +148,29 @@ func serve(t *testing.T, args ...string) *served {
 				close(ready)
 			}
 		}
-		_ = s.cmd.Wait() // how it ended is the test's business
 	}()
-	t.Cleanup(func() {
-		s.kill()
-		if t.Failed() {
-			t.Logf("teiten said:\n%s", s.log)
+	s.t.Cleanup(func() {
+		s.end()
+		if s.t.Failed() {
+			s.t.Logf("teiten said:\n%s", s.log)
 		}
 	})
 	select {
 	case <-ready:
 	case <-s.done:
-		t.Fatal("teiten ended before it was ready")
+		s.t.Fatal("teiten ended before it was ready")
 	case <-time.After(2 * time.Minute):
-		t.Fatal("teiten is not ready after two minutes")
+		s.t.Fatal("teiten is not ready after two minutes")
 	}
-	return s
 }
 
-// kill ends the program with SIGKILL, if it has not ended.
-func (s *served) kill() {
-	_ = s.cmd.Process.Kill() // it may have ended
+// end stops the program, if it has not ended: a process by SIGKILL.
+func (s *served) end() {
+	if s.cmd == nil {
+		s.cancel()
+	} else {
+		_ = s.cmd.Process.Kill() // it may have ended
+	}
 	<-s.done
 }
 

@@ -65,11 +65,11 @@ func killAndCount(t *testing.T, kills, hosts int) {
 // what a dead one had claimed it finds when it starts, or half a minute later.
 func (r *killRun) finish() {
 	r.t.Helper()
-	s := serve(r.t, r.args...)
+	s := serveProcess(r.t, r.args...)
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end) && !r.done(); time.Sleep(tick) {
 		r.owners.answer()
 	}
-	s.kill()
+	s.end()
 	timePasses(r.t, r.db.SQL())
 	if time.Since(r.begun) > 5*time.Minute {
 		r.t.Fatal("not done after five minutes")

@@ -69,7 +69,7 @@ func TestTheOwnerSaysFixed(t *testing.T) {
 	defer func() { _ = db.Close() }()
 	hourPasses := func() {
 		t.Helper()
-		s.kill()
+		s.end()
 		if _, err := db.SQL().Exec(`update followup set checked_at = checked_at - interval '61 minutes'`); err != nil {
 			t.Fatal(err)
 		}

@@ -77,7 +77,7 @@ func TestTheTrial(t *testing.T) {
 	researcherRegisters(t, s, desk)
 
 	// A second start doubles nothing.
-	s.kill()
+	s.end()
 	again := serve(t, args...)
 	if d := again.detail(number); d.State != "closed" || d.Sources != 8 {
 		t.Errorf("after a second start: %+v", d.caseLine)

@@ -38,6 +38,7 @@ func (a *App) serveMail(name string, l net.Listener, s mailServer) {
 		if err := s.Shutdown(ctx); err != nil {
 			a.log.Debug("mail server did not stop in time", "server", name, "err", err)
 		}
+		_ = l.Close() // a server that was stopped before it began to serve does not know it
 		<-done
 	})
 }
