@@ -1,6 +1,7 @@
 package casedb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,10 +13,8 @@ import (
 // CaseState is the state of a case.
 type CaseState string
 
-// The states, as in the CHECK constraint of table cases.
-//
-//	new ──► open ──► notified ──► answered ──► closed      (reopen: closed ──► open)
-//	         └──► ignored (allowlisted, too old, no contact)
+// The states, as in the CHECK constraint of table cases; docs/states.md draws
+// the moves.
 const (
 	CaseNew      CaseState = "new"
 	CaseOpen     CaseState = "open"
@@ -223,39 +222,48 @@ func WaitFor(w Waiting) *Waiting { return &w }
 // ChangeCase applies a change to a case locked in this transaction and writes
 // its event. ErrState if the state may not follow the present one.
 func (t *Tx) ChangeCase(ctx context.Context, c *Case, ch CaseChange, now time.Time) error {
-	state, waiting, since, closed := c.State, c.Waiting, c.WaitingSince, c.ClosedAt
-	if ch.State != "" {
-		if !MayMove(c.State, ch.State) {
-			return fmt.Errorf("case %s from %s to %s: %w", c.Number, c.State, ch.State, ErrState)
-		}
-		state = ch.State
+	state, waiting := cmp.Or(ch.State, c.State), c.Waiting
+	if ch.Waiting != nil {
+		waiting = *ch.Waiting
 	}
-	if ch.Waiting != nil && *ch.Waiting != waiting {
-		waiting, since = *ch.Waiting, &now
-		if waiting == WaitingNone {
-			since = nil
-		}
+	ends := c.State.Live() && !state.Live()
+	if err := t.setCase(ctx, c, state, waiting, now); err != nil {
+		return err
 	}
-	switch {
-	case state.Live():
-		closed = nil
-	case c.State.Live():
-		closed = &now
-		waiting, since = WaitingNone, nil
-	}
-	err := t.q.GetContext(ctx, c, `update cases set state = $2, waiting = $3, waiting_since = $4, closed_at = $5,
-		version = version + 1, updated_at = $6 where id = $1 returning `+caseColumns,
-		c.ID, state, waiting, since, closed, now)
-	if err != nil {
-		return fail("change case", err)
-	}
-	if closed != nil && closed.Equal(now) {
+	if ends {
 		if _, err := t.endControl(ctx, c.ID, ControlCase, ch.Event.Actor, nil, now); err != nil {
 			return err
 		}
 	}
 	ch.Event.CaseID, ch.Event.At = c.ID, now
 	return t.AddEvent(ctx, ch.Event)
+}
+
+// setCase is the one statement that moves a case: to a state, and to the thing
+// that it waits for. A case that ends waits for nothing. The event that tells of
+// it is the caller's to write.
+func (t *Tx) setCase(ctx context.Context, c *Case, state CaseState, waiting Waiting, now time.Time) error {
+	if !MayMove(c.State, state) {
+		return fmt.Errorf("case %s from %s to %s: %w", c.Number, c.State, state, ErrState)
+	}
+	closed := c.ClosedAt
+	switch {
+	case state.Live():
+		closed = nil
+	case c.State.Live():
+		closed, waiting = &now, WaitingNone
+	}
+	since := c.WaitingSince
+	switch {
+	case waiting == WaitingNone:
+		since = nil
+	case waiting != c.Waiting:
+		since = &now
+	}
+	err := t.q.GetContext(ctx, c, `update cases set state = $2, waiting = $3, waiting_since = $4, closed_at = $5,
+		version = version + 1, updated_at = $6 where id = $1 returning `+caseColumns,
+		c.ID, state, waiting, since, closed, now)
+	return fail("change case", err)
 }
 
 // CloseCase ends a case; its held and queued messages are canceled.

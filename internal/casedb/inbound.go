@@ -203,9 +203,9 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.Lis
 func (t *Tx) messageBounced(ctx context.Context, in Inbound, m *Message, suppress reason.List, now time.Time) error {
 	// A queued one is here too: the first attempt arrived, its end was lost.
 	if m.State == MessageSent || (m.State == MessageQueued && in.Hard) {
-		if _, err := t.q.ExecContext(ctx, `update message set state = 'bounced', next_attempt_at = null, end_why = $2,
-			delay_why = '[]', version = version + 1 where id = $1`, m.ID, reason.Of(reason.CameBack, cmp.Or(CleanLine(in.Status, 20), "5.0.0"))); err != nil {
-			return fail("mark message bounced", err)
+		why := reason.Of(reason.CameBack, cmp.Or(CleanLine(in.Status, 20), "5.0.0"))
+		if err := t.moveMessages(ctx, "mark message bounced", messageMove{To: MessageBounced, Why: why}, now, m.ID); err != nil {
+			return err
 		}
 	}
 	if !in.Hard || len(suppress) == 0 {

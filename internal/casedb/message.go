@@ -144,10 +144,13 @@ func cleaned(why reason.List) reason.List {
 // attempt is under way for.
 func (t *Tx) CancelMessages(ctx context.Context, caseID int64, by string, why reason.List, now time.Time) error {
 	var ids []int64
-	err := t.q.SelectContext(ctx, &ids, `update message m set state = 'canceled', version = version + 1, end_why = $2, delay_why = '[]'
-		where case_id = $1 and state in ('held','queued') and not `+underWay+`$3) returning id`, caseID, why, now.Add(-AttemptLease))
+	err := t.q.SelectContext(ctx, &ids, `select m.id from message m where m.case_id = $1 and m.state in ('held','queued')
+		and not `+underWay+`$2) for update`, caseID, now.Add(-AttemptLease))
 	if err != nil {
-		return fail("cancel messages", err)
+		return fail("find the messages to cancel", err)
+	}
+	if err := t.moveMessages(ctx, "cancel messages", messageMove{To: MessageCanceled, Why: why}, now, ids...); err != nil {
+		return err
 	}
 	if err := t.coverAll(ctx, caseID, ids...); err != nil {
 		return err

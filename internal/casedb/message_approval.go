@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lib/pq"
-
 	"teiten/internal/reason"
 )
 
@@ -76,16 +74,11 @@ func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by strin
 	if c != nil && !c.State.Live() {
 		return fmt.Errorf("approve message %d of case %s, which is %s: %w", id, c.Number, c.State, ErrState)
 	}
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'queued', approved_by = $2, approved_at = $3,
-		next_attempt_at = $3, version = version + 1,
-		overruled = array(select distinct unnest(overruled || $4::text[]) order by 1) where id = $1`, id, by, now, pq.StringArray(m.HoldWhy.Codes())); err != nil {
-		return fail("approve message", err)
+	if err := t.moveMessages(ctx, "approve message", messageMove{To: MessageQueued, By: by}, now, id); err != nil {
+		return err
 	}
-	if m.ContactID != nil {
-		if _, err := t.q.ExecContext(ctx, `update contact set approved_at = $2, approved_by = $3
-			where id = $1 and gate = 'approve' and approved_at is null`, *m.ContactID, now, by); err != nil {
-			return fail("approve contact", err)
-		}
+	if err := t.approveContact(ctx, m.ContactID, by, now); err != nil {
+		return err
 	}
 	if c == nil {
 		return nil
@@ -99,6 +92,14 @@ func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by strin
 		ch.Waiting = WaitFor(WaitingNone)
 	}
 	return t.ChangeCase(ctx, c, ch, now)
+}
+
+// approveContact opens the gate of a contact (nil: of none) whose first mail
+// needs an approval: it has one now.
+func (t *Tx) approveContact(ctx context.Context, id *int64, by string, now time.Time) error {
+	_, err := t.q.ExecContext(ctx, `update contact set approved_at = $2, approved_by = $3
+		where id = $1 and gate = 'approve' and approved_at is null`, id, now, by)
+	return fail("approve contact", err)
 }
 
 // HoldMessage takes a queued message back for approval. ErrState if it is not
@@ -120,9 +121,8 @@ func (t *Tx) HoldMessage(ctx context.Context, id int64, version int, by string, 
 // holdLocked holds a locked message.
 func (t *Tx) holdLocked(ctx context.Context, m Message, c *Case, by string, why reason.List, now time.Time) error {
 	why = cleaned(why)
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'held', hold_why = $2, delay_why = '[]', next_attempt_at = null,
-		version = version + 1 where id = $1`, m.ID, why); err != nil {
-		return fail("hold message", err)
+	if err := t.moveMessages(ctx, "hold message", messageMove{To: MessageHeld, Why: why}, now, m.ID); err != nil {
+		return err
 	}
 	if c == nil {
 		return nil
@@ -182,9 +182,8 @@ func (t *Tx) CancelMessage(ctx context.Context, id int64, version int, by string
 
 func (t *Tx) cancelLocked(ctx context.Context, m Message, c *Case, by string, why reason.List, now time.Time) error {
 	why = cleaned(why)
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'canceled', end_why = $2, delay_why = '[]', next_attempt_at = null,
-		version = version + 1 where id = $1`, m.ID, why); err != nil {
-		return fail("cancel message", err)
+	if err := t.moveMessages(ctx, "cancel message", messageMove{To: MessageCanceled, Why: why}, now, m.ID); err != nil {
+		return err
 	}
 	if c == nil {
 		return nil
@@ -238,9 +237,8 @@ func (t *Tx) notify(ctx context.Context, c *Case, purpose, domain string, releas
 		return m, err
 	}
 	if release {
-		if _, err := t.q.ExecContext(ctx, `update contact set approved_at = $2, approved_by = $3
-			where id = $1 and gate = 'approve' and approved_at is null`, *m.ContactID, now, by); err != nil {
-			return m, fail("approve contact", err)
+		if err := t.approveContact(ctx, c.ContactID, by, now); err != nil {
+			return m, err
 		}
 	}
 	// InsertMessage told of it; here only the case's own columns move.
@@ -249,24 +247,6 @@ func (t *Tx) notify(ctx context.Context, c *Case, purpose, domain string, releas
 		state = CaseOpen
 	}
 	return m, t.setCase(ctx, c, state, waiting, now)
-}
-
-// setCase moves a locked case without an event of its own, for changes whose
-// event is written already.
-func (t *Tx) setCase(ctx context.Context, c *Case, state CaseState, waiting Waiting, now time.Time) error {
-	if !MayMove(c.State, state) {
-		return fmt.Errorf("case %s from %s to %s: %w", c.Number, c.State, state, ErrState)
-	}
-	since := c.WaitingSince
-	if waiting != c.Waiting {
-		since = &now
-	}
-	if waiting == WaitingNone {
-		since = nil
-	}
-	err := t.q.GetContext(ctx, c, `update cases set state = $2, waiting = $3, waiting_since = $4,
-		version = version + 1, updated_at = $5 where id = $1 returning `+caseColumns, c.ID, state, waiting, since, now)
-	return fail("change case", err)
 }
 
 // ContactChange is the contact to which a case writes from now on: an existing

@@ -263,9 +263,8 @@ func (t *Tx) noteHealth(ctx context.Context, id int64, end AttemptEnd, now time.
 // messageSent also ends what the case waited for, unless a person has to look
 // at something else meanwhile.
 func (t *Tx) messageSent(ctx context.Context, m Message, c *Case, ev CaseEvent, now time.Time) error {
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'sent', sent_at = $2, next_attempt_at = null, last_error = '', delay_why = '[]',
-		version = version + 1 where id = $1`, m.ID, now); err != nil {
-		return fail("mark message sent", err)
+	if err := t.moveMessages(ctx, "mark message sent", messageMove{To: MessageSent, Response: new(string)}, now, m.ID); err != nil {
+		return err
 	}
 	if c == nil {
 		return nil
@@ -283,9 +282,9 @@ func (t *Tx) messageSent(ctx context.Context, m Message, c *Case, ev CaseEvent, 
 }
 
 func (t *Tx) messageFailed(ctx context.Context, m Message, c *Case, ev CaseEvent, deadFor reason.List, plan BouncePlan, now time.Time) error {
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, last_error = $2, end_why = $3,
-		delay_why = '[]', version = version + 1 where id = $1`, m.ID, ev.Text, ev.Why); err != nil {
-		return fail("mark message failed", err)
+	move := messageMove{To: MessageFailed, Why: ev.Why, Response: &ev.Text}
+	if err := t.moveMessages(ctx, "mark message failed", move, now, m.ID); err != nil {
+		return err
 	}
 	if len(deadFor) > 0 {
 		if err := t.Suppress(ctx, Suppression{Address: m.Recipient, Why: deadFor, MessageID: &m.ID, CreatedAt: now}); err != nil {
@@ -321,9 +320,8 @@ func (t *Tx) CancelDue(ctx context.Context, m Message, c *Case, why reason.List,
 // wait for a coordinator.
 func (t *Tx) FailDue(ctx context.Context, m Message, c *Case, waiting Waiting, why reason.List, now time.Time) error {
 	why = cleaned(why)
-	if _, err := t.q.ExecContext(ctx, `update message set state = 'failed', next_attempt_at = null, end_why = $2,
-		delay_why = '[]', version = version + 1 where id = $1`, m.ID, why); err != nil {
-		return fail("mark message failed", err)
+	if err := t.moveMessages(ctx, "mark message failed", messageMove{To: MessageFailed, Why: why}, now, m.ID); err != nil {
+		return err
 	}
 	if c == nil {
 		return nil

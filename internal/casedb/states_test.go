@@ -1,7 +1,9 @@
 package casedb_test
 
 import (
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +14,8 @@ import (
 
 var (
 	arrow     = regexp.MustCompile(`^\s*(\[\*\]|\w+) --> (\w+): (.+)$`)
+	updates   = regexp.MustCompile(`(?i)\bupdate (message|cases)\b([^\x60]*)`)
+	setsState = regexp.MustCompile(`\bstate = `)
 	quotedSQL = regexp.MustCompile(`'([a-z]+)'`)
 )
 
@@ -108,6 +112,35 @@ func TestStatesAreDrawn(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestOneStatementMovesAState: a second one would be a second idea of what goes
+// with a move.
+func TestOneStatementMovesAState(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moves := map[string][]string{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range updates.FindAllStringSubmatch(string(b), -1) {
+			if set, _, _ := strings.Cut(m[2], "where"); setsState.MatchString(set) {
+				moves[m[1]] = append(moves[m[1]], file)
+			}
+		}
+	}
+	want := map[string][]string{"message": {"message_move.go"}, "cases": {"case.go"}}
+	if !maps.EqualFunc(moves, want, slices.Equal) {
+		t.Errorf("states are moved in %v, want %v", moves, want)
 	}
 }
 

@@ -47,15 +47,6 @@ func (l List) Has(code Code) bool {
 	return slices.ContainsFunc(l, func(r Reason) bool { return r.Code == code })
 }
 
-// Codes are the codes of the reasons, in order.
-func (l List) Codes() []string {
-	codes := make([]string, len(l))
-	for i, r := range l {
-		codes[i] = string(r.Code)
-	}
-	return codes
-}
-
 // String writes the reasons for logs and errors: "code: argument, argument".
 func (l List) String() string {
 	parts := make([]string, len(l))
