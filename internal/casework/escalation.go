@@ -3,7 +3,6 @@ package casework
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -56,30 +55,9 @@ func (o *Opener) Escalate(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	before := now.Add(-o.Escalation.After)
-	total := 0
-	var failures []error
-	for after := int64(0); ; {
-		told, err := o.DB.ToldCases(ctx, before, after, reminderBatch)
-		if err != nil {
-			return total, err
-		}
-		for _, c := range told {
-			after = c.ID
-			done, err := o.escalate(ctx, c.ID, before, now)
-			if err != nil {
-				if ctx.Err() != nil || casedb.IsUnavailable(err) {
-					return total, err
-				}
-				failures = append(failures, fmt.Errorf("escalate case %d: %w", c.ID, err)) // the others go on
-			}
-			if done {
-				total++
-			}
-		}
-		if len(told) < reminderBatch {
-			return total, errors.Join(failures...)
-		}
-	}
+	return o.eachTold(ctx, before, "escalate", func(c casedb.ToldCase) (bool, error) {
+		return o.escalate(ctx, c.ID, before, now)
+	})
 }
 
 // escalate writes the next step of one case, if it is still due.

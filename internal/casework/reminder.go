@@ -14,7 +14,8 @@ import (
 // still active.
 const stillSeen = 7 * 24 * time.Hour
 
-const reminderBatch = 200
+// toldBatch is how many cases are read at once.
+const toldBatch = 200
 
 // Reminders are the times after the last notification at which an owner is
 // reminded of sources that are still seen: the first reminder after the first
@@ -44,30 +45,39 @@ func (o *Opener) Remind(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	before := now.Add(-slices.Min(o.Reminders))
+	return o.eachTold(ctx, before, "remind of", func(c casedb.ToldCase) (bool, error) {
+		if !o.Reminders.due(c, now) {
+			return false, nil
+		}
+		return o.remind(ctx, c.ID, before, now)
+	})
+}
+
+// eachTold calls do for the cases whose owners were told before a time, and
+// returns how many it did something for. A case that fails does not keep the
+// others waiting; what says in its error what was tried.
+func (o *Opener) eachTold(ctx context.Context, before time.Time, what string, do func(casedb.ToldCase) (bool, error)) (int, error) {
 	total := 0
 	var failures []error
 	for after := int64(0); ; {
-		told, err := o.DB.ToldCases(ctx, before, after, reminderBatch)
+		told, err := o.DB.ToldCases(ctx, before, after, toldBatch)
 		if err != nil {
 			return total, err
 		}
 		for _, c := range told {
 			after = c.ID
-			if !o.Reminders.due(c, now) {
-				continue
-			}
-			done, err := o.remind(ctx, c.ID, before, now)
+			done, err := do(c)
 			if err != nil {
 				if ctx.Err() != nil || casedb.IsUnavailable(err) {
 					return total, err
 				}
-				failures = append(failures, fmt.Errorf("remind of case %d: %w", c.ID, err)) // the others go on
+				failures = append(failures, fmt.Errorf("%s case %d: %w", what, c.ID, err))
 			}
 			if done {
 				total++
 			}
 		}
-		if len(told) < reminderBatch {
+		if len(told) < toldBatch {
 			return total, errors.Join(failures...)
 		}
 	}

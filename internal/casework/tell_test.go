@@ -13,29 +13,6 @@ import (
 	"teiten/internal/observation"
 )
 
-// everyVerdict is one verdict for each kind with and without what keeps an
-// owner from being told.
-func everyVerdict() []casedb.Verdict {
-	var list []casedb.Verdict
-	for _, kind := range casedb.Kinds {
-		for n := range 16 {
-			v := casedb.Verdict{Kind: kind, Rule: "worm445", Ruleset: "test", Confidence: 0.9}
-			v.Evidence.V = casedb.Evidence{Packets: 1, Weak: n&4 != 0}
-			if n&1 != 0 {
-				v.Acknowledged = "Example Research Institute"
-			}
-			if n&2 != 0 {
-				v.Attention = "contradiction"
-			}
-			if n&8 != 0 {
-				v.Evidence.V.Notes = []string{attribution.NoteAttack}
-			}
-			list = append(list, v)
-		}
-	}
-	return list
-}
-
 // TestTheRuleIsStored: the column is the rule's answer for what is stored beside
 // it, whichever way the verdict came there, also when only the answer changes.
 func TestTheRuleIsStored(t *testing.T) {
@@ -71,20 +48,29 @@ func TestTheRuleIsStored(t *testing.T) {
 }
 
 // TestQueriesAskTheColumn: a case is opened for exactly those sources whose
-// verdicts the rule lets tell, whatever else their verdicts say.
+// verdicts say that their owners may be told, whatever else the verdicts say. The
+// rule is tried in package attribution; here its answers are made up.
 func TestQueriesAskTheColumn(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, nil)
 	d.opener.Kinds = casedb.Kinds
 	var want []string
-	for i, v := range everyVerdict() {
-		a := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
-		d.exec(`insert into source (address, first_at, last_at) values ($1, $2, $2)`, a.String(), d.now)
-		d.exec(`insert into verdict (source, kind, acknowledged, attention, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
-			values ($1, $2, $3, $4, $5, 0.9, $6, 'test', $7, $8, $8, $8)`, a.String(), v.Kind, v.Acknowledged, v.Attention, attribution.MayTell(&v),
-			v.Rule, v.Evidence, d.now)
-		if attribution.MayTell(&v) {
-			want = append(want, a.String())
+	n := byte(0)
+	for _, kind := range casedb.Kinds {
+		for _, evidence := range []casedb.Evidence{{Packets: 1}, {Packets: 1, Weak: true}, {Packets: 1, Notes: []string{attribution.NoteAttack}}} {
+			for _, excuse := range [][2]string{{}, {"Example Research Institute", ""}, {"", "contradiction"}} {
+				for _, tell := range []bool{false, true} {
+					n++
+					a := netip.AddrFrom4([4]byte{192, 0, 2, n})
+					d.exec(`insert into source (address, first_at, last_at) values ($1, $2, $2)`, a.String(), d.now)
+					d.exec(`insert into verdict (source, kind, acknowledged, attention, tell, confidence, rule, ruleset, evidence, first_at, last_at, created_at)
+						values ($1, $2, $3, $4, $5, 0.9, 'worm445', 'test', $6, $7, $7, $7)`, a.String(), kind, excuse[0], excuse[1], tell,
+						casedb.JSON[casedb.Evidence]{V: evidence}, d.now)
+					if tell {
+						want = append(want, a.String())
+					}
+				}
+			}
 		}
 	}
 	d.open()
