@@ -5,7 +5,6 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -252,13 +251,10 @@ func (s *Server) setTicket(ctx context.Context, tx *casedb.Tx, a caseArgs) error
 	return tx.SetTicket(ctx, &c, a.values.Get("address"), tag, a.v.user.Name, a.v.now)
 }
 
-// notAnOwner reports whether an address is a registry's own, or ours: the
-// readers of mail there do not own the sources of a case.
+// notAnOwner reports whether the readers of mail to an address cannot own the
+// sources of a case.
 func (s *Server) notAnOwner(address string) bool {
-	_, domain, _ := strings.Cut(address, "@")
-	return strings.EqualFold(domain, s.cfg.MailDomain) || slices.ContainsFunc(s.cfg.NotOwners, func(a string) bool {
-		return strings.EqualFold(a, address) || strings.EqualFold(a, "@"+domain)
-	})
+	return s.cfg.NotAnOwner != nil && s.cfg.NotAnOwner(address) != nil
 }
 
 // messageAction approves, holds, edits or cancels a message of a case.

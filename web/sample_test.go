@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"teiten/attribution/owner"
 	"teiten/internal/casedb"
 	"teiten/internal/pgtest"
 	"teiten/internal/reason"
@@ -47,7 +48,7 @@ func setup(t *testing.T, change ...func(*web.Config)) *bundle {
 	cfg := web.Config{DB: db, Logger: logger(t), Now: func() time.Time { return b.now },
 		Organisation: map[string]string{"ja": "Example CSIRT", "en": "Example CSIRT"}, Contact: "csirt@teiten.example",
 		MailDomain: "teiten.example", Mailbox: true, Rules: []string{"mirai", "worm445"}, Version: "test", PasswordCost: cheap,
-		NotOwners: []string{"hostmaster@registry.example"}, Registration: web.RegistrationLimits{AllowDocumentation: true}, Notify: func() { b.woke++ }}
+		NotAnOwner: notAnOwner, Registration: web.RegistrationLimits{AllowDocumentation: true}, Notify: func() { b.woke++ }}
 	var err2 error
 	cfg.BaseURL = "http://desk.example"
 	cfg.Composer, err2 = notify.NewComposer(notify.Config{OrganisationJA: "Example CSIRT", OrganisationEN: "Example CSIRT",
@@ -245,6 +246,11 @@ func addPackets(t testing.TB, db *casedb.DB, a netip.Addr, now time.Time) {
 }
 
 // logger writes to the test's log.
+// notAnOwner knows one registry's address, and ours.
+func notAnOwner(address string) error {
+	return owner.NotAnOwner(address, owner.ContactConfig{PlaceholderEmails: []string{"hostmaster@registry.example"}}, "teiten.example")
+}
+
 func logger(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }

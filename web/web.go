@@ -48,9 +48,9 @@ type Config struct {
 	// Rules are the names of the rules whose notifications can be set to go out
 	// on their own.
 	Rules []string
-	// NotOwners are addresses, and domains ("@nic.example"), that no case may be
-	// sent to: the registries' placeholders.
-	NotOwners []string
+	// NotAnOwner says why nobody whom a case may be sent to reads the mail of an
+	// address: it is a registry's own, or ours. Nil: everybody may.
+	NotAnOwner func(address string) error
 	// PasswordCost is that of the check for a user who does not exist.
 	PasswordCost PasswordCost
 	// Registration bounds what researchers may register.

@@ -4,6 +4,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"teiten/attribution/owner"
 	"teiten/internal/casedb"
 	"teiten/internal/casework"
 	"teiten/internal/config"
@@ -31,12 +32,13 @@ func (a *App) startWeb(composer *notify.Composer) error {
 		l.Close()
 		return err
 	}
+	contacts := a.cfg.ContactConfig()
 	server, err := web.New(web.Config{
 		DB: a.DB, Logger: a.log,
 		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
 		Contact:      a.cfg.Organisation.Email, BaseURL: base, MailDomain: a.cfg.Mail.Domain, Version: version,
 		Mailbox: a.cfg.Mail.Transport == "mailbox", TrustedProxies: config.Prefixes(a.cfg.Web.TrustedProxies), Rules: append(casework.NotifyingRules(a.cfg.CaseKinds()...), casedb.RuleEscalation),
-		NotOwners: a.cfg.ContactConfig().PlaceholderEmails, Registry: a.registry,
+		NotAnOwner: func(address string) error { return owner.NotAnOwner(address, contacts, a.cfg.Mail.Domain) }, Registry: a.registry,
 		// In the default world every address is a documentation address.
 		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},
 		Countries:    a.cfg.Constituency.Countries, Prefixes: config.Prefixes(a.cfg.Constituency.Prefixes), Location: location,
