@@ -48,7 +48,7 @@ func (c *lookupCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	as, err := cfg.AsTable()
+	as, err := cfg.ASTable()
 	if err != nil {
 		return err
 	}

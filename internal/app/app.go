@@ -138,7 +138,7 @@ func (a *App) startAttribution(ctx context.Context) error {
 		return err
 	}
 	a.undo = append(a.undo, stop)
-	as, err := a.cfg.AsTable()
+	as, err := a.cfg.ASTable()
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func wake(c chan struct{}) {
 // startMail sets up composing, sending, the built-in mailbox and incoming mail,
 // and the web UI that shows them.
 func (a *App) startMail(ctx context.Context) error {
-	key, err := a.DB.Secret(ctx, "envelope", time.Now())
+	key, err := a.DB.Secret(ctx, notify.SecretName, time.Now())
 	if err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (a *App) startMail(ctx context.Context) error {
 		return err
 	}
 	a.undo = append(a.undo, transport.Close)
-	signer, err := notify.LoadDKIM(a.cfg.DkimDomain(), a.cfg.Mail.DKIMKeys)
+	signer, err := notify.LoadDKIM(a.cfg.DKIMDomain(), a.cfg.Mail.DKIMKeys)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (c *Config) checkMail(f *faults) {
 		f.add("mail.connections must be between 1 and 20")
 	}
 	if len(c.Mail.DKIMKeys) > 0 {
-		if err := notify.CheckAligned(c.DkimDomain(), c.Organisation.Email); err != nil {
+		if err := notify.CheckAligned(c.DKIMDomain(), c.Organisation.Email); err != nil {
 			f.add("mail.dkim_domain: %w", err)
 		}
 	}

@@ -43,8 +43,8 @@ func (c *Config) Reminders() (casework.Reminders, error) {
 	return r, nil
 }
 
-// DkimDomain is the domain that signs mail.
-func (c *Config) DkimDomain() string {
+// DKIMDomain is the domain that signs mail.
+func (c *Config) DKIMDomain() string {
 	if c.Mail.DKIMDomain != "" {
 		return c.Mail.DKIMDomain
 	}
@@ -86,8 +86,8 @@ func (c *Config) WhoisConfig() owner.WhoisConfig {
 	return owner.WhoisConfig{JPNIC: c.Owners.JPNICWhois, KRNIC: c.Owners.KRNICWhois, Every: c.Owners.WhoisEvery}
 }
 
-// AsTable reads the file that gives the AS of each prefix; nil without a file.
-func (c *Config) AsTable() (*owner.ASTable, error) {
+// ASTable reads the file that gives the AS of each prefix; nil without a file.
+func (c *Config) ASTable() (*owner.ASTable, error) {
 	if c.Owners.ASFile == "" {
 		return nil, nil
 	}
