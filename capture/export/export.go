@@ -17,9 +17,6 @@ type Writer interface {
 	Close() error
 }
 
-// Formats lists the names that NewWriter takes.
-var Formats = []string{"csv", "jsonl", "parquet"}
-
 // NewWriter returns a Writer of observations in the format csv, jsonl or
 // parquet. The columns are the same in all three: window, sensor, source,
 // proto, port, class, packets, bytes, destinations, first, last,

@@ -306,11 +306,3 @@ func (q *Queries) FollowupCounts(ctx context.Context, f EffectFilter) (map[Follo
 	}
 	return counts, fail("count followed sources", err)
 }
-
-// CaseFollowups returns the states of the followed sources of a case, at most limit.
-func (q *Queries) CaseFollowups(ctx context.Context, caseID int64, limit int) ([]Followup, error) {
-	var f []Followup
-	err := q.q.SelectContext(ctx, &f, `select `+followupColumns+`
-		from followup f join source s on s.address = f.source where f.case_id = $1 order by f.source limit $2`, caseID, limit)
-	return f, fail("list followed sources of case", err)
-}

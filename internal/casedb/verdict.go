@@ -1,7 +1,6 @@
 package casedb
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/lib/pq"
@@ -132,11 +131,6 @@ type Scanner struct {
 // InForce reports whether the entry holds at the time.
 func (s *Scanner) InForce(at time.Time) bool {
 	return (s.ValidFrom == nil || !at.Before(*s.ValidFrom)) && (s.ValidTo == nil || at.Before(*s.ValidTo))
-}
-
-// Covers reports whether the entry holds for the address at the time.
-func (s *Scanner) Covers(a netip.Addr, at time.Time) bool {
-	return s.Prefix.Contains(a.Unmap()) && s.InForce(at)
 }
 
 // RegistrationState is the state of a researcher's request.

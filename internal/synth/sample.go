@@ -14,9 +14,6 @@ import (
 // SampleSpan is the time the sample capture covers.
 const SampleSpan = 48 * time.Hour
 
-// SampleSensor is the name of the sensor that the sample capture belongs to.
-const SampleSensor = "sample"
-
 // WriteSample writes the sample capture: two days, from start on, of what a
 // darknet at 198.51.100.0/24 and 2001:db8:ffff::/64 might see. All addresses
 // are documentation addresses. The bytes are a function of start and seed.
