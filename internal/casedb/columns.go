@@ -4,7 +4,7 @@ import "strings"
 
 // What is read of a table whose rows have a type here, as one list: a column
 // that is added is read everywhere. A list without what is large or not for
-// pages ends with Listed and the whole one adds to it; columns_test.go compares
+// pages ends with Listed and the whole one adds to it; columns_internal_test.go compares
 // the lists with the types. Lists that one file alone uses stand there.
 const (
 	ownerColumns = `id, key, name, country, language, created_at`

@@ -10,7 +10,7 @@ import (
 )
 
 // The JSON columns of observation, read back. Reading a day of observations
-// through encoding/json takes two thirds of the time, so what copy.go writes
+// through encoding/json takes two thirds of the time, so what observation_copy.go writes
 // is read by the same fixed order of keys, and everything else by
 // encoding/json.
 
