@@ -197,13 +197,3 @@ func printProblems[T fmt.Stringer](p *program, name string, problems []T, all in
 		fmt.Fprintf(p.Stderr, "teiten: %s: %s\n", name, problem)
 	}
 }
-
-// parseDay reads a day, or a time with zone.
-func parseDay(s string) (time.Time, error) {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is neither a day such as 2026-01-15 nor an RFC 3339 time", s)
-}

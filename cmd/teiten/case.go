@@ -95,13 +95,6 @@ func what(c casedb.Case) string {
 	return string(c.Kind) + "/" + c.Malware
 }
 
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
 type caseShowCmd struct {
 	configFlags
 	Number string `arg:"" help:"The case, such as TT-2026-000123."`

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"text/tabwriter"
+	"io"
+	"os"
+	"time"
 
 	"teiten/internal/casedb"
 	"teiten/internal/config"
-	"teiten/migrations"
+	"teiten/internal/locale"
 )
 
 // configFlags are the flags of every command that reads the configuration.
@@ -26,66 +26,53 @@ func (f *configFlags) load(p *program) (*config.Config, error) {
 	return cfg, err
 }
 
-type configCmd struct{ configFlags }
-
-func (*configCmd) Help() string {
-	return `Example: TEITEN_MAIL_DOMAIN=csirt.example teiten config`
+// checkSensor refuses what cannot be a sensor's name.
+func checkSensor(name string) error {
+	if !casedb.ValidSensorName(name) {
+		return usagef("%q is not a sensor's name: lower-case letters, digits, dot, dash, underscore, at most 63", name)
+	}
+	return nil
 }
 
-// Run prints every setting with its value, origin and meaning. Secrets are
-// masked.
-func (c *configCmd) Run(p *program) error {
-	cfg, err := c.load(p)
+// english is the catalogue for what commands print.
+func english() (*locale.Printer, error) {
+	c, err := locale.Load()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "# key\tvalue\tfrom\tenvironment\tmeaning")
-	for _, o := range cfg.Options() {
-		value := o.String()
-		switch {
-		case o.Secret && value != "":
-			value = "(secret)"
-		case value == "":
-			value = "-"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", o.Key, value, cfg.From(o.Key), o.Env, o.Help)
-	}
-	return w.Flush()
+	return c.Printer(locale.English), nil
 }
 
-type migrateCmd struct{ configFlags }
-
-func (*migrateCmd) Help() string {
-	return `Example: teiten migrate --set database.url=postgres://teiten@db.example/teiten?sslmode=verify-full
-
-teiten serve migrates at its start; this command migrates before that.`
-}
-
-// Run applies the migrations.
-func (c *migrateCmd) Run(ctx context.Context, p *program) error {
-	return p.withDatabase(ctx, &c.configFlags, func(*casedb.DB) error {
-		fmt.Fprintln(p.Stderr, "The schema is up to date:", migrations.Hash())
-		return nil
-	})
-}
-
-type versionCmd struct{}
-
-// Run prints what the binary was built from.
-func (*versionCmd) Run(p *program) error {
-	version := "(development)"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				version += " " + s.Value
-			}
-		}
-		version += " " + info.GoVersion
+// openInput opens a file, or the program's standard input for "-".
+func (p *program) openInput(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(p.Stdin), nil
 	}
-	_, err := fmt.Fprintln(p.Stdout, "teiten", version)
-	return err
+	return os.Open(name)
+}
+
+// parseDay reads a day, or a time with zone.
+func parseDay(s string) (time.Time, error) {
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a day such as 2026-01-15 nor an RFC 3339 time", s)
+}
+
+// dash stands where there is nothing.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// stamp writes an optional time.
+func stamp(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
 }

@@ -48,8 +48,8 @@ func (c *importCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if !casedb.ValidSensorName(c.Sensor) {
-		return usagef("%q is not a sensor's name: lower-case letters, digits, dot, dash, underscore, at most 63", c.Sensor)
+	if err := checkSensor(c.Sensor); err != nil {
+		return err
 	}
 	if c.Window == 0 { // which the importer would take for its default
 		return usagef("--window must be a second or more")

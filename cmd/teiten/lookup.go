@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"time"
 
 	"teiten/attribution/owner"
@@ -163,12 +161,4 @@ func (c *lookupCmd) ask(ctx context.Context, p *program, cfg *config.Config, add
 		cfg.Logger(p.Stderr).Warn("a national registry was asked in vain", "source", addr, "err", err)
 	}
 	return &answer, nil
-}
-
-// openInput opens a file, or the program's standard input for "-".
-func (p *program) openInput(name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(p.Stdin), nil
-	}
-	return os.Open(name)
 }

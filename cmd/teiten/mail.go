@@ -32,15 +32,6 @@ and quiet hours of the configuration, and then the mails that wait for a
 coordinator.`
 }
 
-// english is the catalogue for what commands print.
-func english() (*locale.Printer, error) {
-	c, err := locale.Load()
-	if err != nil {
-		return nil, err
-	}
-	return c.Printer(locale.English), nil
-}
-
 // planLine is a message as mail plan prints it.
 type planLine struct {
 	Message   int64      `json:"message"`

@@ -40,8 +40,8 @@ func (c *sensorAddCmd) Run(ctx context.Context, p *program) error {
 		}
 		networks = append(networks, casedb.Prefix{Prefix: n.Masked()})
 	}
-	if !casedb.ValidSensorName(c.Name) {
-		return usagef("%q is not a sensor's name: lower-case letters, digits, dot, dash, underscore, at most 63", c.Name)
+	if err := checkSensor(c.Name); err != nil {
+		return err
 	}
 	return p.withDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		_, err := db.AddSensor(ctx, c.Name, networks, casedb.Clean(c.Note, 1000), time.Now())

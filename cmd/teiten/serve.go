@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"teiten/internal/app"
-	"teiten/internal/casedb"
 	"teiten/internal/config"
 	"teiten/internal/ingest"
 )
@@ -35,8 +34,10 @@ func (c *serveCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if c.Sensor != "" && !casedb.ValidSensorName(c.Sensor) {
-		return usagef("%q is not a sensor's name: lower-case letters, digits, dot, dash, underscore, at most 63", c.Sensor)
+	if c.Sensor != "" {
+		if err := checkSensor(c.Sensor); err != nil {
+			return err
+		}
 	}
 	log := cfg.Logger(p.Stderr)
 	a, err := app.Start(ctx, cfg, log)

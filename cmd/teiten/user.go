@@ -129,14 +129,6 @@ func (c *userListCmd) Run(ctx context.Context, p *program) error {
 	})
 }
 
-// stamp writes an optional time.
-func stamp(t *time.Time) string {
-	if t == nil {
-		return "-"
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
 // newPassword asks twice on a terminal, or takes one line of standard input,
 // and returns the hash.
 func (p *program) newPassword() (string, error) {
