@@ -6,20 +6,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
 	"teiten/internal/reason"
 	"teiten/notify"
-)
-
-// The bounds of what people type, in bytes, as package casedb keeps it.
-const (
-	maxReason = 2000
-	maxNote   = 60_000
-	maxLetter = 200_000
-	maxTitle  = 500
 )
 
 // caseVerb is a change of a case that a coordinator can ask for.
@@ -55,13 +46,6 @@ func (a caseArgs) reason(field string) (string, error) {
 		err = invalidError("invalid.reason")
 	}
 	return typed, err
-}
-
-// typedText makes a text from what a browser sent and reports whether it has
-// at most limit bytes.
-func typedText(value string, limit int) (string, bool) {
-	text := strings.TrimSpace(casedb.Clean(strings.ReplaceAll(value, "\r\n", "\n"), 0))
-	return text, len(text) <= limit
 }
 
 // locked locks the case in the version its reader saw.
