@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"teiten/internal/observation"
 	"time"
+
+	"teiten/internal/observation"
 
 	"github.com/lib/pq"
 )

@@ -10,8 +10,9 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
-	"teiten/internal/observation"
 	"time"
+
+	"teiten/internal/observation"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"

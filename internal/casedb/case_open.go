@@ -45,7 +45,7 @@ const inConstituency = `(n.country = any($4::text[]) or v.source <<= any($5::ine
 const countryUnknown = `s.country !~ '^[A-Z]{2}$' or s.country = 'ZZ'`
 
 // candidateFrom finds the sources through the index verdict_kind: judged to be
-// of the kind, without a contradiction and on more than a weak sign, seen lately, in a known and current
+// of the kind, of whom the owner may be told, seen lately, in a known and current
 // network of the constituency, and in no case that speaks for them. A closed
 // case speaks until the source is seen again, and the live case of a former
 // owner until it is seen in the hands of the present one.
@@ -95,7 +95,7 @@ func (t *Tx) LockCandidates(ctx context.Context, f CandidateFilter, ownerID int6
 	}
 	var c []CaseCandidate
 	const columns = `select v.source, v.id as verdict_id, v.malware, v.rule, v.last_at, s.network_id,
-		coalesce(v.evidence->'notes' @> '["rejudged"]', false) as rejudged, `
+		coalesce(v.evidence->'notes' @> '["` + NoteRejudged + `"]', false) as rejudged, `
 	err := t.q.SelectContext(ctx, &c, columns+`false as untold`+candidateFrom+` and n.owner_id = $8
 		union all `+columns+`true`+untoldFrom+` and n.owner_id = $8 order by source limit $7`, append(f.args(now), limit, ownerID)...)
 	return c, fail("find candidates", err)

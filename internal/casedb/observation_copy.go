@@ -7,9 +7,10 @@ import (
 	"math"
 	"net/netip"
 	"strconv"
-	"teiten/internal/observation"
 	"time"
 	"unicode/utf8"
+
+	"teiten/internal/observation"
 )
 
 // copyChunk is how much ready text goes into one CopyData call: the driver

@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"math"
 	"net/netip"
-	"teiten/internal/observation"
 	"time"
+
+	"teiten/internal/observation"
 )
 
 // The JSON columns of observation, read back. Reading a day of observations

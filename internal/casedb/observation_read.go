@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
-	"teiten/internal/observation"
 	"time"
+
+	"teiten/internal/observation"
 
 	"github.com/lib/pq"
 )

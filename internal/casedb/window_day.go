@@ -3,8 +3,9 @@ package casedb
 import (
 	"context"
 	"net/netip"
-	"teiten/internal/observation"
 	"time"
+
+	"teiten/internal/observation"
 
 	"github.com/lib/pq"
 )
