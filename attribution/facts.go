@@ -45,8 +45,8 @@ type facts struct {
 	names   map[uint32]string // of ports, kept from one profile to the next
 }
 
-// servicePorts are UDP ports whose replies are recognised by their source
-// port: those that answer, and those used for amplification.
+// servicePort reports whether replies from a UDP port are recognised by their
+// source port: those that answer, and those used for amplification.
 func servicePort(port uint16) bool {
 	switch port {
 	case 7, 17, 19, 53, 69, 111, 123, 137, 161, 177, 389, 427, 520, 1194, 1434, 1604, 1645, 1701, 1900, 3283, 3389, 3478,
@@ -340,7 +340,7 @@ func (f *facts) portName(e *entry) string {
 }
 
 // portName is the name of the service port: for an ICMP error that of the
-// attacked port, for SYN/ACKs that probe (see synackScan) the other one.
+// attacked port, for SYN/ACKs that probe (see judgeSynackScan) the other one.
 func (e *entry) portName() string {
 	if e.class.ICMPError() && (e.window == protoTCP || e.window == protoUDP) && e.port != 0 {
 		return portName(uint8(e.window), e.port)

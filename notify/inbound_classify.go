@@ -71,7 +71,7 @@ type classification struct {
 	reason    string
 }
 
-// classify says what a mail is. nullSender is "null" if the envelope sender was
+// classify says what a mail is. sender is "null" if the envelope sender was
 // empty, "" if it is not known, else the sender.
 //
 // The order matters: a mail that names its class in a machine-readable form is believed

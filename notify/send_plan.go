@@ -105,7 +105,7 @@ func (p *Planner) Held(ctx context.Context, after int64, n int) ([]Planned, erro
 }
 
 // line decides about one message as of the time it will be its turn.
-func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now time.Time) (Planned, error) {
+func (p *Planner) line(ctx context.Context, q *casedb.Queries, t predicted, now time.Time) (Planned, error) {
 	m, err := q.Message(ctx, t.id)
 	if err != nil {
 		return Planned{}, err
@@ -123,7 +123,7 @@ func (p *Planner) line(ctx context.Context, q *casedb.Queries, t foretold, now t
 }
 
 // delayOf is why a message is not sent before its turn.
-func delayOf(t foretold, m casedb.Message, now time.Time) reason.List {
+func delayOf(t predicted, m casedb.Message, now time.Time) reason.List {
 	switch {
 	case t.delay != "":
 		return reason.Of(t.delay)
@@ -145,8 +145,8 @@ func caseOf(ctx context.Context, q *casedb.Queries, m casedb.Message) (*casedb.C
 	return &c, err
 }
 
-// foretold is when a message will have its turn.
-type foretold struct {
+// predicted is when a message will have its turn.
+type predicted struct {
 	id     int64
 	at     time.Time
 	delay  reason.Code
@@ -157,7 +157,7 @@ type foretold struct {
 // longest goes first; one that must wait is due again when its wait ends, and
 // while the hour's limit is reached everybody waits. What goes in one digest
 // counts as one mail.
-func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now time.Time) []foretold {
+func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now time.Time) []predicted {
 	queue := make(turns, len(mails))
 	for i, m := range mails {
 		queue[i] = turn{QueuedMail: m}
@@ -167,7 +167,7 @@ func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now 
 	}
 	heap.Init(&queue)
 	clock := now
-	done := make([]foretold, 0, len(mails))
+	done := make([]predicted, 0, len(mails))
 	digests := make(map[string]time.Time) // when the last digest to an address went
 	for len(queue) > 0 {
 		t := &queue[0]
@@ -191,7 +191,7 @@ func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now 
 		}
 		switch limit {
 		case "":
-			done = append(done, foretold{t.MessageID, at, t.delay, t.Digest})
+			done = append(done, predicted{t.MessageID, at, t.delay, t.Digest})
 			if t.Digest {
 				digests[address] = at
 			}
@@ -203,7 +203,7 @@ func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now 
 			heap.Fix(&queue, 0)
 		}
 	}
-	slices.SortStableFunc(done, func(a, b foretold) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	slices.SortStableFunc(done, func(a, b predicted) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
 	return done
 }
 

@@ -27,7 +27,7 @@ type asset struct {
 	kind string
 }
 
-// assetTypes are the content types of what there is in static.
+// assetType is the content type of a file in static.
 func assetType(name string) (string, bool) {
 	switch path.Ext(name) {
 	case ".css":

@@ -45,7 +45,7 @@ type RDAPConfig struct {
 	Now func() time.Time
 }
 
-// RDAPClient asks registries over RDAP (RFC 7480, 9082). It is an OwnerLookup
+// RDAPClient asks registries over RDAP (RFC 7480, 9082). It is a Lookup
 // and safe for concurrent use.
 type RDAPClient struct {
 	base      *url.URL // nil: bootstrap

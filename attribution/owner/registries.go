@@ -21,7 +21,7 @@ const (
 	maxHeld = 10_000
 )
 
-// Registries is an OwnerLookup that asks over RDAP and, where the answer names
+// Registries is a Lookup that asks over RDAP and, where the answer names
 // only a national registry in the owner's place, asks that one over WHOIS. If
 // only the second question fails, Lookup returns the RDAP answer together with
 // the error.

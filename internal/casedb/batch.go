@@ -177,7 +177,7 @@ func (d *DB) tryPutRows(ctx context.Context, h batchHead, rows rowSource, import
 		}
 	}()
 	// The transaction must not be rolled back behind the COPY's back when ctx
-	// ends; copyRows looks at ctx itself.
+	// ends; rowCopier.copy looks at ctx itself.
 	free := context.WithoutCancel(ctx)
 	tx, err := conn.BeginTx(free, nil)
 	if err != nil {

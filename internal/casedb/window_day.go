@@ -30,7 +30,7 @@ func (g WindowGroup) String() string {
 }
 
 // windowCounted is the window that a mark counts, so that no fingerprint need
-// be asked; wormWindow implies it.
+// be asked; MarkWorm445 implies it.
 const windowCounted = 8192
 
 // fingerprintsKept is the number of fingerprints with which a further one may

@@ -150,7 +150,7 @@ func (c Control) keep(ctx context.Context, tx *casedb.Tx, id int64, now time.Tim
 	facts.OwnerMailed = false // a mail that leaves ends the control by itself
 	why := c.Severe(facts)
 	if len(why) == 0 || facts.Sources == 0 {
-		return false, nil // cleared by now: nobody would be told
+		return false, nil // cleared meanwhile: no owner would be told
 	}
 	return true, tx.EndControl(ctx, &k, casedb.ControlSevere, casedb.ActorSystem, why, now)
 }

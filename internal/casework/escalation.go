@@ -102,7 +102,7 @@ func (o *Opener) escalate(ctx context.Context, id int64, before, now time.Time) 
 		return tx.MoveCase(ctx, &c, c.State, waiting, now)
 	})
 	if errors.Is(err, casedb.ErrNotFound) {
-		return false, nil // it waits for somebody by now, or nothing may be told any more
+		return false, nil // it waits for a coordinator already, or nothing may be told any more
 	}
 	return done && err == nil, err
 }

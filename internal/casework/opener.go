@@ -289,7 +289,7 @@ func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact
 	switch {
 	case s.UnderWay:
 		// It is composed when it is sent and covers them; if its words are
-		// settled by now, they are candidates again when it has ended.
+		// settled already, they are candidates again when it has ended.
 		return messagePlan{}
 	case !usable:
 		return messagePlan{waitContact: c.Waiting == casedb.WaitingNone}

@@ -81,7 +81,7 @@ func TestWorkerKeepsApprovalAndRetiresContacts(t *testing.T) {
 		"abuse@example.net approve coordinator t\nnew@example.net human  t\nold@example.net human  f")
 }
 
-// lookupFunc is an OwnerLookup.
+// lookupFunc is an owner.Lookup.
 type lookupFunc func() error
 
 func (f lookupFunc) Lookup(context.Context, netip.Addr) (owner.RegistryAnswer, error) {

@@ -95,7 +95,7 @@ func (o *Opener) remind(ctx context.Context, id int64, before, now time.Time) (d
 		return err
 	})
 	if errors.Is(err, casedb.ErrNotFound) {
-		return false, nil // it waits for somebody by now, or those still active are acknowledged
+		return false, nil // it waits for a coordinator already, or those still active are acknowledged
 	}
 	return done && err == nil, err
 }
