@@ -70,7 +70,7 @@ func (s *Server) routeCases(handle router) {
 	handle("POST /cases/{number}/messages/{id}/{verb}", s.coordinator(s.messageAction))
 	handle("POST /cases/{number}/{verb}", s.coordinator(s.caseAction))
 
-	// Did it help?
+	// The effect of the mails.
 	handle("GET /effect", s.desk(s.effect))
 	handle("GET /effect/{file}", s.desk(s.effectFile))
 
