@@ -64,6 +64,10 @@ func mailBombs(number string, zipped, gzipped []byte) []mailBomb {
 	for i := range 10_000 {
 		fmt.Fprintf(&deep, "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n", i, i)
 	}
+	var parameters strings.Builder
+	for i := range 60_000 {
+		fmt.Fprintf(&parameters, ";\n a%d=x", i)
+	}
 	for range 5000 {
 		letters.WriteString("Content-Type: message/rfc822\n\n")
 	}
@@ -88,6 +92,8 @@ func mailBombs(number string, zipped, gzipped []byte) []mailBomb {
 		{"encoded words", "From: =?utf-8?q?" + fill("=41", 60_000) + "?= <a@isp.example>\nSubject:" + fill(" =?iso-2022-jp?B?GyRCJUYbKEI=?=\n", 1<<20) + "\nx\n"},
 		{"encoded words of no charset", "From: a@isp.example\nSubject:" + fill(" =?x-none?q?=3Cscript=3E?=\n", 512<<10) + "\nx\n"},
 		{"continued parameter", head + "Content-Type: application/x; name*0=a;\n" + fill(" name*1=b;\n", 512<<10) + " x=y\n\nx\n"},
+		{"60,000 parameters of a type", head + "Content-Type: text/plain" + parameters.String() + "\n\nx\n"},
+		{"60,000 parameters of a file", head + "Content-Disposition: attachment" + parameters.String() + "\n\nx\n"},
 		{"endless header", head + fill("X-A: b\n", 512<<10)},
 		{"long lines", "From: a@isp.example\nSubject: x\n\n" + fill(fill("a", 60_000)+"\n", 512<<10)},
 		{"long address", "From: " + fill("<", 60_000) + "a@isp.example\nTo: " + fill("(", 60_000) + "\nSubject: x\n\nx\n"},

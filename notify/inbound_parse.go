@@ -100,7 +100,7 @@ func ParseMail(raw []byte) *Mail {
 		p.header = readHeader(raw)
 	}
 	p.contentType = strings.ToLower(root.ContentType)
-	_, params, _ := mime.ParseMediaType(unfold(p.header.Get("Content-Type")))
+	_, params := mediaType(unfold(p.header.Get("Content-Type")))
 	p.reportType = strings.ToLower(params["report-type"])
 	p.envelope()
 	var htmlText string
@@ -194,8 +194,31 @@ func readParts(raw []byte) (root *enmime.Part) {
 	return root
 }
 
+// maxParameters is how many parameters a Content-Type or Content-Disposition may
+// have. A long file name takes about 20 (RFC 2231, 3), and the time to read them
+// grows with the square of their number.
+const maxParameters = 100
+
+// tooMany reports whether a header field has more parameters than are read.
+func tooMany(field string) bool { return strings.Count(field, ";") > maxParameters }
+
+// mediaType reads a type and its parameters, both empty if they cannot be read.
+func mediaType(field string) (string, map[string]string) {
+	if tooMany(field) {
+		return "", nil
+	}
+	kind, params, err := mime.ParseMediaType(field)
+	if err != nil {
+		return "", nil
+	}
+	return kind, params
+}
+
 // lenientMediaType takes what cannot be read for text.
 func lenientMediaType(ctype string) (string, map[string]string, []string, error) {
+	if tooMany(ctype) {
+		return "text/plain", map[string]string{}, nil, nil
+	}
 	kind, params, invalid, err := mediatype.Parse(ctype)
 	if err != nil || kind == "" {
 		kind, params = "text/plain", map[string]string{}
