@@ -225,7 +225,8 @@ update network n set choice = jsonb_set(choice, '{rejected}', (select coalesce(j
 -- Messages: why each waits or waited for a coordinator, why it is due later,
 -- why it ended, and what coordinators overruled by approving it. A person held
 -- or canceled it if the last such event says so, and the words are none that
--- only the program writes into such an event.
+-- only the program writes into such an event. A message had the first 2000
+-- bytes of what was typed.
 alter table message add column hold_why jsonb not null default '[]' check (are_reasons(hold_why));
 alter table message add column delay_why jsonb not null default '[]' check (are_reasons(delay_why));
 alter table message add column end_why jsonb not null default '[]' check (are_reasons(end_why));
@@ -233,17 +234,20 @@ alter table message add column overruled text[] not null default '{}';
 
 update message m set hold_why = case
     when hold_reason <> 'contact changed' and pg_temp.is_person((select e.actor from case_event e where e.case_id = m.case_id
-            and e.message_id = m.id and e.kind = 'message-held' and e.text = m.hold_reason order by e.id desc limit 1))
+            and e.message_id = m.id and e.kind = 'message-held' and (e.text = m.hold_reason
+                or octet_length(m.hold_reason) > 1990 and starts_with(e.text, m.hold_reason)) order by e.id desc limit 1))
         then pg_temp.typed(hold_reason)
     else coalesce(pg_temp.of_sentence(hold_reason), pg_temp.coded('other', array[hold_reason])) end
     where hold_reason <> '';
+-- What holds a message now arose after its approval.
 update message set overruled = array(select r->>'code' from jsonb_array_elements(hold_why) r
         where r->>'code' in ('acknowledged','contact-replaced','control-quiet'))
-    where approved_at is not null;
+    where approved_at is not null and state <> 'held';
 
--- What put off a message that is not queued any more says nothing now.
+-- What put off a message that is not queued any more says nothing now. A
+-- canceled one has why it was canceled there, which may be anybody's words.
 update message set delay_why = case when state = 'queued' then pg_temp.of_sentence(last_error) else '[]' end, last_error = ''
-    where last_error like 'put off: %';
+    where last_error like 'put off: %' and state <> 'canceled';
 
 update message m set last_error = '', end_why = case
     when last_error not in ('contact changed','case closed','case ignored') and pg_temp.is_person((select e.actor from case_event e
@@ -251,7 +255,8 @@ update message m set last_error = '', end_why = case
         then pg_temp.typed(last_error)
     else coalesce(pg_temp.of_sentence(last_error), pg_temp.coded('other', array[last_error])) end
     where state = 'canceled' and last_error <> '';
--- A server's words stay what they are.
+-- A server's words stay what they are. Some bounces came without a status.
+update message set last_error = 'bounced: 5.0.0' where state = 'bounced' and last_error = 'bounced:';
 update message set end_why = pg_temp.of_sentence(last_error), last_error = ''
     where state in ('failed','bounced') and last_error ~ '^(gave up after [0-9]+ tries|no mail to this address: .*|bounced: .+)$';
 
