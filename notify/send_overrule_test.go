@@ -114,3 +114,31 @@ func TestAnotherContactIsAnotherDecision(t *testing.T) {
 	w.do(s.Do)
 	w.wantHeld(m, "contact-replaced")
 }
+
+// TestTheNextContactIsGuardedToo: a letter that is held because its contact was
+// replaced gets another contact. Approving it then overrules nothing about that
+// one, which is replaced in its turn before the letter leaves.
+func TestTheNextContactIsGuardedToo(t *testing.T) {
+	t.Parallel()
+	for _, both := range []bool{false, true} {
+		w, m, s, acknowledge, replace := twoGuards(t)
+		held, wanted, again := "contact-replaced", "contact-changed", "contact-replaced"
+		if both {
+			acknowledge()
+			guard := "acknowledged: Example Research Institute"
+			held, wanted, again = guard+"; contact-replaced", guard, guard+"; contact-replaced"
+		}
+		replace()
+		w.do(s.Do)
+		m = w.wantHeld(m, held)
+		c := w.getCase(*m.CaseID)
+		w.tx(func(ctx context.Context, tx *casedb.Tx) error {
+			_, err := tx.ChangeContact(ctx, c.ID, c.Version, casedb.ContactChange{Email: "noc@isp.example", Why: "they asked"}, domain, "taro", w.clock.now())
+			return err
+		})
+		w.approve(w.wantHeld(m, wanted))
+		replace()
+		w.do(s.Do)
+		w.wantHeld(m, again)
+	}
+}

@@ -3,6 +3,7 @@ package casedb
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -304,11 +305,28 @@ func (t *Tx) ChangeContact(ctx context.Context, caseID int64, version int, ch Co
 		version = version + 1 where id = $1`, open.ID, contact.ID, contact.Email, contact.Language); err != nil {
 		return contact, fail("redirect message", err)
 	}
+	if err := t.forgetReplaced(ctx, *open); err != nil {
+		return contact, err
+	}
 	if open.State == MessageQueued {
 		open.Recipient = contact.Email
 		return contact, t.holdLocked(ctx, *open, &c, by, reason.Of(reason.ContactChanged), now)
 	}
 	return contact, t.setCase(ctx, &c, c.State, WaitingApproval, now)
+}
+
+// forgetReplaced takes it from why a redirected message is held that its last
+// contact was replaced: an approval would overrule the same of the next one.
+func (t *Tx) forgetReplaced(ctx context.Context, m Message) error {
+	if !m.HoldWhy.Has(reason.ContactReplaced) {
+		return nil
+	}
+	why := slices.DeleteFunc(slices.Clone(m.HoldWhy), func(r reason.Reason) bool { return r.Code == reason.ContactReplaced })
+	if len(why) == 0 {
+		why = reason.Of(reason.ContactChanged)
+	}
+	_, err := t.q.ExecContext(ctx, `update message set hold_why = $2 where id = $1`, m.ID, why)
+	return fail("redirect message", err)
 }
 
 func (t *Tx) findOrMakeContact(ctx context.Context, c *Case, ch ContactChange, by string, now time.Time) (Contact, error) {
