@@ -120,12 +120,33 @@ func (l *List) Scan(src any) error {
 	default:
 		return fmt.Errorf("cannot scan %T as reasons", src)
 	}
-	var list []Reason
+	// The database lets values through that are no strings. One such row must not
+	// keep others from being read.
+	var list []struct{ Code, Args json.RawMessage }
 	if err := json.Unmarshal(b, &list); err != nil {
 		return fmt.Errorf("read reasons: %w", err)
 	}
-	if len(list) > 0 {
-		*l = list
+	for _, r := range list {
+		var args []json.RawMessage
+		if len(r.Args) > 0 {
+			if err := json.Unmarshal(r.Args, &args); err != nil {
+				return fmt.Errorf("read arguments of a reason: %w", err)
+			}
+		}
+		read := Reason{Code: Code(textOf(r.Code))}
+		for _, a := range args {
+			read.Args = append(read.Args, textOf(a))
+		}
+		*l = append(*l, read)
 	}
 	return nil
+}
+
+// textOf is the text that a value holds, or the value as it is written.
+func textOf(value json.RawMessage) string {
+	var s string
+	if err := json.Unmarshal(value, &s); err != nil {
+		return string(value)
+	}
+	return s
 }

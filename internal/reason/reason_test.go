@@ -51,6 +51,22 @@ func TestEveryReasonIsStoredAndReadAsItWas(t *testing.T) {
 	}
 }
 
+// TestWhatTheDatabaseHoldsIsRead: its check of reasons lets through what is no
+// string.
+func TestWhatTheDatabaseHoldsIsRead(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]string{
+		`[{"code": "person", "args": [7, null, {"a": [1]}, "x"]}]`: `person: 7, , {"a": [1]}, x`,
+		`[{"code": true}, {"code": "of-tomorrow", "args": ["x"]}]`: `true; of-tomorrow: x`,
+		`[{"code": "paused", "more": 1}]`:                          `paused`,
+	} {
+		var read reason.List
+		if err := read.Scan(src); err != nil || read.String() != want {
+			t.Errorf("%s is read as %s, %v", src, read, err)
+		}
+	}
+}
+
 // TestTheListIsClosed: what is none of its codes, or has other arguments than
 // they take, is not stored.
 func TestTheListIsClosed(t *testing.T) {
