@@ -110,6 +110,47 @@ func TestDeadAddressGivesWayToTheNextContact(t *testing.T) {
 	}
 }
 
+// TestLateBounceOfAnEarlierContact: the next contact, to whom the case has
+// written since, gets no second letter, and the first one none at all, whatever
+// comes back late or twice from the first one.
+func TestLateBounceOfAnEarlierContact(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{"", notify.SoftBounce} {
+		p := newPost(t, notify.InboundConfig{})
+		c, _ := p.queued(ispCase)
+		p.exec(`insert into contact (owner_id, email, provenance, gate, language, rank, created_at) values ($1, 'soc@isp.example', 'remark', 'approve', 'en', 5, $2)`,
+			c.OwnerID, epoch)
+		p.do(p.sender.Do)
+		if said == "" {
+			p.bounce("")
+		} else {
+			c = p.getCase(c.ID)
+			p.tx(func(ctx context.Context, tx *casedb.Tx) error {
+				_, err := tx.ChangeContact(ctx, c.ID, c.Version, casedb.ContactChange{Email: "soc@isp.example", Why: "they asked"}, domain, "taro", p.clock.now())
+				return err
+			})
+		}
+		msgs, err := p.db.CaseMessages(t.Context(), c.ID, 10)
+		if err != nil || len(msgs) != 2 {
+			t.Fatalf("messages %+v, %v", msgs, err)
+		}
+		p.approve(msgs[1])
+		p.clock.advance(time.Minute)
+		p.do(p.sender.Do)
+		if err := p.mailbox.Bounce(t.Context(), 1, said, p.clock.now()); err != nil {
+			t.Fatal(err)
+		}
+		p.do(p.worker.Do)
+		msgs, err = p.db.CaseMessages(t.Context(), c.ID, 10)
+		if err != nil || len(msgs) != 2 || msgs[1].State != casedb.MessageSent {
+			t.Errorf("after a late bounce %q: messages %+v, %v", said, msgs, err)
+		}
+		if c = p.getCase(c.ID); c.Waiting != casedb.WaitingBounce || *c.ContactID != *msgs[1].ContactID {
+			t.Errorf("after a late bounce %q the case waits for %q", said, c.Waiting)
+		}
+	}
+}
+
 // TestMachinesThatAnswerEachOther: after fifty mails of a day more are stored
 // and are no events; a person's words were seen before.
 func TestMachinesThatAnswerEachOther(t *testing.T) {

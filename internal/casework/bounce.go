@@ -43,10 +43,11 @@ func AfterBounce(b casedb.Bounce, now time.Time) casedb.BounceStep {
 
 // writtenAgain says which letter is written in place of one that did not arrive.
 // Two letters of a case are never under way, and who comes next in an escalation
-// is no bounce's to say.
+// is no bounce's to say. A bounce that is late, or comes twice, is none of a case
+// that writes to somebody else since.
 func writtenAgain(b casedb.Bounce, now time.Time) casedb.BounceStep {
 	m := b.Message
-	if m.Purpose != casedb.PurposeNotification || !b.Case.State.Live() || casedb.IsEscalation(m.Reason) || b.UnderWay {
+	if m.Purpose != casedb.PurposeNotification || !b.Case.State.Live() || casedb.IsEscalation(m.Reason) || b.UnderWay || writesElsewhere(b) {
 		return casedb.BounceStep{}
 	}
 	switch {
@@ -58,6 +59,14 @@ func writtenAgain(b casedb.Bounce, now time.Time) casedb.BounceStep {
 	at := now.Add(softRetryAfter)
 	return casedb.BounceStep{Letter: &casedb.Message{State: casedb.MessageQueued, Reason: casedb.ReasonSoftRetry, ContactID: m.ContactID,
 		Recipient: m.Recipient, Language: m.Language, NextAttemptAt: &at}}
+}
+
+// writesElsewhere reports whether the case has another contact by now, which can
+// be used, than the one that the message went to.
+func writesElsewhere(b casedb.Bounce) bool {
+	return b.Case.ContactID != nil && slices.ContainsFunc(b.Contacts, func(k casedb.Contact) bool {
+		return k.ID == *b.Case.ContactID && casedb.BaseAddress(k.Email) != casedb.BaseAddress(b.Message.Recipient)
+	})
 }
 
 // toNextContact proposes the letter to the first contact with another address.
