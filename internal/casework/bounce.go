@@ -21,7 +21,8 @@ const (
 // AfterBounce decides, as a pure function, what follows when a message of a case
 // did not arrive: a dead address is replaced by the owner's next contact, whose
 // letter waits for approval; after a temporary error the letter is written again
-// later; else a coordinator is asked.
+// later, or waits for approval where it may not go by itself; else a coordinator
+// is asked.
 func AfterBounce(b casedb.Bounce, now time.Time) casedb.BounceStep {
 	step := writtenAgain(b, now)
 	// Somebody's words that nobody has read come first; the bounce is in the
@@ -56,9 +57,31 @@ func writtenAgain(b casedb.Bounce, now time.Time) casedb.BounceStep {
 	case b.Hard, !retryable(b.Status), temporarySince(b.Temporary, now.Add(-softBounceSpan)) >= softBounces:
 		return casedb.BounceStep{}
 	}
-	at := now.Add(softRetryAfter)
-	return casedb.BounceStep{Letter: &casedb.Message{State: casedb.MessageQueued, Reason: casedb.ReasonSoftRetry, ContactID: m.ContactID,
-		Recipient: m.Recipient, Language: m.Language, NextAttemptAt: &at}}
+	letter := casedb.Message{State: casedb.MessageHeld, Reason: casedb.ReasonSoftRetry, HoldWhy: retryHolds(b), ContactID: m.ContactID,
+		Recipient: m.Recipient, Language: m.Language}
+	if len(letter.HoldWhy) == 0 {
+		at := now.Add(softRetryAfter)
+		letter.State, letter.NextAttemptAt = casedb.MessageQueued, &at
+	}
+	return casedb.BounceStep{Letter: &letter}
+}
+
+// retryHolds says why a letter that is written again needs a person's approval:
+// for its contact, because the owner has answered since, or because the words
+// of the last one were a coordinator's and the new one's are not.
+func retryHolds(b casedb.Bounce) reason.List {
+	i := slices.IndexFunc(b.Contacts, func(k casedb.Contact) bool { return b.Message.ContactID != nil && k.ID == *b.Message.ContactID })
+	switch {
+	case i < 0:
+		return reason.Of(reason.ContactReplaced)
+	case len(contactHolds(b.Contacts[i])) > 0:
+		return contactHolds(b.Contacts[i])
+	case b.Case.State == casedb.CaseAnswered, b.Case.Waiting == casedb.WaitingReply:
+		return reason.Of(reason.CaseWaits)
+	case b.Message.Edited:
+		return reason.Of(reason.EditedBefore)
+	}
+	return nil
 }
 
 // writesElsewhere reports whether the case has another contact by now, which can

@@ -21,7 +21,8 @@ func bounceOf(now time.Time, change func(b *casedb.Bounce)) casedb.Bounce {
 	b := casedb.Bounce{Status: "4.2.2", Temporary: []time.Time{now},
 		Message:  casedb.Message{ID: 7, Purpose: casedb.PurposeNotification, Reason: casedb.ReasonFirst, ContactID: &id, Recipient: deadAddress, Language: "ja"},
 		Case:     casedb.Case{ID: 3, State: casedb.CaseNotified},
-		Contacts: []casedb.Contact{{ID: 1, Email: " Abuse@ISP.example", Language: "ja"}, {ID: 2, Email: nextAddress, Language: "en"}, {ID: 3, Email: "noc@isp.example"}}}
+		Contacts: []casedb.Contact{{ID: 1, Email: " Abuse@ISP.example", Language: "ja", Gate: casedb.GateAuto}, {ID: 2, Email: nextAddress, Language: "en"},
+			{ID: 3, Email: "noc@isp.example"}}}
 	if change != nil {
 		change(&b)
 	}
@@ -128,5 +129,35 @@ func TestLettersWrittenAfterABounce(t *testing.T) {
 	}
 	if step.Contact.ID != 2 || step.Why.String() != reason.Of(reason.Bounced, deadAddress).String() {
 		t.Errorf("the case gets %+v because of %s", step.Contact, step.Why)
+	}
+}
+
+// TestLettersWrittenAgainThatWait: what a person has to look at does not go by
+// itself a second time.
+func TestLettersWrittenAgainThatWait(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	invalid := false
+	for name, test := range map[string]struct {
+		change func(*casedb.Bounce)
+		why    reason.Code
+	}{
+		"by hand only":              {func(b *casedb.Bounce) { b.Contacts[0].Gate = casedb.GateHuman }, reason.ContactByHand},
+		"never approved":            {func(b *casedb.Bounce) { b.Contacts[0].Gate = casedb.GateApprove }, reason.ContactApproval},
+		"the registry doubts it":    {func(b *casedb.Bounce) { b.Contacts[0].Valid = &invalid }, reason.ContactInvalid},
+		"it is gone":                {func(b *casedb.Bounce) { b.Contacts = b.Contacts[1:] }, reason.ContactReplaced},
+		"the owner has answered":    {func(b *casedb.Bounce) { b.Case.State = casedb.CaseAnswered }, reason.CaseWaits},
+		"a reply waits":             {func(b *casedb.Bounce) { b.Case.Waiting = casedb.WaitingReply }, reason.CaseWaits},
+		"a coordinator's own words": {func(b *casedb.Bounce) { b.Message.Edited = true }, reason.EditedBefore},
+	} {
+		got := casework.AfterBounce(bounceOf(now, test.change), now)
+		l := got.Letter
+		if l == nil || l.State != casedb.MessageHeld || l.NextAttemptAt != nil || l.HoldWhy.String() != reason.Of(test.why).String() {
+			t.Errorf("%s: got %+v", name, l)
+			continue
+		}
+		if waits := got.Waiting != nil && *got.Waiting == casedb.WaitingApproval; waits == (test.why == reason.CaseWaits && name == "a reply waits") {
+			t.Errorf("%s: the case waits for %v", name, got.Waiting)
+		}
 	}
 }

@@ -300,13 +300,10 @@ func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact
 	if s.LastSent != nil {
 		p.reason = casedb.ReasonNewSources
 	}
+	ofContact := contactHolds(contact)
 	switch {
-	case contact.Valid != nil && !*contact.Valid:
-		p.hold = reason.Of(reason.ContactInvalid)
-	case contact.Gate == casedb.GateHuman:
-		p.hold = reason.Of(reason.ContactByHand)
-	case !contact.MayAutomatic():
-		p.hold = reason.Of(reason.ContactApproval)
+	case len(ofContact) > 0:
+		p.hold = ofContact
 	case len(hold) > 0:
 		p.hold = hold
 	case !opened && (c.Waiting != casedb.WaitingNone || c.State == casedb.CaseAnswered):
@@ -318,6 +315,20 @@ func planMessage(c casedb.Case, opened bool, s casedb.NotificationState, contact
 		}
 	}
 	return p
+}
+
+// contactHolds says why a letter to a contact needs a person's approval, whatever
+// it is about; nil: it does not.
+func contactHolds(contact casedb.Contact) reason.List {
+	switch {
+	case contact.Valid != nil && !*contact.Valid:
+		return reason.Of(reason.ContactInvalid)
+	case contact.Gate == casedb.GateHuman:
+		return reason.Of(reason.ContactByHand)
+	case !contact.MayAutomatic():
+		return reason.Of(reason.ContactApproval)
+	}
+	return nil
 }
 
 // write carries the plan out.

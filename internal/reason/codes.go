@@ -39,11 +39,12 @@ const (
 	CaseWaits       Code = "case-waits"
 	JudgedAgain     Code = "judged-again"
 	RuleHolds       Code = "rule-holds"
-	RuleFirst       Code = "rule-first" // the first letter of the rule to the contact
-	ByHand          Code = "by-hand"    // a coordinator wrote it and has not released it
-	InDoubt         Code = "in-doubt"   // it may have arrived with a digest that was given up
-	NoMail          Code = "no-mail"    // no mail can be made of it
-	InClear         Code = "in-clear"   // tried without encryption, and a key exists now
+	RuleFirst       Code = "rule-first"    // the first letter of the rule to the contact
+	ByHand          Code = "by-hand"       // a coordinator wrote it and has not released it
+	InDoubt         Code = "in-doubt"      // it may have arrived with a digest that was given up
+	NoMail          Code = "no-mail"       // no mail can be made of it
+	InClear         Code = "in-clear"      // tried without encryption, and a key exists now
+	EditedBefore    Code = "edited-before" // a coordinator edited the last letter, and this one is composed again
 
 	// Guards: what Decide finds at the last moment.
 	Acknowledged    Code = "acknowledged"
@@ -157,7 +158,7 @@ var shapes = map[Code][]Kind{
 	Person: {Text}, Other: {Text}, LastError: {Text},
 
 	ContactApproval: {}, ContactByHand: {}, ContactInvalid: {}, ContactFirst: {}, ContactChanged: {}, CaseWaits: {}, JudgedAgain: {},
-	RuleHolds: {}, RuleFirst: {}, ByHand: {}, InDoubt: {}, NoMail: {Text}, InClear: {},
+	RuleHolds: {}, RuleFirst: {}, ByHand: {}, InDoubt: {}, NoMail: {Text}, InClear: {}, EditedBefore: {},
 	Acknowledged: {Texts}, ContactReplaced: {}, ControlQuiet: {}, NoneLeft: {}, SourceLost: {Texts}, EvidenceGone: {},
 
 	QuietHours: {}, Paused: {}, Digest: {}, Control: {}, BackOff: {}, LimitHour: {}, LimitRecipient: {}, LimitDomain: {}, LimitAS: {},
