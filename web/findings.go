@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"net/netip"
@@ -138,7 +139,7 @@ type findingsPage struct {
 	Fields   []findingField
 	Rows     []casedb.Finding
 	Next     string
-	Query    string
+	Query    template.URL // of the period; a string would be escaped as one value
 	Bad      string
 }
 
@@ -153,7 +154,7 @@ type findingField struct {
 func (s *Server) findings(w http.ResponseWriter, r *http.Request, v *visit) error {
 	from, to, bad := findingPeriod(r.URL.Query(), v.now)
 	data := findingsPage{From: from.Format(time.DateOnly), To: to.AddDate(0, 0, -1).Format(time.DateOnly), Bad: bad}
-	data.Query = url.Values{"from": {data.From}, "to": {data.To}}.Encode()
+	data.Query = template.URL(url.Values{"from": {data.From}, "to": {data.To}}.Encode())
 	counts, err := s.db.CountFindings(r.Context(), from, to)
 	if err != nil {
 		return err
@@ -170,7 +171,7 @@ func (s *Server) findings(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	if len(data.Rows) > pageSize {
 		data.Rows = data.Rows[:pageSize]
-		data.Next = "/findings?" + data.Query + "&after=" + strconv.FormatInt(data.Rows[pageSize-1].ID, 10)
+		data.Next = "/findings?" + string(data.Query) + "&after=" + strconv.FormatInt(data.Rows[pageSize-1].ID, 10)
 	}
 	return s.render(w, r, v, http.StatusOK, "findings", data)
 }

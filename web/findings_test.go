@@ -2,9 +2,12 @@ package web_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"teiten/internal/casedb"
 )
@@ -78,6 +81,7 @@ func TestFindingsAreRecorded(t *testing.T) {
 	if body := b.page("/findings/findings.json?from=2020-01-01"); !strings.Contains(body, `"field": "action"`) {
 		t.Errorf("json: %s", body)
 	}
+	b.exportsKeepThePeriod()
 	post(http.StatusSeeOther, "withdraw", "1", "replaces", "2")
 	if n := one[string](t, b.db, `select count(*)::text from finding`); n != "4" {
 		t.Errorf("%s rows, want all four", n)
@@ -101,5 +105,29 @@ func TestFindingsAreRecorded(t *testing.T) {
 	}
 	if body := b.page(fmt.Sprint("/cases/", c.Number)); !strings.Contains(body, "調査結果") || strings.Contains(body, "/finding\"") {
 		t.Error("a viewer sees a form, or no findings")
+	}
+}
+
+// exportsKeepThePeriod follows the links of a page that shows a period without
+// findings, and of one with some.
+func (b *bundle) exportsKeepThePeriod() {
+	b.t.Helper()
+	link := regexp.MustCompile(`href="(/findings/findings\.[^"]*)"`)
+	today := b.now.UTC().Format(time.DateOnly)
+	for _, test := range []struct{ period, json string }{{"from=2020-01-01&to=2020-01-31", `"findings": []`}, {"from=" + today + "&to=" + today, `"case": "TT-`}} {
+		page := b.page("/findings?" + test.period + "&lang=en")
+		checkPage(b.t, "/findings", "en", page)
+		links := link.FindAllStringSubmatch(page, -1)
+		if len(links) != 2 {
+			b.t.Fatalf("%s: %d links to files", test.period, len(links))
+		}
+		for _, l := range links {
+			body := b.page(html.UnescapeString(l[1]))
+			if csv := strings.HasPrefix(l[1], "/findings/findings.csv"); csv && strings.Contains(body, "TT-") != strings.Contains(test.json, "TT-") {
+				b.t.Errorf("%s of %s: %s", l[1], test.period, body)
+			} else if !csv && !strings.Contains(body, test.json) {
+				b.t.Errorf("%s of %s: %s", l[1], test.period, body)
+			}
+		}
 	}
 }

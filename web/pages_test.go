@@ -19,6 +19,9 @@ import (
 // inline finds what the content policy forbids.
 var inline = regexp.MustCompile(`(?i)\sstyle=|<style|<script(\s[^>]*)?>[^<]|\son[a-z]+=|javascript:`)
 
+// escapedQuery finds a query that html/template took for one value.
+var escapedQuery = regexp.MustCompile(`(?:href|action)="[^"?]*\?[^"=&]*%(?:3d|26)[^"]*"`)
+
 func checkPage(t *testing.T, path, lang, body string) {
 	t.Helper()
 	if !strings.Contains(body, `<html lang="`+lang+`">`) {
@@ -31,6 +34,9 @@ func checkPage(t *testing.T, path, lang, body string) {
 		if strings.Contains(body, bad) && (bad != "{{" || !strings.HasPrefix(path, "/letters/")) { // there templates are what is shown
 			t.Errorf("%s shows %q", path, bad)
 		}
+	}
+	if m := escapedQuery.FindString(body); m != "" {
+		t.Errorf("%s has a link whose query is escaped as one value: %s", path, m)
 	}
 	if n := strings.Count(body, "<table"); n != strings.Count(body, "<caption") {
 		t.Errorf("%s has a table without caption", path)
