@@ -1,12 +1,13 @@
 package locale
 
 import (
+	"slices"
 	"strings"
 
 	"teiten/internal/reason"
 )
 
-// Reasons says coded reasons. Sentences follow each other; what begins with a
+// Reasons says coded reasons. Sentences stand by themselves; what begins with a
 // semicolon goes on with the sentence before it; phrases are listed.
 func (p *Printer) Reasons(list reason.List) string {
 	var said string
@@ -17,10 +18,14 @@ func (p *Printer) Reasons(list reason.List) string {
 			said += next
 		case strings.HasPrefix(next, ";"):
 			said = strings.TrimSuffix(said, ".") + next
-		case strings.HasSuffix(said, "。"):
+		case ends(said, "。", "！", "？"):
 			said += next
-		case strings.HasSuffix(said, "."):
+		case ends(said, ".", "!", "?"):
 			said += " " + next
+		case ends(next, "。"):
+			said += "。" + next
+		case ends(next, "."):
+			said += ". " + next
 		case p.lang == Japanese:
 			said += "、" + next
 		default:
@@ -28,6 +33,11 @@ func (p *Printer) Reasons(list reason.List) string {
 		}
 	}
 	return said
+}
+
+// ends reports whether the text ends with one of the marks.
+func ends(text string, marks ...string) bool {
+	return slices.ContainsFunc(marks, func(m string) bool { return strings.HasSuffix(text, m) })
 }
 
 // reason says one reason. One that this version does not know is shown by its

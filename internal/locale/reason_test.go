@@ -65,6 +65,13 @@ func TestReasonsAreSaid(t *testing.T) {
 			"登録情報にあるのは、送信してはならないアドレスだけです。JPNIC WHOIS からの応答がありませんでした。"},
 		{reason.Of(reason.NotMailable, reason.MailMasked), "The address cannot be written to: it is masked.", "このアドレスには送信できません: 伏せ字になっています。"},
 		{reason.Of(reason.Directory, "3", "as", "64500", "taro"), "entry 3 of the directory, for as 64500, by taro", "「連絡先」の項目 3 (対象: AS 64500、登録: taro)"},
+		{reason.Typed("Wait for the provider.").And(reason.ContactFirst).And(reason.ContactApproval),
+			"Wait for the provider. the first mail to this contact; the first mail to the contact needs approval",
+			"Wait for the provider. この連絡先への最初のメール、連絡先の初回承認が必要なため"},
+		{reason.Typed("事業者の返事を待つ。").And(reason.ContactFirst), "事業者の返事を待つ。the first mail to this contact", "事業者の返事を待つ。この連絡先への最初のメール"},
+		{reason.Of(reason.Directory, "3", "as", "64500", "taro").And(reason.Invalid),
+			"entry 3 of the directory, for as 64500, by taro. The registry says that the address is invalid.",
+			"「連絡先」の項目 3 (対象: AS 64500、登録: taro)。登録機関によると、このアドレスは無効です。"},
 		{reason.Of("made-up", "x"), "made-up: x", "made-up: x"},
 		{reason.Of(reason.Directory, "3"), "directory: 3", "directory: 3"},
 	} {
