@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"teiten/internal/app"
 	"teiten/internal/casedb"
@@ -14,7 +15,7 @@ func (p *program) withDatabase(ctx context.Context, f *configFlags, do func(*cas
 	if err != nil {
 		return err
 	}
-	db, closeDB, err := app.OpenDatabase(ctx, cfg, cfg.Logger(p.Stderr))
+	db, closeDB, err := app.OpenDatabase(ctx, cfg, cfg.Logger(p.Stderr), slog.LevelDebug)
 	if err != nil {
 		return err
 	}

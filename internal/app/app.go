@@ -48,7 +48,7 @@ type App struct {
 // case, also after an error.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*App, error) {
 	a := &App{cfg: cfg, log: log, mailers: make(chan struct{}, 1), fatal: make(chan error, 4)}
-	db, closeDB, err := OpenDatabase(ctx, cfg, log)
+	db, closeDB, err := OpenDatabase(ctx, cfg, log, slog.LevelInfo)
 	if err != nil {
 		return a, err
 	}

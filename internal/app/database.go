@@ -17,9 +17,11 @@ import (
 )
 
 // OpenDatabase connects to the configured server, or starts or joins the
-// embedded one, and migrates. The returned function closes the connections and
-// stops the embedded server if this process owns it.
-func OpenDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*casedb.DB, func() error, error) {
+// embedded one, and migrates. joined is the level at which it tells that another
+// process runs the embedded server: worth a line for a service, not for a
+// command. The returned function closes the connections and stops the embedded
+// server if this process owns it.
+func OpenDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger, joined slog.Level) (*casedb.DB, func() error, error) {
 	if cfg.Database.URL != "" {
 		db, err := openMigrated(ctx, cfg.Database.URL, log)
 		if err != nil {
@@ -32,7 +34,7 @@ func OpenDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*c
 		return nil, nil, err
 	}
 	if !cluster.Owner() {
-		log.Info("another process runs the embedded database; using it together")
+		log.Log(ctx, joined, "another process runs the embedded database; using it together")
 	}
 	stop := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
