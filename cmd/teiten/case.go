@@ -177,12 +177,17 @@ func firstLine(s string) string {
 	return line
 }
 
-// eventText is what an event says: others' words, and why it happened.
+// eventText is what an event says: others' words, the codes of a finding, and
+// why it happened.
 func eventText(e casedb.CaseEvent, say *locale.Printer) string {
-	if why := say.Reasons(e.Why); e.Text == "" || why == "" {
-		return e.Text + why
+	text, why := e.Text, say.Reasons(e.Why)
+	if found := e.Found(); found != nil {
+		text = found.Line()
 	}
-	return e.Text + "\n" + say.Reasons(e.Why)
+	if text == "" || why == "" {
+		return text + why
+	}
+	return text + "\n" + why
 }
 
 // readCase gathers a case with at most ten thousand sources and events.

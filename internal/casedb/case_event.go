@@ -80,6 +80,8 @@ type EventData struct {
 	Status  string `json:"status,omitempty"`
 	Ticket  string `json:"ticket,omitempty"`
 	Count   int    `json:"count,omitempty"`
+
+	Finding *FindingCodes `json:"finding,omitempty"` // of EventFinding
 }
 
 // CaseEvent is one line of a case's timeline.

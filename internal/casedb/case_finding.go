@@ -63,8 +63,27 @@ func (f *Finding) check() error {
 	return nil
 }
 
-// Text is the finding in one line, for the timeline.
-func (f *Finding) Text() string {
+// FindingCodes is what the event of a finding holds of it: codes of the closed
+// lists, and names as the owner gave them.
+type FindingCodes struct {
+	Result  string   `json:"result"`
+	Device  string   `json:"device,omitempty"`
+	Product string   `json:"product,omitempty"`
+	Version string   `json:"version,omitempty"`
+	Support string   `json:"support,omitempty"`
+	Malware string   `json:"malware,omitempty"`
+	Entry   string   `json:"entry,omitempty"`
+	Actions []string `json:"actions,omitempty"`
+}
+
+// codes are what the event of the finding holds.
+func (f *Finding) codes() *FindingCodes {
+	return &FindingCodes{Result: f.Result, Device: f.Device, Product: f.Product, Version: f.Version, Support: f.Support, Malware: f.Malware,
+		Entry: f.Entry, Actions: f.Actions}
+}
+
+// Line is the codes in one line, for programs that read the timeline.
+func (f *FindingCodes) Line() string {
 	parts := []string{f.Result}
 	for _, p := range []string{strings.TrimSpace(f.Product + " " + f.Version), f.Malware, f.Entry, strings.Join(f.Actions, ", ")} {
 		if p != "" {
@@ -72,6 +91,43 @@ func (f *Finding) Text() string {
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// findingLine reads what Line writes. The text of old events is all there is of
+// their findings. A name that is no code may be the product's or the malware's;
+// the first one counts as the product's.
+func findingLine(line string) *FindingCodes {
+	parts := strings.Split(line, "; ")
+	f := &FindingCodes{Result: parts[0]}
+	if !slices.Contains(FindingResults, f.Result) {
+		return nil
+	}
+	for _, part := range parts[1:] {
+		actions := strings.Split(part, ", ")
+		switch known := func(a string) bool { return slices.Contains(FindingActions, a) }; {
+		case !slices.ContainsFunc(actions, func(a string) bool { return !known(a) }):
+			f.Actions = actions
+		case slices.Contains(FindingEntries, part):
+			f.Entry = part
+		case f.Product == "":
+			f.Product = part
+		default:
+			f.Malware = strings.TrimPrefix(f.Malware+"; "+part, "; ")
+		}
+	}
+	return f
+}
+
+// Found returns the finding that the event records; nil for other events, and
+// for one that says nothing of it.
+func (e CaseEvent) Found() *FindingCodes {
+	switch {
+	case e.Kind != EventFinding:
+		return nil
+	case e.Data.V.Finding != nil:
+		return e.Data.V.Finding
+	}
+	return findingLine(e.Text)
 }
 
 const findingColumns = `f.id, f.case_id, c.number, f.source, f.inbound_id, f.result, f.device, f.product, f.version, f.support, f.malware, f.entry,
@@ -129,11 +185,13 @@ func (t *Tx) AddFinding(ctx context.Context, version int, f Finding, by string, 
 		return f, fail("add finding", err)
 	}
 	f.CreatedAt, f.CreatedBy = now, by
-	kind, text := EventFinding, f.Text()
+	event := CaseEvent{Kind: EventFinding, Actor: by, InboundID: f.InboundID}
 	if f.Withdrawn {
-		kind, text = EventFindingWithdrawn, ""
+		event.Kind = EventFindingWithdrawn
+	} else {
+		event.Data.V.Finding = f.codes()
 	}
-	return f, t.ChangeCase(ctx, &c, CaseChange{Event: CaseEvent{Kind: kind, Actor: by, InboundID: f.InboundID, Text: text}}, now)
+	return f, t.ChangeCase(ctx, &c, CaseChange{Event: event}, now)
 }
 
 // CaseFindings returns the findings of a case in force, the newest first.

@@ -2,6 +2,7 @@ package casedb_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -136,5 +137,32 @@ func TestFindingsAreChecked(t *testing.T) {
 	}
 	if _, err := add(casedb.Finding{Result: "nothing", Replaces: &gone.ID}); !errors.Is(err, casedb.ErrNotFound) {
 		t.Errorf("a withdrawal was corrected: %v", err)
+	}
+}
+
+// TestFoundIsReadFromOldEvents: codes are data of an event; before that, its text
+// was what there is.
+func TestFoundIsReadFromOldEvents(t *testing.T) {
+	t.Parallel()
+	for _, want := range []casedb.FindingCodes{
+		{Result: "nothing"},
+		{Result: "infected", Product: "Windows 7", Malware: "WannaCry", Entry: "unpatched", Actions: []string{"cleaned", "patched"}},
+		{Result: "misused", Product: "Example; Router", Entry: "weak-password"},
+		{Result: "unknown", Actions: []string{"none"}},
+	} {
+		old := casedb.CaseEvent{Kind: casedb.EventFinding, Text: want.Line()}
+		got := old.Found()
+		if got == nil || got.Line() != want.Line() || got.Result != want.Result || got.Entry != want.Entry || !slices.Equal(got.Actions, want.Actions) {
+			t.Errorf("%q: got %+v, want %+v", old.Text, got, want)
+		}
+		now := casedb.CaseEvent{Kind: casedb.EventFinding, Data: casedb.JSON[casedb.EventData]{V: casedb.EventData{Finding: &want}}}
+		if now.Found() != &want {
+			t.Errorf("%q is not read from the data", old.Text)
+		}
+	}
+	for _, e := range []casedb.CaseEvent{{Kind: casedb.EventNote, Text: "infected"}, {Kind: casedb.EventFinding, Text: "something else"}} {
+		if e.Found() != nil {
+			t.Errorf("%+v is no finding", e)
+		}
 	}
 }

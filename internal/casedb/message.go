@@ -128,7 +128,7 @@ func (t *Tx) InsertMessage(ctx context.Context, m Message, actor string) (Messag
 		kind = EventQueued
 	}
 	return m, t.AddEvent(ctx, CaseEvent{CaseID: *m.CaseID, At: m.CreatedAt, Kind: kind, Actor: actor, MessageID: &m.ID,
-		Data: JSON[EventData]{EventData{Contact: m.Recipient, Reason: m.Reason}}})
+		Why: m.HoldWhy, Data: JSON[EventData]{EventData{Contact: m.Recipient, Reason: m.Reason}}})
 }
 
 // maxArgument is how long an argument of a reason may be.

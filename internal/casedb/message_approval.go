@@ -225,8 +225,12 @@ func (t *Tx) notify(ctx context.Context, c *Case, purpose, domain string, releas
 	if err != nil {
 		return Message{}, err
 	}
+	heldFor := reason.ByHand
+	if purpose == ReasonContactChanged {
+		heldFor = reason.ContactChanged
+	}
 	m := Message{CaseID: &c.ID, ContactID: c.ContactID, Purpose: PurposeNotification, State: MessageHeld, Reason: purpose,
-		HoldWhy: reason.Of(reason.ByHand), Recipient: email, Language: c.Language, CreatedAt: now}
+		HoldWhy: reason.Of(heldFor), Recipient: email, Language: c.Language, CreatedAt: now}
 	m.HeaderID, m.Token = NewIdentity(domain)
 	waiting := WaitingApproval
 	if release {
