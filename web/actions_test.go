@@ -223,6 +223,11 @@ func TestContactIsChanged(t *testing.T) {
 	status, _ = d.act("contact", "contact", fmt.Sprint(noc), "why", "better")
 	want(t, "change to an alternative", status, http.StatusSeeOther)
 	want(t, "changed", d.message().Recipient, "noc1@isp.example")
+	exec(t, d.db, `update message set state = 'canceled' where id = $1`, d.message().ID)
+	status, _ = d.act("contact", "email", "third@isp.example", "why", "they told us again")
+	want(t, "change without a letter under way", status, http.StatusSeeOther)
+	want(t, "the new letter is held because", d.message().HoldWhy.String(), string(reason.ContactChanged))
+	want(t, "the event says so", one[string](t, d.db, `select why->0->>'code' from case_event where kind = 'message-held' order by id desc limit 1`), string(reason.ContactChanged))
 }
 
 func TestMailIsAnsweredAsTheRecipient(t *testing.T) {
@@ -353,8 +358,28 @@ func TestSettings(t *testing.T) {
 	}
 	status, _, _ = d.post("/settings/suppressions", "address", "dead@isp.example")
 	want(t, "lift", status, http.StatusSeeOther)
+	d.historyIsInWords("dead@isp.example")
 	status, _, _ = d.post("/settings/suppressions", "address", "dead@isp.example")
 	want(t, "lift twice", status, http.StatusNotFound)
+}
+
+// historyIsInWords looks at the history of switches after a rule's mode changed
+// and the address's suppression was lifted.
+func (d *desk) historyIsInWords(address string) {
+	d.t.Helper()
+	mark := `<span class="mono small wrap">` + address + `</span>`
+	for lang, texts := range map[string][]string{"en": {"Suppression " + mark, ">lifted<", "Mirai family"}, "ja": {"送信停止 " + mark, ">解除<", "Mirai とその亜種"}} {
+		_, list, _ := strings.Cut(d.page("/settings?lang="+lang), `id="changes"`)
+		list, _, _ = strings.Cut(list, `id="suppressions"`)
+		for _, text := range append(texts, ">taro<") {
+			if !strings.Contains(list, text) {
+				d.t.Errorf("the history in %s does not show %q", lang, text)
+			}
+		}
+		if strings.Contains(list, "rule mirai") {
+			d.t.Errorf("the history in %s shows a code", lang)
+		}
+	}
 }
 
 // TestNobodyIsFollowedYet: the page and the picture say so.

@@ -38,7 +38,7 @@ func TestTheirTicketIsCorrected(t *testing.T) {
 	status, _ = d.act("ticket", "address", "abuse1@isp.example", "tag", "INC0012345\r\nBcc: x@y.example")
 	want(t, "correct", status, http.StatusSeeOther)
 	body = d.page("/cases/" + d.c.Number)
-	for _, text := range []string{"INC0012345 Bcc: x@y.example", "set by taro", "Their ticket was changed"} {
+	for _, text := range []string{"INC0012345 Bcc: x@y.example", "set by taro", "Recipient&#39;s ticket changed"} {
 		if !strings.Contains(body, text) {
 			t.Errorf("the page does not show %q", text)
 		}

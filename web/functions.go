@@ -41,7 +41,9 @@ func functions(p *locale.Printer, a *assets) template.FuncMap {
 		"lines":      func(s string) int { return min(30, max(6, strings.Count(s, "\n")+2)) },
 		"other":      func(key, value string) string { return otherText(p, key, value) },
 		"actor":      func(actor string) string { return actorText(p, actor) },
-		"ruletitle":  func(rule string) string { return ruleTitle(p, rule) },
+		"ruletitle":  func(rule string) string { return ruleLabel(p, rule) },
+		"listname":   func(list string) string { return explain.ListName(list, p.Lang()) },
+		"eventcount": func(e casedb.CaseEvent) string { return eventCount(p, e) },
 		"attention":  func(code string) string { return explain.Attention(code, p.Lang()) },
 		"why":        p.Reasons,
 		"entry":      entryField,
@@ -65,6 +67,32 @@ func ruleTitle(p *locale.Printer, rule string) string {
 		return p.T("settings.escalation")
 	}
 	return explain.RuleTitle(rule, p.Lang())
+}
+
+// ruleLabel is the title of a rule where it stands alone.
+func ruleLabel(p *locale.Printer, rule string) string {
+	return explain.Label(ruleTitle(p, rule))
+}
+
+// eventCount says the number of an event with what it counts; nothing where one
+// goes without saying.
+func eventCount(p *locale.Printer, e casedb.CaseEvent) string {
+	n := e.Data.V.Count
+	switch e.Kind {
+	case casedb.EventDrawn, casedb.EventQuiet, casedb.OwnerPause.Event():
+		if n > 0 {
+			return p.N("effect.ndays", n)
+		}
+	case casedb.EventSourceJoined, casedb.EventReturned:
+		if n > 1 {
+			return p.N("timeline.sources", n)
+		}
+	default:
+		if n > 1 { // the attempt at sending
+			return p.N("letter.attempts", n)
+		}
+	}
+	return ""
 }
 
 // actorText names who or what caused an event.

@@ -42,7 +42,7 @@ func families() map[string][]string {
 		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
 		"action":       {"send", "hold", "cancel", "fail", "delay"},
 		"why":          whyKeys(),
-		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn),
+		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn, casedb.SuppressionLifted),
 		"language":     locale.Languages(),
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
 		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},

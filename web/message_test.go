@@ -42,6 +42,12 @@ func TestLetterIsShownAndDecidedAbout(t *testing.T) {
 	status, _ = d.actMessage("hold", "reason", "look again")
 	want(t, "hold", status, http.StatusSeeOther)
 	want(t, "held", []any{d.message().State, d.message().HoldWhy.String(), d.state().Waiting}, []any{casedb.MessageHeld, "person: look again", casedb.WaitingApproval})
+	for _, path := range []string{"/cases/" + d.c.Number, "/outgoing?view=held"} {
+		letter, _, _ := strings.Cut(d.page(path), `<h2 id="h-contact">`)
+		if !strings.Contains(letter, "look again") || strings.Contains(letter, "approved by") {
+			t.Errorf("%s says that a held mail is approved, or not why it is held", path)
+		}
+	}
 	status, _ = d.actMessage("cancel", "reason", "known")
 	want(t, "cancel", status, http.StatusSeeOther)
 	want(t, "canceled", d.message().State, casedb.MessageCanceled)

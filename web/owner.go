@@ -34,7 +34,7 @@ type ownerPage struct {
 	LeftOut int
 	Paused  bool
 	Said    casedb.OwnerAct // what was just recorded
-	Other   string          // the language that mails could be in
+	Other   string          // the language that the next mails are not in
 	Form    form
 	Errors  map[string]string
 	Pauses  []int // days
@@ -182,7 +182,7 @@ func (s *Server) renderOwner(w http.ResponseWriter, r *http.Request, v *visit, s
 		v.p = s.catalog.Printer(data.Page.Language)
 	}
 	data.Other = locale.English
-	if data.Page.Language == locale.English {
+	if data.Page.WriteIn == locale.English {
 		data.Other = locale.Japanese
 	}
 	data.Paused = data.Page.PausedUntil != nil && v.now.Before(*data.Page.PausedUntil)

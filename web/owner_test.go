@@ -85,7 +85,7 @@ func TestOwnerActs(t *testing.T) {
 		{casedb.OwnerNotOurs, nil, casedb.CaseAnswered, casedb.WaitingReply, "Owner: not ours"},
 		{casedb.OwnerResearch, nil, casedb.CaseAnswered, casedb.WaitingReply, "Owner: this is research"},
 		{casedb.OwnerContact, []string{"email", "soc@isp.example"}, casedb.CaseAnswered, casedb.WaitingReply, "soc@isp.example"},
-		{casedb.OwnerPause, []string{"days", "30"}, casedb.CaseNotified, casedb.WaitingReply, "Owner: asks for a pause"},
+		{casedb.OwnerPause, []string{"days", "30"}, casedb.CaseNotified, casedb.WaitingReply, "30 days"},
 		{casedb.OwnerTell, nil, casedb.CaseNotified, casedb.WaitingReply, "Owner: wants to be told when it stops"},
 		{casedb.OwnerLanguage, []string{"language", "en"}, casedb.CaseNotified, casedb.WaitingReply, "Owner: other language"},
 	} {
@@ -116,6 +116,29 @@ func TestOwnerActs(t *testing.T) {
 				want(t, "nobody is written to there", one[int](t, d.db, `select count(*) from contact where email = 'soc@isp.example'`), 0)
 			}
 		})
+	}
+}
+
+// TestOwnerGoesBackToTheFirstLanguage: the page offers the language that the next
+// mail is not in, in whatever language it is shown.
+func TestOwnerGoesBackToTheFirstLanguage(t *testing.T) {
+	t.Parallel()
+	d, page := atOwnersPage(t)
+	for _, next := range []string{"en", "ja", "en"} {
+		for _, lang := range []string{"ja", "en"} {
+			body := d.page(page + "?lang=" + lang)
+			if !strings.Contains(body, `name="language" value="`+next+`"`) || strings.Count(body, `name="language"`) != 1 {
+				t.Errorf("in %s: the page does not offer mails in %s", lang, next)
+			}
+		}
+		status, _, _ := d.post(page, "act", "language", "language", next)
+		want(t, "status", status, http.StatusSeeOther)
+		want(t, "language", d.state().Language, next)
+	}
+	d.login("taro")
+	body := d.page("/cases/" + d.c.Number + "?lang=en")
+	if !strings.Contains(body, `<span class="small">Japanese</span>`) || !strings.Contains(body, `<span class="small">English</span>`) {
+		t.Error("the timeline does not say which languages the owner asked for")
 	}
 }
 

@@ -139,6 +139,9 @@ func TestEveryPageWithFullData(t *testing.T) {
 		t.Error("a reply's text is not escaped")
 	}
 	showsAggregates(t, b)
+	if body := b.page("/unmatched?lang=en"); !strings.Contains(body, `From <span class="mono wrap">–</span>`) {
+		t.Error("a mail without a sender is from nothing")
+	}
 	source := b.page("/sources/192.0.2.9?lang=en")
 	for _, want := range []string{c.Number, "445/TCP", "sample", "superseded", "<svg class=\"chart\""} {
 		if !strings.Contains(source, want) {
@@ -223,6 +226,7 @@ func fill(t *testing.T, b *bundle) sampleCase {
 	arrive(t, b, casedb.Inbound{Class: casedb.InboundBounce, CaseID: &c.ID, MessageID: &c.Message.ID, Hard: true, Trusted: true, Status: "5.1.1",
 		Recipient: c.Message.Recipient, Sender: "mailer-daemon@mx.isp.example", Text: "550 5.1.1 user unknown", MatchedBy: casedb.MatchedByToken})
 	arrive(t, b, casedb.Inbound{Class: casedb.InboundHuman, Sender: "someone@dc.example", Subject: "Hello", Text: "What is this?"})
+	arrive(t, b, casedb.Inbound{Class: casedb.InboundBounce, Text: "A mail without a sender."})
 	post := func(path string, pairs ...string) {
 		t.Helper()
 		if status, body, _ := b.post(path, pairs...); status != http.StatusSeeOther {

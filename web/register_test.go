@@ -73,6 +73,11 @@ func TestScannerIsRegistered(t *testing.T) {
 	if body := d.page("/scanners"); !strings.Contains(body, ports) {
 		t.Error("the allowlist does not show the declared ports")
 	}
+	for _, path := range []string{"/scanners", "/registrations/1"} {
+		if body := d.page(path); !strings.Contains(body, "no end") || strings.Contains(body, "– –") || strings.Contains(body, "–\n–") {
+			t.Errorf("%s does not say that the entries are valid without end", path)
+		}
+	}
 	d.http = browser(t)
 	if body := d.page("/public/scanners"); !strings.Contains(body, ports) || !strings.Contains(body, "Example Research Institute") || strings.Contains(body, "security@research.example") {
 		t.Error("the public list is wrong")

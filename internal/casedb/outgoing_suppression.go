@@ -58,10 +58,13 @@ func (t *Tx) Suppress(ctx context.Context, s Suppression) error {
 	return fail("suppress", err)
 }
 
-// LiftSuppression lets mail go to an address again. ErrNotFound if it was not
-// suppressed.
+// LiftSuppression lets mail go to an address again, and notes who did it in the
+// history of the switches. ErrNotFound if the address was not suppressed.
 func (t *Tx) LiftSuppression(ctx context.Context, address, by string, now time.Time) error {
 	res, err := t.q.ExecContext(ctx, `update suppression set lifted_at = $2, lifted_by = $3
 		where address = $1 and lifted_at is null`, BaseAddress(address), now, by)
-	return fail("lift suppression", oneRow(res, err))
+	if err := fail("lift suppression", oneRow(res, err)); err != nil {
+		return err
+	}
+	return t.addSwitchChange(ctx, SwitchChange{Name: switchSuppression + BaseAddress(address), Value: SuppressionLifted, At: now, Actor: by})
 }

@@ -3,6 +3,7 @@ package casedb
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"teiten/internal/reason"
@@ -11,12 +12,12 @@ import (
 // settingSendStopped is the global stop switch: true, and no mail leaves.
 const settingSendStopped = "send-stopped"
 
-// SwitchChange is one line of the history of a switch: the stop switch, or how
-// far a rule's letters go on their own.
+// SwitchChange is one line of the history of a switch: the stop switch, how far
+// a rule's letters go on their own, or the suppression of an address.
 type SwitchChange struct {
 	ID     int64     `db:"id"`
-	Name   string    `db:"name"`  // "sending", "rule worm445"
-	Value  string    `db:"value"` // "stopped", "on", or a rule's mode
+	Name   string    `db:"name"`  // "sending", "rule worm445", "suppression noc@isp.example"
+	Value  string    `db:"value"` // "stopped", "on", a rule's mode, or "lifted"
 	At     time.Time `db:"at"`
 	Actor  string    `db:"actor"`
 	Reason string    `db:"reason"`
@@ -29,8 +30,30 @@ const (
 	SendingOn      = "on"
 )
 
+const switchRule = "rule "
+
 // SwitchOfRule is the name of a rule's mode in the history.
-func SwitchOfRule(rule string) string { return "rule " + rule }
+func SwitchOfRule(rule string) string { return switchRule + rule }
+
+// The suppressions in the history. Only their ends are decisions of people.
+const (
+	switchSuppression = "suppression "
+	SuppressionLifted = "lifted"
+)
+
+// Rule returns the rule whose mode was changed; "" for another switch.
+func (c SwitchChange) Rule() string { return afterPrefix(c.Name, switchRule) }
+
+// Address returns the address whose suppression was lifted; "" for another switch.
+func (c SwitchChange) Address() string { return afterPrefix(c.Name, switchSuppression) }
+
+func afterPrefix(s, prefix string) string {
+	rest, ok := strings.CutPrefix(s, prefix)
+	if !ok {
+		return ""
+	}
+	return rest
+}
 
 // SwitchChanges returns the history of all switches, the newest change first:
 // at most limit with ids below before (0: from the newest on).

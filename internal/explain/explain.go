@@ -10,6 +10,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"teiten/internal/casedb"
 )
@@ -50,6 +51,26 @@ func RuleTitle(rule, lang string) string {
 		return t.title.in(lang)
 	}
 	return casedb.CleanLine(rule, 100)
+}
+
+// Label is a title that stands alone: with a capital letter, except a name that
+// is written without one, such as hping3.
+func Label(title string) string {
+	first, _, _ := strings.Cut(title, " ")
+	if strings.ContainsAny(first, "0123456789") {
+		return title
+	}
+	_, size := utf8.DecodeRuneInString(title)
+	return strings.ToUpper(title[:size]) + title[size:]
+}
+
+// ListName names a list of acknowledged scanners: the program's own in words,
+// an imported one as it was imported.
+func ListName(list, lang string) string {
+	if t, ok := listTexts[list]; ok {
+		return t.in(lang)
+	}
+	return casedb.CleanLine(list, 200)
 }
 
 // Note explains a note's code in one sentence. An unknown one is its own
@@ -171,7 +192,7 @@ func fill(s string, v *casedb.Verdict, lang string) string {
 		"{days}", strconv.Itoa(e.Days),
 		"{ports}", ports(v.Ports, comma, lang),
 		"{organisation}", casedb.CleanLine(v.Acknowledged, 200),
-		"{list}", casedb.CleanLine(e.List, 200),
+		"{list}", ListName(e.List, lang),
 		"{definition}", e.Definition,
 		"{also}", strings.Join(also, comma),
 		"{payloads}", casedb.CleanLine(strings.Join(e.Payloads, comma), 300),

@@ -76,3 +76,24 @@ func TestUnknownCodesExplainThemselves(t *testing.T) {
 		}
 	}
 }
+
+func TestListsAndLabelsAreInWords(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string][2]string{casedb.ListRegistration: {"registrations", "登録申請"}, casedb.ListManual: {"entries by hand", "手動登録"},
+		"Example Scanners": {"Example Scanners", "Example Scanners"}} {
+		v := verdict()
+		v.Rule, v.Acknowledged, v.Evidence.V.List = "acknowledged", "Example Research", list
+		for i, lang := range []string{"en", "ja"} {
+			said := explain.Verdict(&v, lang)
+			if explain.ListName(list, lang) != want[i] || !strings.Contains(said, "\""+want[i]+"\"") && !strings.Contains(said, "「"+want[i]+"」") {
+				t.Errorf("%s in %s: %s", list, lang, said)
+			}
+		}
+	}
+	for title, want := range map[string]string{"worm-like probes of 445/TCP": "Worm-like probes of 445/TCP", "hping3 (weak)": "hping3 (weak)", "ZMap": "ZMap",
+		"跳ね返りパケット": "跳ね返りパケット", "": ""} {
+		if got := explain.Label(title); got != want {
+			t.Errorf("label of %q: got %q", title, got)
+		}
+	}
+}

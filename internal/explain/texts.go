@@ -1,5 +1,7 @@
 package explain
 
+import "teiten/internal/casedb"
+
 // ruleUnknown is the rule whose text stands in for rules without one.
 const ruleUnknown = "unknown"
 
@@ -175,6 +177,12 @@ var noteTexts = map[string]text{
 	"rejudged":        {"The verdict comes from judging stored observations again, not from new packets.", "新しいパケットではなく、保存済みの観測を再判定した結果です。"},
 	"ics":             {"Among the ports are those of industrial control systems.", "産業用制御システムで使われるポートが含まれています。"},
 	"rest":            {"It used more ports than are counted separately.", "区別して数える上限を超えるポートが使われています。"},
+}
+
+// listTexts name the lists that the program keeps.
+var listTexts = map[string]text{
+	casedb.ListRegistration: {"registrations", "登録申請"},
+	casedb.ListManual:       {"entries by hand", "手動登録"},
 }
 
 // attentionTexts explain why a coordinator must look.
