@@ -92,15 +92,7 @@ func TestEveryPageWithFullData(t *testing.T) {
 	b := setup(t)
 	b.user("taro", casedb.RoleLead, "ja")
 	c := fill(t, b)
-	paths := map[string]string{
-		"cases": "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
-		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
-		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
-		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
-		"aggregates": "/aggregates", "aggregate": "/aggregates/1", "windows": "/sources/windows",
-		"findings": "/findings", "directory": "/contacts", "entry": "/contacts/1", "owners": "/owners", "owner-desk": "/owners/1",
-		"digest": "/digests/" + digestOf(t, b), "letters": "/letters", "letter": "/letters/backscatter.first.ja?version=0&against=0",
-	}
+	paths := viewPaths(t, b, c)
 	views, err := os.ReadDir("templates/views")
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +143,20 @@ func TestEveryPageWithFullData(t *testing.T) {
 }
 
 // showsAggregates looks at the pages of what many sources show together.
+// viewPaths are where each view shows what fill made.
+func viewPaths(t *testing.T, b *bundle, c sampleCase) map[string]string {
+	t.Helper()
+	return map[string]string{
+		"cases": "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
+		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
+		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
+		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
+		"aggregates": "/aggregates", "aggregate": "/aggregates/1", "windows": "/sources/windows",
+		"findings": "/findings", "directory": "/contacts", "entry": "/contacts/1", "owners": "/owners", "owner-desk": "/owners/1",
+		"digest": "/digests/" + digestOf(t, b), "letters": "/letters", "letter": "/letters/backscatter.first.ja?version=0&against=0",
+	}
+}
+
 func showsAggregates(t *testing.T, b *bundle) {
 	t.Helper()
 	for path, want := range map[string][]string{

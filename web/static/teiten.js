@@ -4,6 +4,15 @@
 (() => {
   const content = () => document.getElementById("content");
 
+  // reveal brings the current entry of a bar that scrolls sideways into view.
+  function reveal() {
+    for (const entry of document.querySelectorAll(".nav [aria-current], .tabs [aria-current]")) {
+      const bar = entry.parentElement, [at, of] = [entry.getBoundingClientRect(), bar.getBoundingClientRect()];
+      bar.scrollLeft += at.left - of.left - (of.width - at.width) / 2;
+    }
+  }
+  reveal();
+
   // load replaces the page's content with that of another page of ours.
   async function load(url, push) {
     try {
@@ -17,6 +26,7 @@
       location.href = url;
       return;
     }
+    reveal();
     if (push) history.pushState({ partial: true }, "", url);
     const heading = content().querySelector("h1");
     if (heading) document.title = heading.textContent.trim() + " – teiten";
