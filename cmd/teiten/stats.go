@@ -91,7 +91,7 @@ func (c *statsCmd) Run(ctx context.Context, p *program) (err error) {
 		// Every packet is tallied with its marks all the same; only the rows,
 		// which nobody would read, are not made.
 		sum, err := c.read(ctx, p, func(*observation.Batch) error { return nil })
-		if err != nil && sum.Packets == 0 { // nothing was read: zeros would look like an empty capture
+		if err != nil && len(sum.Files) == 0 {
 			return err
 		}
 		enc := json.NewEncoder(p.Stdout)
