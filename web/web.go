@@ -93,7 +93,7 @@ type Server struct {
 	pass     *passwords
 	limits   *limits
 
-	windowMemory casedb.WindowMemory
+	windowMemory casedb.TCPWindowMemory
 	handler      http.Handler
 }
 

@@ -69,7 +69,7 @@ func (c *reportWindowsCmd) Run(ctx context.Context, p *program) (err error) {
 	if err != nil {
 		return err
 	}
-	report := web.WindowReport{Ask: ask}
+	report := web.TCPWindowReport{Ask: ask}
 	if len(c.Files) > 0 {
 		report.Days, err = c.count(ctx, p, ask, from, to)
 	} else {
@@ -90,7 +90,7 @@ func (c *reportWindowsCmd) Run(ctx context.Context, p *program) (err error) {
 			if err := checkPeriod(from, to); err != nil {
 				return err
 			}
-			report.Days, err = db.WindowDays(ctx, ask, from, to, nil)
+			report.Days, err = db.TCPWindowDays(ctx, ask, from, to, nil)
 			return err
 		})
 	}
@@ -110,19 +110,19 @@ func (c *reportWindowsCmd) Run(ctx context.Context, p *program) (err error) {
 	case "json":
 		return writeWindowsJSON(out, report)
 	case "html":
-		return web.WriteWindowReport(out, c.Language, report)
+		return web.WriteTCPWindowReport(out, c.Language, report)
 	}
 	return writeWindowsCSV(out, report)
 }
 
 // question says what is counted.
-func (c *reportWindowsCmd) question(cfg *config.Config) (ask casedb.WindowQuestion, err error) {
+func (c *reportWindowsCmd) question(cfg *config.Config) (ask casedb.TCPWindowQuestion, err error) {
 	number, _ := strings.CutSuffix(strings.ToUpper(c.Port), "/TCP")
 	port, err := strconv.ParseUint(number, 10, 16)
 	if err != nil {
 		return ask, usagef("port %s: want a TCP port such as 445/TCP", c.Port)
 	}
-	ask = casedb.WindowQuestion{Port: uint16(port), Window: c.WindowSize, Countries: cfg.Constituency.Countries,
+	ask = casedb.TCPWindowQuestion{Port: uint16(port), Window: c.WindowSize, Countries: cfg.Constituency.Countries,
 		Prefixes: config.Prefixes(cfg.Constituency.Prefixes)}
 	if len(c.Country) > 0 {
 		ask.Countries, ask.Prefixes = nil, nil
@@ -180,8 +180,8 @@ func checkPeriod(from, to time.Time) error {
 
 // windowsTally counts in captures what casedb.WindowDays counts in the case
 // database.
-type windowsTally struct {
-	ask      casedb.WindowQuestion
+type tcpWindowsTally struct {
+	ask      casedb.TCPWindowQuestion
 	from, to time.Time
 	days     map[time.Time]*windowsTallyDay
 	sources  int
@@ -189,14 +189,14 @@ type windowsTally struct {
 
 type windowsTallyDay struct {
 	sensors map[string]bool
-	sources map[netip.Addr]casedb.WindowGroup
+	sources map[netip.Addr]casedb.TCPWindowGroup
 }
 
 // maxReportSources bounds the sources a day, over all days, that captures may
 // hold: about 2 GB.
 const maxReportSources = 20_000_000
 
-func (t *windowsTally) add(b *observation.Batch) (err error) {
+func (t *tcpWindowsTally) add(b *observation.Batch) (err error) {
 	day := casedb.StartOfDay(b.Window, t.ask.Location)
 	if !t.from.IsZero() && day.Before(t.from) || !t.to.IsZero() && day.After(t.to) {
 		return nil
@@ -206,7 +206,7 @@ func (t *windowsTally) add(b *observation.Batch) (err error) {
 		if len(t.days) > maxReportDays {
 			return fmt.Errorf("captures of more than %d days: give --from and --to", maxReportDays)
 		}
-		d = &windowsTallyDay{map[string]bool{}, map[netip.Addr]casedb.WindowGroup{}}
+		d = &windowsTallyDay{map[string]bool{}, map[netip.Addr]casedb.TCPWindowGroup{}}
 		t.days[day] = d
 	}
 	d.sensors[b.Sensor] = true
@@ -224,13 +224,13 @@ func (t *windowsTally) add(b *observation.Batch) (err error) {
 				return false
 			}
 		}
-		d.sources[o.Source] = max(was, casedb.WindowGroupOf(o, t.ask.Window))
+		d.sources[o.Source] = max(was, casedb.TCPWindowGroupOf(o, t.ask.Window))
 		return true
 	})
 	return err
 }
 
-func (t *windowsTally) counted(a netip.Addr) bool {
+func (t *tcpWindowsTally) counted(a netip.Addr) bool {
 	if len(t.ask.Countries)+len(t.ask.Prefixes) == 0 {
 		return true
 	}
@@ -239,8 +239,8 @@ func (t *windowsTally) counted(a netip.Addr) bool {
 }
 
 // count reads the captures.
-func (c *reportWindowsCmd) count(ctx context.Context, p *program, ask casedb.WindowQuestion, from, to time.Time) ([]casedb.WindowDay, error) {
-	t := &windowsTally{ask: ask, from: from, to: to, days: map[time.Time]*windowsTallyDay{}}
+func (c *reportWindowsCmd) count(ctx context.Context, p *program, ask casedb.TCPWindowQuestion, from, to time.Time) ([]casedb.TCPWindowDay, error) {
+	t := &tcpWindowsTally{ask: ask, from: from, to: to, days: map[time.Time]*windowsTallyDay{}}
 	files := captureFlags{Files: c.Files, Window: c.Window, Sensor: "-"}
 	if c.Window > time.Hour {
 		fmt.Fprintln(p.Stderr, "teiten: warning: windows of more than an hour may lie on two days and count on the first")
@@ -262,9 +262,9 @@ func (c *reportWindowsCmd) count(ctx context.Context, p *program, ask casedb.Win
 	if err := checkPeriod(from, to); err != nil {
 		return nil, err
 	}
-	var days []casedb.WindowDay
+	var days []casedb.TCPWindowDay
 	for day := from; !day.After(to); day = casedb.StartOfDay(day.AddDate(0, 0, 1), ask.Location) {
-		w := casedb.WindowDay{Day: day}
+		w := casedb.TCPWindowDay{Day: day}
 		if d := t.days[day]; d != nil {
 			w.Sensors = len(d.sensors)
 			for _, g := range d.sources {
@@ -288,18 +288,18 @@ type windowsLine struct {
 	Unjudged     *int64 `json:"unjudged"`
 }
 
-func windowsLineOf(d *casedb.WindowDay) windowsLine {
+func windowsLineOf(d *casedb.TCPWindowDay) windowsLine {
 	l := windowsLine{Day: d.Day.Format(time.DateOnly), Sensors: d.Sensors}
 	if d.Sensors > 0 {
 		total := d.Total()
-		l.WormLike, l.Window = &d.Sources[casedb.WindowWorm], &d.Sources[casedb.WindowAsked]
-		l.Undetermined, l.Other = &d.Sources[casedb.WindowUnknown], &d.Sources[casedb.WindowOther]
+		l.WormLike, l.Window = &d.Sources[casedb.TCPWindowWorm], &d.Sources[casedb.TCPWindowAsked]
+		l.Undetermined, l.Other = &d.Sources[casedb.TCPWindowUnknown], &d.Sources[casedb.TCPWindowOther]
 		l.Total, l.Unjudged = &total, &d.Unjudged
 	}
 	return l
 }
 
-func writeWindowsJSON(w io.Writer, r web.WindowReport) error {
+func writeWindowsJSON(w io.Writer, r web.TCPWindowReport) error {
 	out := struct {
 		Port      string         `json:"port"`
 		Window    uint16         `json:"window"`
@@ -317,7 +317,7 @@ func writeWindowsJSON(w io.Writer, r web.WindowReport) error {
 	return enc.Encode(out)
 }
 
-func writeWindowsCSV(w io.Writer, r web.WindowReport) error {
+func writeWindowsCSV(w io.Writer, r web.TCPWindowReport) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"day", "sensors", "worm_like", "window", "undetermined", "other", "total", "unjudged"}) // errors are kept until Flush
 	number := func(n *int64) string {

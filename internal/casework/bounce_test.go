@@ -19,8 +19,8 @@ const (
 func bounceOf(now time.Time, change func(b *casedb.Bounce)) casedb.Bounce {
 	id := int64(1)
 	b := casedb.Bounce{Status: "4.2.2", Temporary: []time.Time{now},
-		Message:  casedb.Message{ID: 7, Purpose: casedb.PurposeNotification, Reason: casedb.ReasonFirst, ContactID: &id, Recipient: deadAddress, Language: "ja"},
-		Case:     casedb.Case{ID: 3, State: casedb.CaseNotified},
+		Message: casedb.Message{ID: 7, Purpose: casedb.PurposeNotification, Reason: casedb.ReasonFirst, ContactID: &id, Recipient: deadAddress, Language: "ja"},
+		Case:    casedb.Case{ID: 3, State: casedb.CaseNotified},
 		Contacts: []casedb.Contact{{ID: 1, Email: " Abuse@ISP.example", Language: "ja", Gate: casedb.GateAuto}, {ID: 2, Email: nextAddress, Language: "en"},
 			{ID: 3, Email: "noc@isp.example"}}}
 	if change != nil {

@@ -13,14 +13,14 @@ import (
 	"teiten/web"
 )
 
-func sampleWindows() web.WindowReport {
+func sampleWindows() web.TCPWindowReport {
 	tokyo := time.FixedZone("Asia/Tokyo", 9*60*60)
-	r := web.WindowReport{Ask: casedb.WindowQuestion{Port: 445, Window: 8192, Countries: []string{"JP"}, Location: tokyo}}
+	r := web.TCPWindowReport{Ask: casedb.TCPWindowQuestion{Port: 445, Window: 8192, Countries: []string{"JP"}, Location: tokyo}}
 	for i := range 28 {
-		d := casedb.WindowDay{Day: time.Date(2026, 1, 1+i, 0, 0, 0, 0, tokyo), Sensors: 3, Unjudged: int64(i / 20)}
-		d.Sources = [casedb.WindowGroups]int64{int64(900 + i*37%211), int64(i % 3 * 20), int64(120 + i*11%40), int64(400 + i*i)}
+		d := casedb.TCPWindowDay{Day: time.Date(2026, 1, 1+i, 0, 0, 0, 0, tokyo), Sensors: 3, Unjudged: int64(i / 20)}
+		d.Sources = [casedb.TCPWindowGroups]int64{int64(900 + i*37%211), int64(i % 3 * 20), int64(120 + i*11%40), int64(400 + i*i)}
 		if i == 9 || i == 10 {
-			d = casedb.WindowDay{Day: d.Day}
+			d = casedb.TCPWindowDay{Day: d.Day}
 		}
 		r.Days = append(r.Days, d)
 	}
@@ -31,7 +31,7 @@ func TestWindowReportIsDrawnAsBefore(t *testing.T) {
 	t.Parallel()
 	for _, lang := range locale.Languages() {
 		var page bytes.Buffer
-		if err := web.WriteWindowReport(&page, lang, sampleWindows()); err != nil {
+		if err := web.WriteTCPWindowReport(&page, lang, sampleWindows()); err != nil {
 			t.Fatal(err)
 		}
 		body := page.String()
@@ -60,7 +60,7 @@ func TestWindowReportIsDrawnAsBefore(t *testing.T) {
 	other := sampleWindows()
 	other.Ask.Window, other.Days = 1024, nil
 	var page bytes.Buffer
-	if err := web.WriteWindowReport(&page, "en", other); err != nil || strings.Contains(page.String(), "worm-like header") || strings.Contains(page.String(), "<svg class=\"chart\"") {
+	if err := web.WriteTCPWindowReport(&page, "en", other); err != nil || strings.Contains(page.String(), "worm-like header") || strings.Contains(page.String(), "<svg class=\"chart\"") {
 		t.Errorf("no days, another window: %v\n%s", err, &page)
 	}
 }

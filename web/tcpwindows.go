@@ -17,19 +17,19 @@ import (
 	"teiten/internal/locale"
 )
 
-// WindowReport is how many sources sent SYNs to a port with a TCP window, day
+// TCPWindowReport is how many sources sent SYNs to a port with a TCP window, day
 // by day, against all others.
-type WindowReport struct {
-	Ask  casedb.WindowQuestion
-	Days []casedb.WindowDay
+type TCPWindowReport struct {
+	Ask  casedb.TCPWindowQuestion
+	Days []casedb.TCPWindowDay
 }
 
 // windowGroups are the groups in the order in which they are shown.
-var windowGroups = []casedb.WindowGroup{casedb.WindowWorm, casedb.WindowAsked, casedb.WindowUnknown, casedb.WindowOther}
+var windowGroups = []casedb.TCPWindowGroup{casedb.TCPWindowWorm, casedb.TCPWindowAsked, casedb.TCPWindowUnknown, casedb.TCPWindowOther}
 
 // groups leaves out what a question cannot have: the worm-like header has
 // window 8192.
-func (r WindowReport) groups() []casedb.WindowGroup {
+func (r TCPWindowReport) groups() []casedb.TCPWindowGroup {
 	if r.Ask.Window != 8192 {
 		return windowGroups[1:]
 	}
@@ -60,7 +60,7 @@ type windowsRow struct {
 }
 
 // figures puts the report into words and a chart.
-func (r WindowReport) figures(p *locale.Printer) windowsFigures {
+func (r TCPWindowReport) figures(p *locale.Printer) windowsFigures {
 	f := windowsFigures{Title: p.T("windows.heading", r.Ask.Port, r.Ask.Window), Scope: p.T("windows.everywhere")}
 	if len(r.Ask.Countries)+len(r.Ask.Prefixes) > 0 {
 		scope := append([]string{}, r.Ask.Countries...)
@@ -88,8 +88,8 @@ func (r WindowReport) figures(p *locale.Printer) windowsFigures {
 	return f
 }
 
-// WriteWindowReport writes the report as a page that stands by itself.
-func WriteWindowReport(w io.Writer, lang string, r WindowReport) error {
+// WriteTCPWindowReport writes the report as a page that stands by itself.
+func WriteTCPWindowReport(w io.Writer, lang string, r TCPWindowReport) error {
 	catalog, err := locale.Load()
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (s *Server) windows(w http.ResponseWriter, r *http.Request, v *visit) error
 	if data.Attention, err = s.db.CountAttention(ctx); err != nil {
 		return err
 	}
-	report := WindowReport{}
+	report := TCPWindowReport{}
 	var to time.Time
 	if report.Ask, to, data.Bad, err = s.windowsQuestion(ctx, r.URL.Query(), data.Query); err != nil {
 		return err
@@ -147,7 +147,7 @@ func (s *Server) windows(w http.ResponseWriter, r *http.Request, v *visit) error
 		return s.render(w, r, v, http.StatusUnprocessableEntity, "windows", data)
 	}
 	from := to.AddDate(0, 0, 1-windowsDays)
-	if report.Days, err = s.db.WindowDays(ctx, report.Ask, from, to, &s.windowMemory); err != nil {
+	if report.Days, err = s.db.TCPWindowDays(ctx, report.Ask, from, to, &s.windowMemory); err != nil {
 		return err
 	}
 	figures := report.figures(v.p)
@@ -173,8 +173,8 @@ func (s *Server) lastDay(ctx context.Context) (time.Time, error) {
 
 // windowsQuestion reads the form; bad is the key of what is wrong with it. What
 // was given is kept in the form's values.
-func (s *Server) windowsQuestion(ctx context.Context, q, kept url.Values) (ask casedb.WindowQuestion, to time.Time, bad string, err error) {
-	ask = casedb.WindowQuestion{Port: 445, Window: 8192, Countries: s.cfg.Countries, Prefixes: s.cfg.Prefixes, Location: s.cfg.Location}
+func (s *Server) windowsQuestion(ctx context.Context, q, kept url.Values) (ask casedb.TCPWindowQuestion, to time.Time, bad string, err error) {
+	ask = casedb.TCPWindowQuestion{Port: 445, Window: 8192, Countries: s.cfg.Countries, Prefixes: s.cfg.Prefixes, Location: s.cfg.Location}
 	field := func(key string) string {
 		text := strings.TrimSpace(casedb.CleanLine(q.Get(key), 32))
 		if text != "" {

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// WindowMemory keeps answers of WindowDays for days that are complete, so that
+// WindowMemory keeps answers of TCPWindowDays for days that are complete, so that
 // each costs its pass over the partitions once. What it keeps holds as long as
 // the day's batches are the same, all of them judged: then no source's country
 // is missing. It is safe for concurrent use.
-type WindowMemory struct {
+type TCPWindowMemory struct {
 	mu   sync.Mutex // guards days
 	days map[string]windowMemo
 }
 
 type windowMemo struct {
 	batches dayBatches
-	answer  WindowDay
+	answer  TCPWindowDay
 }
 
 // maxWindowMemory bounds the days kept, all questions together.
@@ -31,14 +31,14 @@ type dayBatches struct {
 	Newest  int64 `db:"newest"`
 }
 
-func (ask *WindowQuestion) memoryKey(day, end time.Time) string {
+func (ask *TCPWindowQuestion) memoryKey(day, end time.Time) string {
 	return fmt.Sprint(day.Unix(), end.Unix(), ask.Port, ask.Window, ask.Countries, ask.Prefixes)
 }
 
 // recall returns the answer, with day as its day, if it still holds.
-func (m *WindowMemory) recall(key string, day time.Time, batches dayBatches) (WindowDay, bool) {
+func (m *TCPWindowMemory) recall(key string, day time.Time, batches dayBatches) (TCPWindowDay, bool) {
 	if m == nil {
-		return WindowDay{}, false
+		return TCPWindowDay{}, false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,7 +47,7 @@ func (m *WindowMemory) recall(key string, day time.Time, batches dayBatches) (Wi
 	return kept.answer, ok && kept.batches == batches
 }
 
-func (m *WindowMemory) keep(key string, batches dayBatches, answer WindowDay) {
+func (m *TCPWindowMemory) keep(key string, batches dayBatches, answer TCPWindowDay) {
 	if m == nil || batches.Judged < batches.Batches {
 		return
 	}

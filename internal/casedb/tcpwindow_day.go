@@ -10,23 +10,23 @@ import (
 	"github.com/lib/pq"
 )
 
-// WindowGroup says what the TCP windows of a source's SYNs on a port were. The
+// TCPWindowGroup says what the TCP windows of a source's SYNs on a port were. The
 // greater group of a source's observations is the source's: each source is in
 // one group a day.
-type WindowGroup uint8
+type TCPWindowGroup uint8
 
 // The groups, the least telling first.
 const (
-	WindowOther   WindowGroup = iota // other windows only
-	WindowUnknown                    // the window asked for was not seen, but not all windows are known
-	WindowAsked                      // the window asked for in at least one SYN
-	WindowWorm                       // the same, with the whole header of worm-like probes (mark worm445)
-	WindowGroups                     // their number
+	TCPWindowOther   TCPWindowGroup = iota // other windows only
+	TCPWindowUnknown                       // the window asked for was not seen, but not all windows are known
+	TCPWindowAsked                         // the window asked for in at least one SYN
+	TCPWindowWorm                          // the same, with the whole header of worm-like probes (mark worm445)
+	TCPWindowGroups                        // their number
 )
 
 // String returns the group's name in output.
-func (g WindowGroup) String() string {
-	return [...]string{"other", "undetermined", "window", "worm_like"}[min(g, WindowWorm)]
+func (g TCPWindowGroup) String() string {
+	return [...]string{"other", "undetermined", "window", "worm_like"}[min(g, TCPWindowWorm)]
 }
 
 // windowCounted is the window that a mark counts, so that no fingerprint need
@@ -37,34 +37,34 @@ const windowCounted = 8192
 // have given way.
 const fingerprintsKept = 4
 
-// WindowGroupOf returns the group of an observation of SYNs. windowGroupSQL is
+// TCPWindowGroupOf returns the group of an observation of SYNs. windowGroupSQL is
 // the same in SQL; a test compares the two.
-func WindowGroupOf(o *observation.Observation, window uint16) WindowGroup {
+func TCPWindowGroupOf(o *observation.Observation, window uint16) TCPWindowGroup {
 	if window == windowCounted {
 		switch {
 		case o.Mark(observation.MarkWorm445) > 0:
-			return WindowWorm
+			return TCPWindowWorm
 		case o.Mark(observation.MarkWindow8192) > 0:
-			return WindowAsked
+			return TCPWindowAsked
 		}
 	}
 	known := uint64(0)
 	for _, f := range o.Fingerprints {
 		if f.Window == window {
-			return WindowAsked
+			return TCPWindowAsked
 		}
 		known += f.Packets
 	}
 	switch {
 	case len(o.Fingerprints) == 0:
-		return WindowUnknown
+		return TCPWindowUnknown
 	case window != windowCounted && (len(o.Fingerprints) >= fingerprintsKept || known < o.Packets):
-		return WindowUnknown
+		return TCPWindowUnknown
 	}
-	return WindowOther
+	return TCPWindowOther
 }
 
-// windowGroupSQL is WindowGroup of observation o for window $5.
+// windowGroupSQL is TCPWindowGroup of observation o for window $5.
 const windowGroupSQL = `case when $5 = 8192 and o.marks ? 'worm445' then 3
 	when $5 = 8192 and o.marks ? 'window_8192' then 2
 	when exists (select from json_array_elements(o.fingerprints) f where (f->>'win')::int = $5) then 2
@@ -73,8 +73,8 @@ const windowGroupSQL = `case when $5 = 8192 and o.marks ? 'worm445' then 3
 		or (select sum((f->>'n')::numeric) from json_array_elements(o.fingerprints) f) < o.packets) then 1
 	else 0 end`
 
-// WindowQuestion asks how many sources sent SYNs to a TCP port with a window.
-type WindowQuestion struct {
+// TCPWindowQuestion asks how many sources sent SYNs to a TCP port with a window.
+type TCPWindowQuestion struct {
 	Port, Window uint16
 	// Countries and Prefixes say whose sources are counted; neither: all.
 	Countries []string
@@ -83,34 +83,34 @@ type WindowQuestion struct {
 	Location *time.Location
 }
 
-// WindowDay is the answer for one day.
-type WindowDay struct {
+// TCPWindowDay is the answer for one day.
+type TCPWindowDay struct {
 	Day time.Time // its start
 	// Sensors is the number of sensors that reported. A day without any is not
 	// zero sources but not known; observations that retention has dropped are
 	// as none.
 	Sensors int
-	Sources [WindowGroups]int64 // unique sources by group
+	Sources [TCPWindowGroups]int64 // unique sources by group
 	// Unjudged are the sources whose country is not known yet, because they have
 	// not been judged; they are in no group.
 	Unjudged int64
 }
 
 // Total returns the sources of all groups.
-func (d *WindowDay) Total() (n int64) {
+func (d *TCPWindowDay) Total() (n int64) {
 	for _, g := range d.Sources {
 		n += g
 	}
 	return n
 }
 
-// WindowDays answers the question for each day from the day of from to that of
+// TCPWindowDays answers the question for each day from the day of from to that of
 // to. An observation belongs to the day in which its window starts. memory may
 // be nil.
 //
 // A day is one pass over its partitions: a parallel scan that keeps the SYNs of
 // the port, and a hash of their sources that PostgreSQL bounds by work_mem.
-func (q *Queries) WindowDays(ctx context.Context, ask WindowQuestion, from, to time.Time, memory *WindowMemory) ([]WindowDay, error) {
+func (q *Queries) TCPWindowDays(ctx context.Context, ask TCPWindowQuestion, from, to time.Time, memory *TCPWindowMemory) ([]TCPWindowDay, error) {
 	kept, err := q.ObservationDays(ctx)
 	if err != nil {
 		return nil, err
@@ -119,9 +119,9 @@ func (q *Queries) WindowDays(ctx context.Context, ask WindowQuestion, from, to t
 	for i, d := range kept {
 		partitions[i] = d.Format(time.DateOnly)
 	}
-	var days []WindowDay
+	var days []TCPWindowDay
 	for day := StartOfDay(from, ask.Location); !day.After(to); day = StartOfDay(day.AddDate(0, 0, 1), ask.Location) {
-		d, err := q.windowDay(ctx, &ask, day, partitions, memory)
+		d, err := q.tcpWindowDay(ctx, &ask, day, partitions, memory)
 		if err != nil {
 			return nil, err
 		}
@@ -136,8 +136,8 @@ func StartOfDay(t time.Time, location *time.Location) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, location)
 }
 
-func (q *Queries) windowDay(ctx context.Context, ask *WindowQuestion, day time.Time, partitions pq.StringArray, memory *WindowMemory) (WindowDay, error) {
-	d := WindowDay{Day: day}
+func (q *Queries) tcpWindowDay(ctx context.Context, ask *TCPWindowQuestion, day time.Time, partitions pq.StringArray, memory *TCPWindowMemory) (TCPWindowDay, error) {
+	d := TCPWindowDay{Day: day}
 	from, to := day.UTC(), StartOfDay(day.AddDate(0, 0, 1), ask.Location).UTC()
 	// What an answer rests on is read first: what comes meanwhile makes it old.
 	var batches dayBatches
@@ -171,7 +171,7 @@ func (q *Queries) windowDay(ctx context.Context, ask *WindowQuestion, day time.T
 			left join source s on s.address = o.source,
 			lateral (select cardinality($6::text[]) + cardinality($7::inet[]) = 0 as all_of_them, o.source <<= any($7::inet[]) as covered) w
 		) x`, from, to, protoTCP, int(ask.Port), int(ask.Window), countries, prefixes)
-	err = row.Scan(&d.Sources[WindowOther], &d.Sources[WindowUnknown], &d.Sources[WindowAsked], &d.Sources[WindowWorm], &d.Unjudged)
+	err = row.Scan(&d.Sources[TCPWindowOther], &d.Sources[TCPWindowUnknown], &d.Sources[TCPWindowAsked], &d.Sources[TCPWindowWorm], &d.Unjudged)
 	if err != nil {
 		return d, fail("count sources by window", err)
 	}

@@ -37,25 +37,25 @@ func windowObservation(rng *rand.Rand, i int, at time.Time) observation.Observat
 
 // windowAsk is a question and the sources that it counts.
 type windowAsk struct {
-	ask     casedb.WindowQuestion
+	ask     casedb.TCPWindowQuestion
 	counted func(i int) bool
 	checked bool // whether a source that has not been judged is told
 }
 
 func windowAsks() map[string]windowAsk {
 	return map[string]windowAsk{
-		"JP":      {casedb.WindowQuestion{Countries: []string{"JP"}}, func(i int) bool { return i%4 == 0 }, true},
-		"JP, KR":  {casedb.WindowQuestion{Countries: []string{"JP", "KR"}}, func(i int) bool { return i%4 < 2 }, true},
-		"a net":   {casedb.WindowQuestion{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 }, true},
-		"both":    {casedb.WindowQuestion{Countries: []string{"JP"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 || i%4 == 0 }, true},
-		"all":     {casedb.WindowQuestion{}, func(int) bool { return true }, false},
-		"nowhere": {casedb.WindowQuestion{Countries: []string{"ZZ"}}, func(int) bool { return false }, true},
+		"JP":      {casedb.TCPWindowQuestion{Countries: []string{"JP"}}, func(i int) bool { return i%4 == 0 }, true},
+		"JP, KR":  {casedb.TCPWindowQuestion{Countries: []string{"JP", "KR"}}, func(i int) bool { return i%4 < 2 }, true},
+		"a net":   {casedb.TCPWindowQuestion{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 }, true},
+		"both":    {casedb.TCPWindowQuestion{Countries: []string{"JP"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 || i%4 == 0 }, true},
+		"all":     {casedb.TCPWindowQuestion{}, func(int) bool { return true }, false},
+		"nowhere": {casedb.TCPWindowQuestion{Countries: []string{"ZZ"}}, func(int) bool { return false }, true},
 	}
 }
 
 // wantedDay counts the sources of a day by hand. The second has no sensors.
-func wantedDay(hosts map[windowHost]casedb.WindowGroup, n int, tt windowAsk) casedb.WindowDay {
-	want := casedb.WindowDay{Sensors: 2}
+func wantedDay(hosts map[windowHost]casedb.TCPWindowGroup, n int, tt windowAsk) casedb.TCPWindowDay {
+	want := casedb.TCPWindowDay{Sensors: 2}
 	if n == 1 {
 		want.Sensors = 0
 	}
@@ -89,7 +89,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 			}
 		}
 	}
-	groups := map[uint16]map[windowHost]casedb.WindowGroup{8192: {}, 1024: {}}
+	groups := map[uint16]map[windowHost]casedb.TCPWindowGroup{8192: {}, 1024: {}}
 	for hour := range 3 * 24 {
 		if hour/24 == 1 {
 			continue // a day without any sensor
@@ -112,7 +112,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 				default:
 					for window, m := range groups {
 						k := windowHost{hour / 24, i}
-						if g := casedb.WindowGroupOf(&o, window); m[k] <= g {
+						if g := casedb.TCPWindowGroupOf(&o, window); m[k] <= g {
 							m[k] = g
 						}
 					}
@@ -125,7 +125,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 	for window, hosts := range groups {
 		for name, tt := range windowAsks() {
 			tt.ask.Port, tt.ask.Window, tt.ask.Location = 445, window, tokyo
-			days, err := db.WindowDays(t.Context(), tt.ask, start.Add(time.Hour), start.AddDate(0, 0, 2), nil)
+			days, err := db.TCPWindowDays(t.Context(), tt.ask, start.Add(time.Hour), start.AddDate(0, 0, 2), nil)
 			if err != nil || len(days) != 3 {
 				t.Fatalf("%d, %s: got %d days, %v", window, name, len(days), err)
 			}
@@ -145,7 +145,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 	if _, err := db.DropObservationsBefore(t.Context(), start.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	days, err := db.WindowDays(t.Context(), casedb.WindowQuestion{Port: 445, Window: 8192, Location: tokyo}, start, start, nil)
+	days, err := db.TCPWindowDays(t.Context(), casedb.TCPWindowQuestion{Port: 445, Window: 8192, Location: tokyo}, start, start, nil)
 	if err != nil || len(days) != 1 || days[0].Sensors != 0 || days[0].Total() != 0 {
 		t.Errorf("a dropped day: got %+v, %v", days, err)
 	}
@@ -160,15 +160,15 @@ func TestWindowMemoryForgetsWhatChanges(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)
 	sensor(t, db, "north")
-	var memory casedb.WindowMemory
-	ask := casedb.WindowQuestion{Port: 445, Window: 8192, Location: time.UTC}
+	var memory casedb.TCPWindowMemory
+	ask := casedb.TCPWindowQuestion{Port: 445, Window: 8192, Location: time.UTC}
 	add := func(hour, host int) {
 		at := noon.Add(time.Duration(hour) * time.Hour)
 		put(t, db, batchOf("north", at, observation.Observation{Window: at, Source: netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), Proto: 6, Port: 445,
 			Class: observation.ClassSYN, Packets: 1, Destinations: 1, First: at, Last: at, Marks: []observation.MarkCount{{Mark: observation.MarkWindow8192, Packets: 1}}}))
 	}
 	total := func() int64 {
-		days, err := db.WindowDays(t.Context(), ask, noon, noon, &memory)
+		days, err := db.TCPWindowDays(t.Context(), ask, noon, noon, &memory)
 		if err != nil || len(days) != 1 || !days[0].Day.Equal(noon.Truncate(24*time.Hour)) {
 			t.Fatalf("got %+v, %v", days, err)
 		}
