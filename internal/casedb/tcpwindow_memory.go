@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// WindowMemory keeps answers of TCPWindowDays for days that are complete, so that
+// TCPWindowMemory keeps answers of TCPWindowDays for days that are complete, so that
 // each costs its pass over the partitions once. What it keeps holds as long as
 // the day's batches are the same, all of them judged: then no source's country
 // is missing. It is safe for concurrent use.

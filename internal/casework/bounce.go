@@ -25,7 +25,7 @@ const (
 // is asked.
 func AfterBounce(b casedb.Bounce, now time.Time) casedb.BounceStep {
 	step := writtenAgain(b, now)
-	// Somebody's words that nobody has read come first; the bounce is in the
+	// A person's words that no coordinator has read come first; the bounce is in the
 	// case's history and in the message's state.
 	if !b.Case.State.Live() || b.Case.Waiting == casedb.WaitingReply {
 		return step
@@ -43,9 +43,9 @@ func AfterBounce(b casedb.Bounce, now time.Time) casedb.BounceStep {
 }
 
 // writtenAgain says which letter is written in place of one that did not arrive.
-// Two letters of a case are never under way, and who comes next in an escalation
-// is no bounce's to say. A bounce that is late, or comes twice, is none of a case
-// that writes to somebody else since.
+// Two letters of a case are never under way at once, and a bounce does not choose
+// the next step of an escalation. A bounce that is late, or comes twice, changes
+// nothing in a case whose contact is another one now.
 func writtenAgain(b casedb.Bounce, now time.Time) casedb.BounceStep {
 	m := b.Message
 	if m.Purpose != casedb.PurposeNotification || !b.Case.State.Live() || casedb.IsEscalation(m.Reason) || b.UnderWay || writesElsewhere(b) {
@@ -84,8 +84,8 @@ func retryHolds(b casedb.Bounce) reason.List {
 	return nil
 }
 
-// writesElsewhere reports whether the case has another contact by now, which can
-// be used, than the one that the message went to.
+// writesElsewhere reports whether the case has a usable contact now that is not
+// the one that the message went to.
 func writesElsewhere(b casedb.Bounce) bool {
 	return b.Case.ContactID != nil && slices.ContainsFunc(b.Contacts, func(k casedb.Contact) bool {
 		return k.ID == *b.Case.ContactID && casedb.BaseAddress(k.Email) != casedb.BaseAddress(b.Message.Recipient)

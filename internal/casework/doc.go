@@ -1,5 +1,5 @@
 // Package casework says what follows from verdicts and owners: which cases are
-// opened or joined, when owners are reminded, when somebody else is written to,
+// opened or joined, when owners are reminded, when the next contact is written to,
 // when a source counts as quiet, and what follows from a bounce.
 //
 // What is due is a pure plan over facts; the actors (Opener, Follower) read the

@@ -12,10 +12,10 @@ import (
 	"teiten/internal/reason"
 )
 
-// Escalation says when somebody else is written to because an owner is silent.
+// Escalation says when the next contact is written to because an owner is silent.
 type Escalation struct {
 	After time.Duration // since the last letter or step; zero: never
-	// NotTo are addresses and domains ("@nic.example") that are nobody's contact:
+	// NotTo are addresses and domains ("@nic.example") that are never a contact:
 	// ours, and registries'.
 	NotTo owner.ContactConfig
 	Own   []string
@@ -109,7 +109,7 @@ func (o *Opener) escalate(ctx context.Context, id int64, before, now time.Time) 
 
 // nextStep returns the contact that comes next, and the reason of its letter:
 // another one of the owner, then of the network around, then the directory's
-// for the country. No reason: nobody is left.
+// for the country. No reason: no contact is left.
 func (o *Opener) nextStep(ctx context.Context, tx *casedb.Tx, c casedb.Case, tried []string, now time.Time) (casedb.Contact, string, error) {
 	own, err := tx.UsableContacts(ctx, c.OwnerID, now)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	followFor    = 180 * 24 * time.Hour // how long a source is followed
 	followEvery  = time.Hour
 	followBatch  = 2000
-	startLookBck = 30 * 24 * time.Hour // mails that went out while nobody followed
+	startLookBck = 30 * 24 * time.Hour // mails that went out before the follower ran
 )
 
 // Follower watches what becomes of the sources whose owners were told, and
@@ -29,7 +29,7 @@ type Follower struct {
 	Quiet time.Duration
 	// Tell tells the owner of a quiet case before it ends, if he is to be told,
 	// and reports whether a message was written; then the case ends when that has.
-	// Nil: nobody is told.
+	// Nil: no owner is told.
 	Tell   func(ctx context.Context, caseID int64) (bool, error)
 	Logger *slog.Logger     // nil: silence
 	Now    func() time.Time // nil: time.Now

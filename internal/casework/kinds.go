@@ -9,7 +9,7 @@ import (
 
 // CaseKinds are the kinds of sources that can open cases. Of backscatter only
 // the victims of an attack do; reflectors and spoofed addresses never, because
-// nobody there sent us anything.
+// no machine there sent us anything on its own account.
 var CaseKinds = []casedb.Kind{casedb.KindInfected, casedb.KindBackscatter, casedb.KindMisconfigured, casedb.KindScanner}
 
 // NotifyingRules returns the names of the rules whose verdicts open cases of
@@ -28,7 +28,7 @@ func NotifyingRules(kinds ...casedb.Kind) []string {
 
 // ControlRules returns the names of the rules whose cases may be drawn for a
 // control group. Bots of Mirai take part in attacks, and victims are under one:
-// nobody waits to be told of that.
+// these owners are told at once.
 func ControlRules() []string {
 	return slices.DeleteFunc(NotifyingRules(CaseKinds...), func(r string) bool {
 		return r == attribution.RuleMirai || r == attribution.RuleMiraiHidden || r == attribution.RuleBackscatter

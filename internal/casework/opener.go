@@ -47,7 +47,7 @@ type Opener struct {
 	// where the contact's gate does; else a coordinator approves it.
 	FirstContactByGate bool
 	// Recovered: every owner is told once when all sources of a case are quiet;
-	// else only where somebody asked for it.
+	// otherwise only where the owner or a coordinator asked for it.
 	Recovered bool
 	// Escalation says when others are written to.
 	Escalation Escalation
@@ -274,7 +274,7 @@ func (o *Opener) holds(ctx context.Context, tx *casedb.Tx, ownerID int64, contac
 
 // messagePlan is what the opener does about a case's notification.
 type messagePlan struct {
-	waitContact bool                // there is nobody to write to
+	waitContact bool                // there is no address to write to
 	state       casedb.MessageState // of the new message; empty: no message
 	reason      string
 	hold        reason.List

@@ -132,7 +132,7 @@ func (o *Opener) tellAgain(ctx context.Context, tx *casedb.Tx, c casedb.Case, wh
 		return false, err
 	}
 	if what.reason == casedb.ReasonRecovered && (!ok || c.ContactID == nil || contact.ID != *c.ContactID) {
-		return false, nil // good news for those who had the bad, and nobody else
+		return false, nil // good news only for owners who had the bad news
 	}
 	groups, err := tx.LetterGroups(ctx, casedb.LetterScope{CaseID: c.ID, Now: now})
 	if err != nil || len(groups) == 0 {
