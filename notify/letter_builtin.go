@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"text/template"
 
 	"teiten/internal/casedb"
@@ -91,16 +92,23 @@ func (f frame) text(piece string) (string, error) {
 	return b.String(), err
 }
 
-// builtinLetters puts the program's own letters together, by name.
-func builtinLetters() (map[string]letterText, error) {
+// builtinLetters are the program's own letters, by name. They are put together
+// once: they follow from the embedded files alone, and nothing changes them.
+var builtinLetters = sync.OnceValues(assembleLetters)
+
+func assembleLetters() (map[string]letterText, error) {
+	pieces := map[string]*template.Template{}
 	letters := map[string]letterText{}
 	for _, n := range LetterNames() {
-		t, err := template.New(n.Language).Delims("<<", ">>").ParseFS(templateFiles,
-			"templates/letters/frame."+n.Language+".txt", "templates/letters/pieces."+n.Language+".txt")
-		if err != nil {
-			return nil, fmt.Errorf("letters in %s: %w", n.Language, err)
+		if pieces[n.Language] == nil {
+			t, err := template.New(n.Language).Delims("<<", ">>").ParseFS(templateFiles,
+				"templates/letters/frame."+n.Language+".txt", "templates/letters/pieces."+n.Language+".txt")
+			if err != nil {
+				return nil, fmt.Errorf("letters in %s: %w", n.Language, err)
+			}
+			pieces[n.Language] = t
 		}
-		f := frame{Letter: n, pieces: t}
+		f := frame{Letter: n, pieces: pieces[n.Language]}
 		subject, err := f.text("subject")
 		if err != nil {
 			return nil, fmt.Errorf("letter %s: %w", n, err)

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -97,6 +98,25 @@ type Server struct {
 	handler      http.Handler
 }
 
+// embeddedFiles are what follows from the files in the program alone. Nothing
+// changes them, so every desk of a process has the same.
+type embeddedFiles struct {
+	catalog *locale.Catalog
+	assets  *assets
+	views   *views
+}
+
+var embedded = sync.OnceValues(func() (e embeddedFiles, err error) {
+	if e.catalog, err = locale.Load(); err != nil {
+		return e, err
+	}
+	if e.assets, err = loadAssets(); err != nil {
+		return e, err
+	}
+	e.views, err = parseViews(e.catalog, e.assets)
+	return e, err
+})
+
 // New returns the desk. An error means a configuration that cannot work or a
 // template that does not parse.
 func New(cfg Config) (*Server, error) {
@@ -131,16 +151,11 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, db: cfg.DB, box: notify.Mailbox{DB: cfg.DB}, log: cfg.Logger, now: cfg.Now, pass: newPasswords(max(1, runtime.GOMAXPROCS(0)), cfg.PasswordCost),
 		limits: newLimits()}
-	var err error
-	if s.catalog, err = locale.Load(); err != nil {
+	e, err := embedded()
+	if err != nil {
 		return nil, err
 	}
-	if s.assets, err = loadAssets(); err != nil {
-		return nil, err
-	}
-	if s.views, err = parseViews(s.catalog, s.assets); err != nil {
-		return nil, err
-	}
+	s.catalog, s.assets, s.views = e.catalog, e.assets, e.views
 	s.sessions = newSessions(s.db, s.now, secure)
 	s.handler = s.chain(s.routes())
 	return s, nil
