@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
@@ -17,6 +18,7 @@ import (
 
 // PGP signs what mails say (RFC 3156, 9580). It is safe for concurrent use.
 type PGP struct {
+	mu  sync.Mutex // go-crypto notes in a key which of its own signatures it checked
 	key *crypto.Key
 }
 
@@ -47,6 +49,8 @@ func NewPGP(armoured, passphrase string) (*PGP, error) {
 // sign returns a detached signature, in ASCII armour, and the name of its hash
 // (RFC 3156, 5).
 func (p *PGP) sign(content []byte, now time.Time) (signature []byte, micalg string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	signer, err := crypto.PGP().Sign().SigningKey(p.key).Detached().SignTime(now.Unix()).New()
 	if err == nil {
 		signature, err = signer.Sign(content, crypto.Armor)
@@ -138,6 +142,8 @@ func (p *PGP) writeEncrypted(out io.Writer, h *message.Header, content []byte, a
 	}
 	builder := crypto.PGP().Encryption().Recipient(key).EncryptionTime(now.Unix())
 	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		builder = builder.SigningKey(p.key).SignTime(now.Unix())
 	}
 	encrypter, err := builder.New()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ProtonMail/gopenpgp/v3/crypto"
 	"github.com/jhillyerd/enmime/v2"
+	"golang.org/x/sync/errgroup"
 
 	"teiten/internal/casedb"
 	"teiten/notify"
@@ -149,4 +150,23 @@ func checkGnuPG(t *testing.T, key *crypto.Key, content, signature []byte) {
 	}
 	run("--import", "key.asc")
 	run("--verify", "signature.asc", "content")
+}
+
+// TestLettersAreSignedAtOnce: the desk shows letters while others go out, all
+// with one key. The race detector judges.
+func TestLettersAreSignedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	signed, _ := w.signedComposer(notify.FormatCSV)
+	m := w.message(w.openCase(ispCase), ispCase, casedb.MessageHeld)
+	var g errgroup.Group
+	for range 8 {
+		g.Go(func() error {
+			_, err := signed.Preview(t.Context(), w.db, m, epoch)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
 }

@@ -80,6 +80,10 @@ func TestNothingOfASensorLeaves(t *testing.T) {
 		composers = append(composers, (&world{t: t}).formatted(format), signed)
 	}
 	for _, name := range notify.LetterNames() {
+		key, err := key.Copy() // reading with a key changes it
+		if err != nil {
+			t.Fatal(err)
+		}
 		t.Run(name.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
