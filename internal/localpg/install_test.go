@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -14,9 +15,7 @@ func runInstaller(t *testing.T, fakes map[string]string, args ...string) (stderr
 	t.Helper()
 	bin := t.TempDir()
 	for name, script := range fakes {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, filepath.Join(bin, name), script)
 	}
 	cmd := exec.Command("/bin/sh", append([]string{"./install-debian.sh"}, args...)...)
 	cmd.Env = []string{"PATH=" + bin}
@@ -27,6 +26,18 @@ func runInstaller(t *testing.T, fakes map[string]string, args ...string) (stderr
 		t.Fatal(err)
 	}
 	return errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// writeProgram writes a script while nothing is forked: a process that another
+// test starts meanwhile would inherit the open file, and running the script fail
+// with "text file busy" (golang/go#22315).
+func writeProgram(t *testing.T, file, script string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestInstallerWithoutRootOrSudoSaysInOneLineWhatToDo(t *testing.T) {
