@@ -32,6 +32,7 @@ type batchHead struct {
 	sensor string
 	window time.Time
 	length time.Duration
+	copies uint64
 }
 
 // PutBatch writes a batch: its row in the ledger and its observations in one
@@ -44,7 +45,7 @@ type batchHead struct {
 // before that if the sensor has sent something for the window already. The
 // times of observations are kept to the microsecond.
 func (d *DB) PutBatch(ctx context.Context, b *observation.Batch, importID *int64, now time.Time) (written bool, err error) {
-	return d.putRows(ctx, batchHead{b.Sensor, b.Window, b.Length}, formatRows(b), importID, now)
+	return d.putRows(ctx, batchHead{b.Sensor, b.Window, b.Length, b.Copies}, formatRows(b), importID, now)
 }
 
 // formatRows formats the rows of b again on each run.
@@ -87,7 +88,7 @@ type BatchText struct {
 // Format makes t the text of b. It reports false, leaving t empty, if the text
 // would need more than about limit bytes; such a batch goes through PutBatch.
 func (t *BatchText) Format(b *observation.Batch, limit int) (fits bool, err error) {
-	t.head, t.packets, t.used = batchHead{b.Sensor, b.Window, b.Length}, 0, 0
+	t.head, t.packets, t.used = batchHead{b.Sensor, b.Window, b.Length, b.Copies}, 0, 0
 	text, err := newRowText(b.Window)
 	if err != nil {
 		return false, err
@@ -225,9 +226,10 @@ func (d *DB) tryPutRows(ctx context.Context, h batchHead, rows rowSource, import
 		return false, err
 	}
 	_, err = tx.ExecContext(ctx, `insert into batch (id, sensor_id, import_id, window_start, window_seconds, digest,
-			packets, observations, created_at, next_attempt_at)
-		overriding system value values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`,
-		id, sensorID, importID, h.window.UTC(), int(h.length/time.Second), c.digest.Sum(nil), bigint(c.packets), c.rows, now)
+			packets, observations, copies, count_rule, created_at, next_attempt_at)
+		overriding system value values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)`,
+		id, sensorID, importID, h.window.UTC(), int(h.length/time.Second), c.digest.Sum(nil), bigint(c.packets), c.rows,
+		bigint(h.copies), observation.CountRule, now)
 	if err != nil {
 		return false, err
 	}

@@ -107,7 +107,7 @@ type LetterRow struct {
 // names, told.port. An observation of UDP has the port at our side; the victim's
 // is that of its samples, if all packets had it.
 const letterEvidence = letterFrom + ` join observation o on o.source = cs.source and o.window_start >= $4 and o.window_start <= $5
-	and case v.kind when 'backscatter' then o.class in ('synack','rst','icmp-reply','icmp-unreachable','icmp-quench','icmp-redirect','icmp-exceeded','icmp-parameter','icmp-too-big')
+	and case v.kind when 'backscatter' then o.class in ('synack','rst','udp-answer','icmp-reply','icmp-unreachable','icmp-quench','icmp-redirect','icmp-exceeded','icmp-parameter','icmp-too-big')
 		or o.class = 'icmp-other' and (o.proto = 1 and o.port / 256 in (14, 16, 18) or o.proto = 58 and o.port / 256 = 140)
 		or o.class = 'udp' and o.peer_ports = 1 and (o.samples->0->>'sport') || '/UDP' = any(v.ports)
 	else o.class in ('syn','udp','fin','null','xmas','tcp-other','icmp-echo') and (v.malware = '' or o.class in ('syn','udp'))

@@ -26,7 +26,7 @@ const (
 	ClassUDP
 	ClassUDPShort
 	ClassICMPEcho
-	ClassICMPReply   // echo reply
+	ClassICMPReply   // a reply of any kind: echo, time stamp, information, address mask, node information
 	ClassICMPUnreach // destination unreachable
 	ClassICMPQuench
 	ClassICMPRedirect
@@ -37,6 +37,9 @@ const (
 	ClassICMPShort
 	ClassFragment // fragment with offset > 0, or too short to name ports
 	ClassOther    // any other IP protocol
+	// ClassUDPAnswer came later: numbers of classes are never given again, as
+	// the order of stored observations follows them.
+	ClassUDPAnswer // UDP from a service's own port with that service's response
 
 	classes = iota
 )
@@ -46,11 +49,17 @@ var classTexts = [classes]string{
 	ClassTCPOther: "tcp-other", ClassTCPShort: "tcp-short", ClassUDP: "udp", ClassUDPShort: "udp-short", ClassICMPEcho: "icmp-echo",
 	ClassICMPReply: "icmp-reply", ClassICMPUnreach: "icmp-unreachable", ClassICMPQuench: "icmp-quench", ClassICMPRedirect: "icmp-redirect",
 	ClassICMPExceeded: "icmp-exceeded", ClassICMPParam: "icmp-parameter", ClassICMPTooBig: "icmp-too-big", ClassICMPOther: "icmp-other",
-	ClassICMPShort: "icmp-short", ClassFragment: "fragment", ClassOther: "other",
+	ClassICMPShort: "icmp-short", ClassFragment: "fragment", ClassOther: "other", ClassUDPAnswer: "udp-answer",
 }
 
 // ICMPError reports whether the class quotes the packet that it answers.
 func (c Class) ICMPError() bool { return c >= ClassICMPUnreach && c <= ClassICMPTooBig }
+
+// FromService reports whether the class's service port is the source port: the
+// packet answers from the port of a service.
+func (c Class) FromService() bool {
+	return c == ClassSYNACK || c == ClassRST || c == ClassUDPAnswer
+}
 
 // String returns the class's text; ClassNone has none.
 func (c Class) String() string {

@@ -62,10 +62,14 @@ type Quote struct {
 type Observation struct {
 	Window time.Time // start of the window, UTC
 	Source netip.Addr
-	Proto  uint8 // IP protocol number
+	// Proto is the IP protocol number; of an ICMP error that quotes a packet it is
+	// the quoted packet's, because Port is a port of that protocol.
+	Proto uint8
 	// Port is the service port: the destination port of a probe, the source
-	// port of backscatter (synack, rst; for an ICMP error the quoted
-	// destination port), type<<8|code for other ICMP, 0 where there is none.
+	// port of backscatter (synack, rst, udp-answer; for an ICMP error the quoted
+	// destination port), 0 for ICMP echo and replies, type<<8|code for other
+	// ICMP, 0 where there is none. Before CountRule 2, echo and replies had
+	// type<<8|code too.
 	Port  uint16
 	Class Class
 
@@ -111,6 +115,15 @@ func (o *Observation) Clone() *Observation {
 	return &c
 }
 
+// CountRule numbers the way in which packets become observations. A batch keeps
+// the number, so that counts of different rules are never added up without a
+// word; see docs/decisions/0038.
+//
+//	1  ports of ICMP echo and replies are type<<8|code, errors are of protocol
+//	   ICMP, answers over UDP are of class udp, copies are counted
+//	2  the classes and ports of docs/capture.md, copies counted apart
+const CountRule = 2
+
 // Batch is all observations of one sensor and window: the unit of transfer.
 // Observations yields each one once and reuses the value it points to; it may
 // be called more than once and gives the same order each time (source, proto,
@@ -121,6 +134,7 @@ type Batch struct {
 	Length  time.Duration // of the window
 	Seq     int           // 0, or counting up where a window had to be closed in parts (key limit)
 	Packets uint64        // sum over the observations
+	Copies  uint64        // packets left out as copies of the one before
 	Keys    int           // number of observations
 	// Partial is true when the window was closed early because of the key limit.
 	Partial      bool

@@ -11,22 +11,22 @@ import (
 func TestTextsOfClasses(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for c := observation.ClassNone; c <= observation.ClassOther; c++ {
+	for c := observation.ClassNone; c <= observation.ClassUDPAnswer; c++ {
 		text := c.String()
 		if got, ok := observation.ParseClass(text); !ok || got != c || seen[text] || text == "" != (c == observation.ClassNone) {
 			t.Errorf("class %d is %q, which is read as %d (%v)", uint8(c), text, uint8(got), ok)
 		}
 		seen[text] = true
 	}
-	if observation.ClassOther > 31 {
+	if observation.ClassUDPAnswer > 31 {
 		t.Error("more classes than the five bits of capture's key hold")
 	}
-	for _, unknown := range []string{"SYN", "syn ", "class 24", "255"} {
+	for _, unknown := range []string{"SYN", "syn ", "class 25", "255"} {
 		if c, ok := observation.ParseClass(unknown); ok {
 			t.Errorf("%q is read as %s", unknown, c)
 		}
 	}
-	if got := (observation.ClassOther + 1).String(); seen[got] {
+	if got := (observation.ClassUDPAnswer + 1).String(); seen[got] {
 		t.Errorf("a number that is no class is %q", got)
 	}
 }
