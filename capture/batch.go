@@ -41,6 +41,7 @@ func (b *batchWriter) batch(t *tally, e emission) *observation.Batch {
 		Length:       t.opt.Window,
 		Seq:          w.seq,
 		Packets:      w.packets,
+		Copies:       w.copies,
 		Keys:         w.entries.len(),
 		Partial:      e.partial,
 		Observations: b.observations,
@@ -175,7 +176,7 @@ func (b *batchWriter) sample(o *observation.Observation, s *sample) {
 		Ack:    s.ack,
 		Window: s.win,
 	}
-	if o.Proto != protoTCP {
+	if o.Proto != protoTCP || o.Class.ICMPError() {
 		out.Ack = 0 // no acknowledgement number
 	}
 	switch {
@@ -192,11 +193,9 @@ func (b *batchWriter) sample(o *observation.Observation, s *sample) {
 		out.Payload = blob[s.optLen:]
 	}
 	if s.bits&bitPorts != 0 {
-		switch o.Class {
-		case observation.ClassSYNACK, observation.ClassRST:
+		out.SourcePort, out.DestPort = s.peer, o.Port
+		if o.Class.FromService() {
 			out.SourcePort, out.DestPort = o.Port, s.peer
-		default:
-			out.SourcePort, out.DestPort = s.peer, o.Port
 		}
 	}
 	if s.bits&bitQuote != 0 {

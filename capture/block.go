@@ -2,6 +2,9 @@ package capture
 
 import (
 	"math"
+	"math/rand/v2"
+
+	"teiten/internal/observation"
 )
 
 const (
@@ -36,17 +39,26 @@ type parser struct {
 	decoder
 	records     uint64
 	first, last int64 // MaxInt64 and MinInt64 while no record had a time
+	tunnels     [numTunnels]uint64
+	familiar    uint64 // frames that are in no observation but understood as far as they go
+	unread      map[uint32]uint64
+	link        uint32 // of the last record
+	copies      copyTable
 }
 
 func (ps *parser) reset() {
 	ps.skipped = [numSkips]uint64{}
-	ps.records = 0
+	ps.records, ps.familiar = 0, 0
+	ps.tunnels = [numTunnels]uint64{}
+	ps.unread = nil
+	ps.copies = copyTable{seeds: [2]uint64{rand.Uint64() | 1, rand.Uint64()}}
 	ps.first, ps.last = math.MaxInt64, math.MinInt64
 }
 
 // record decodes one record, whose frame lies at offset off of the block.
 func (ps *parser) record(bl *block, link uint32, when int64, frame []byte, off int) {
 	ps.records++
+	ps.link = link
 	if when < ps.first {
 		ps.first = when
 	}
@@ -56,10 +68,48 @@ func (ps *parser) record(bl *block, link uint32, when int64, frame []byte, off i
 	p := &bl.packets[bl.n]
 	p.when = when
 	if why := ps.decode(link, frame, uint32(off), p); why != skipNone {
-		ps.skipped[why]++
+		ps.skip(why, link, frame)
 		return
 	}
+	if p.class == observation.ClassOther || p.class == observation.ClassUDP {
+		if kind := tunnelOf(p, bl.buf[p.pay:p.pay+uint32(p.payLen)]); kind != tunnelNone {
+			ps.tunnels[kind]++
+		}
+	}
+	if ps.copies.copy(p, bl.buf) {
+		// Of no class and no key: the tally counts it and does no more.
+		p.class, p.key, p.bits = observation.ClassNone, noKey, 0
+	}
 	bl.n++
+}
+
+// maxUnread bounds the link types that are named.
+const maxUnread = 16
+
+// skip counts a frame that is in no observation, and what of it is known.
+func (ps *parser) skip(why skip, link uint32, frame []byte) {
+	ps.skipped[why]++
+	switch why {
+	case skipLinkType:
+		if ps.unread == nil {
+			ps.unread = make(map[uint32]uint64)
+		}
+		if _, ok := ps.unread[link]; ok || len(ps.unread) < maxUnread {
+			ps.unread[link]++
+		}
+	case skipTunnel:
+		if kind := linkTunnel(frame, link); kind != tunnelNone {
+			ps.tunnels[kind]++
+		}
+	case skipNonIP:
+		if familiar(link, frame) {
+			ps.familiar++
+		}
+	case skipIPHeader, skipExtension:
+		if link == linkEthernet || link == linkSLL || link == linkSLL2 { // the link layer said that it is IP
+			ps.familiar++
+		}
+	}
 }
 
 // timeless counts a record that has no usable time.
@@ -70,11 +120,11 @@ func (ps *parser) timeless() {
 
 // walker reads the record structure of a file format.
 type walker interface {
-	// walk decodes the whole records at the beginning of bl.buf[:n] until the
-	// block has no room for packets, and returns how many bytes it has taken. Of
-	// an incomplete record it says what it is in the middle of. An error means
-	// that the bytes at the offset returned make no sense.
-	walk(ps *parser, bl *block, n int) (taken int, err error)
+	// walk decodes the whole records of bl.buf[off:n] until the block has no room
+	// for packets, and returns the offset of the first byte that it has not taken.
+	// An error means that the bytes at this offset make no sense, or errNextFile
+	// that another file begins there.
+	walk(ps *parser, bl *block, off, n int) (taken int, err error)
 	// cut describes the record that the file ends in, rest being the bytes not
 	// taken; "" if the file ends between two records.
 	cut(rest []byte) string

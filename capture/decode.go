@@ -117,7 +117,7 @@ func fastTransport(t []byte, off uint32, p *packet) bool {
 		p.flags = t[13]
 		p.win = be.Uint16(t[14:])
 		p.pay = off + uint32(header)
-		finishTCP(p, be.Uint16(t), be.Uint16(t[2:]), header, t[20:header], t[header:], len(t)-header)
+		finishTCP(p, be.Uint16(t), be.Uint16(t[2:]), header, len(t), t[20:header], t[header:], len(t)-header)
 		return true
 	case protoUDP:
 		n := int(be.Uint16(t[4:]))
@@ -139,9 +139,12 @@ func fastTransport(t []byte, off uint32, p *packet) bool {
 }
 
 // finishTCP sets class, ports and marks from a TCP header. header is the
-// header's length as it claims, options what was captured of them, payload what
-// was captured of the data and dataLen how much there was on the wire.
-func finishTCP(p *packet, sport, dport uint16, header int, options, payload []byte, dataLen int) {
+// header's length as it claims and room how long it can be, because the packet
+// ends there: a header of 24 bytes in a packet that has 20 is one without options,
+// while the options of a longer one may only not be captured. options is what was
+// captured of them, payload what was captured of the data and dataLen how much
+// there was on the wire.
+func finishTCP(p *packet, sport, dport uint16, header, room int, options, payload []byte, dataLen int) {
 	p.class = tcpClasses[p.flags]
 	p.payLen = uint8(min(len(payload), maxPayload))
 	p.optLen = uint8(len(options))
@@ -151,14 +154,14 @@ func finishTCP(p *packet, sport, dport uint16, header int, options, payload []by
 		p.opt, ts = hashOptions(options)
 	}
 	p.port, p.peer = dport, sport
-	if p.class == observation.ClassSYNACK || p.class == observation.ClassRST {
+	if p.class.FromService() {
 		p.port, p.peer = sport, dport
 	}
 	if p.id == 54321 && p.bits&bitV6 == 0 {
 		p.marks |= observation.MarkZMap.Bit()
 	}
 	if p.class == observation.ClassSYN {
-		markSYN(p, header == 20, options, ts, dataLen)
+		markSYN(p, min(header, room) <= 20, options, ts, dataLen)
 	}
 }
 
@@ -169,18 +172,25 @@ func finishUDP(p *packet, sport, dport uint16, length int, payload []byte) {
 	p.payLen = uint8(min(len(payload), maxPayload))
 	p.ack = hashPayload(payload)
 	p.bits |= bitPorts
+	if udpAnswer(sport, dport, payload, length-8) {
+		p.class = observation.ClassUDPAnswer
+		p.port, p.peer = sport, dport
+		return // marks are of probes
+	}
 	markUDP(p, length, payload)
 }
 
-// icmpClasses4 and icmpClasses6 map ICMP types (RFC 792; RFC 4443) to classes.
+// icmpClasses4 and icmpClasses6 map ICMP types to classes: RFC 792, 950 (17 and
+// 18); RFC 4443, 4861 (137), 4620 (140).
 var icmpClasses4 = icmpTable(map[uint8]observation.Class{
 	8: observation.ClassICMPEcho, 0: observation.ClassICMPReply, 3: observation.ClassICMPUnreach, 4: observation.ClassICMPQuench,
 	5: observation.ClassICMPRedirect, 11: observation.ClassICMPExceeded, 12: observation.ClassICMPParam,
+	14: observation.ClassICMPReply, 16: observation.ClassICMPReply, 18: observation.ClassICMPReply,
 })
 
 var icmpClasses6 = icmpTable(map[uint8]observation.Class{
 	128: observation.ClassICMPEcho, 129: observation.ClassICMPReply, 1: observation.ClassICMPUnreach, 2: observation.ClassICMPTooBig,
-	3: observation.ClassICMPExceeded, 4: observation.ClassICMPParam, 137: observation.ClassICMPRedirect,
+	3: observation.ClassICMPExceeded, 4: observation.ClassICMPParam, 137: observation.ClassICMPRedirect, 140: observation.ClassICMPReply,
 })
 
 func icmpTable(m map[uint8]observation.Class) (t [256]observation.Class) {
@@ -194,26 +204,17 @@ func icmpTable(m map[uint8]observation.Class) (t [256]observation.Class) {
 }
 
 // finishICMP sets class, port and marks from an ICMP message of at least two
-// bytes.
+// bytes. Echo and replies have one port, 0, whatever their code; an error has
+// port and protocol of the packet it quotes.
 func finishICMP(p *packet, t []byte) {
 	kind := t[0]
 	body := t[min(8, len(t)):]
 	p.payLen = uint8(min(len(body), maxPayload))
-	p.port, p.peer = uint16(kind)<<8|uint16(t[1]), 0
-	quotes := false
+	p.port, p.peer = 0, 0
 	if p.proto == protoICMP {
 		p.class = icmpClasses4[kind]
-		quotes = kind == 3 || kind == 4 || kind == 5 || kind == 11 || kind == 12
 	} else {
 		p.class = icmpClasses6[kind]
-		quotes = kind >= 1 && kind <= 4
-	}
-	if quotes {
-		p.port = 0
-		if q, ok := parseQuote(body); ok {
-			p.bits |= bitQuote
-			p.port, p.peer, p.ack = q.dport, q.sport, q.seq
-		}
 	}
 	if p.bits&bitV6 == 0 {
 		if p.id == 54321 {
@@ -221,6 +222,18 @@ func finishICMP(p *packet, t []byte) {
 		}
 		if kind == 8 && len(body) == 32 && allZero(body) {
 			p.marks |= observation.MarkAngryIP.Bit()
+		}
+	}
+	switch {
+	case p.class == observation.ClassICMPOther:
+		p.port = uint16(kind)<<8 | uint16(t[1])
+	case p.class.ICMPError() && kind != 137: // which quotes in an option, if at all
+		if q, ok := parseQuote(body); ok {
+			p.bits |= bitQuote
+			p.ack = q.seq
+			if q.whole || !hasPorts(q.proto) {
+				p.proto, p.port, p.peer = q.proto, q.dport, q.sport
+			}
 		}
 	}
 }
@@ -231,6 +244,7 @@ type quote struct {
 	src, dst     []byte
 	proto        uint8
 	sport, dport uint16
+	whole        bool   // the ports are there
 	seq          uint32 // TCP
 }
 
@@ -253,7 +267,7 @@ func parseQuote(b []byte) (q quote, ok bool) {
 		return q, false
 	}
 	if len(t) >= 4 && hasPorts(q.proto) {
-		q.sport, q.dport = be.Uint16(t), be.Uint16(t[2:])
+		q.sport, q.dport, q.whole = be.Uint16(t), be.Uint16(t[2:]), true
 		if q.proto == protoTCP && len(t) >= 8 {
 			q.seq = be.Uint32(t[4:])
 		}

@@ -157,7 +157,8 @@ func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more
 			p.seq, p.ack, p.win = d.tcp.Seq, d.tcp.Ack, d.tcp.Window
 			p.flags = t[13]
 			p.pay = off + uint32(header)
-			finishTCP(p, uint16(d.tcp.SrcPort), uint16(d.tcp.DstPort), header, d.tcp.Contents[20:], d.tcp.Payload, dataLen(p, off-start, header))
+			finishTCP(p, uint16(d.tcp.SrcPort), uint16(d.tcp.DstPort), header, dataLen(p, off-start, 0), d.tcp.Contents[20:], d.tcp.Payload,
+				dataLen(p, off-start, header))
 			return
 		}
 		header := 0
@@ -188,7 +189,7 @@ func (d *decoder) transport(t []byte, start, off uint32, fragOffset uint16, more
 			payload, sent = t[header:], dataLen(p, off-start, header)
 		}
 		p.pay = off + uint32(end)
-		finishTCP(p, be.Uint16(t), be.Uint16(t[2:]), header, options, payload, sent)
+		finishTCP(p, be.Uint16(t), be.Uint16(t[2:]), header, dataLen(p, off-start, 0), options, payload, sent)
 	case p.proto == protoUDP:
 		if len(t) >= 8 && d.udp.DecodeFromBytes(t, gopacket.NilDecodeFeedback) == nil {
 			p.pay = off + 8

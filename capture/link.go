@@ -87,6 +87,8 @@ func tags(b []byte, off int, ether uint16) (int, uint16, skip) {
 		switch ether {
 		case etherIPv4, etherIPv6:
 			return off, ether, skipNone
+		case etherMPLS, etherMPLSmc, etherPBB, etherTRILL, etherNSH:
+			return off, ether, skipTunnel
 		case etherARP, etherRARP:
 			return off, ether, skipARP
 		case etherVLAN, etherQinQ, etherQinQ91:

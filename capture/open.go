@@ -57,11 +57,13 @@ func Decompress(in io.ReadCloser) (io.ReadCloser, error) {
 	whole := io.MultiReader(bytes.NewReader(head), in)
 	switch {
 	case bytes.HasPrefix(head, gzipMagic):
-		z, err := gzip.NewReader(bufio.NewReaderSize(whole, 256<<10))
+		source := bufio.NewReaderSize(whole, 256<<10)
+		z, err := gzip.NewReader(source)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
-		return newReadAhead(z, func() error { return errors.Join(z.Close(), in.Close()) }), nil
+		z.Multistream(false)
+		return newReadAhead(&members{z, source}, func() error { return errors.Join(z.Close(), in.Close()) }), nil
 	case bytes.HasPrefix(head, zstdMagic):
 		z, err := zstd.NewReader(whole, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {
@@ -70,6 +72,40 @@ func Decompress(in io.ReadCloser) (io.ReadCloser, error) {
 		return newReadAhead(z, func() error { z.Close(); return in.Close() }), nil
 	}
 	return &plain{head: head, in: in}, nil
+}
+
+// members reads the members of a gzip file one after the other (RFC 1952, 2.2).
+// Zeros behind the last one are padding, as tapes and block devices leave it, and
+// gzip(1) takes them for that too.
+type members struct {
+	z      *gzip.Reader
+	source *bufio.Reader
+}
+
+func (m *members) Read(b []byte) (int, error) {
+	for {
+		n, err := m.z.Read(b)
+		if n > 0 || err != io.EOF {
+			if err == io.EOF {
+				err = nil
+			}
+			return n, err
+		}
+		for {
+			c, err := m.source.ReadByte()
+			if err != nil {
+				return 0, err // the end, or what is wrong with the source
+			}
+			if c != 0 {
+				_ = m.source.UnreadByte() // the byte was just read
+				break
+			}
+		}
+		if err := m.z.Reset(m.source); err != nil {
+			return 0, fmt.Errorf("gzip: behind a member: %w", err)
+		}
+		m.z.Multistream(false)
+	}
 }
 
 // plain gives back the bytes that detection took, then reads on without

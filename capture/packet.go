@@ -149,11 +149,12 @@ const (
 	skipTime
 	skipTimeOrder
 	skipPanic
+	skipTunnel
 	numSkips
 )
 
 var skipNames = [numSkips]string{
 	skipEmpty: SkipEmpty, skipLinkType: SkipLinkType, skipLink: SkipLink, skipNonIP: SkipNonIP,
 	skipARP: SkipARP, skipIPHeader: SkipIPHeader, skipExtension: SkipExtension, skipTime: SkipTime,
-	skipTimeOrder: SkipTimeOrder, skipPanic: SkipPanic,
+	skipTimeOrder: SkipTimeOrder, skipPanic: SkipPanic, skipTunnel: SkipTunnel,
 }

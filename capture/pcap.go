@@ -16,9 +16,21 @@ const (
 	pcapMagicMicro    = 0xa1b2c3d4
 	pcapMagicNano     = 0xa1b23c4d
 	pcapMagicModified = 0xa1b2cd34 // a patched libpcap of the 1990s, longer records
+
+	// The same in the other byte order.
+	pcapMagicMicroSwapped    = 0xd4c3b2a1
+	pcapMagicNanoSwapped     = 0x4d3cb2a1
+	pcapMagicModifiedSwapped = 0x34cdb2a1
 )
 
 var errNoCapture = errors.New("neither pcap nor pcapng")
+
+// errNextFile ends a walker where the header of another file begins: captures
+// were put behind each other.
+var errNextFile = errors.New("another file begins")
+
+// sniffed is how many bytes of a file newWalker may see.
+const sniffed = 512
 
 type pcapWalker struct {
 	swapped bool // big endian
@@ -28,7 +40,7 @@ type pcapWalker struct {
 }
 
 // newWalker recognises the format by the first bytes of a file, of which head
-// has at most 24.
+// has at most as many as sniffed.
 func newWalker(head []byte) (walker, error) {
 	if len(head) == 0 {
 		return nil, errors.New("empty file")
@@ -46,10 +58,13 @@ func newWalker(head []byte) (walker, error) {
 	w := &pcapWalker{}
 	switch magic {
 	case pcapMagicMicro, pcapMagicNano, pcapMagicModified:
-	case bits.ReverseBytes32(pcapMagicMicro), bits.ReverseBytes32(pcapMagicNano), bits.ReverseBytes32(pcapMagicModified):
+	case pcapMagicMicroSwapped, pcapMagicNanoSwapped, pcapMagicModifiedSwapped:
 		w.swapped = true
 		magic = bits.ReverseBytes32(magic)
 	default:
+		if help := otherFormat(head); help != "" {
+			return nil, fmt.Errorf("%w: %s", errNoCapture, help)
+		}
 		return nil, fmt.Errorf("%w: begins with % x", errNoCapture, head[:4])
 	}
 	if magic == pcapMagicModified {
@@ -74,6 +89,23 @@ func newWalker(head []byte) (walker, error) {
 	return w, nil
 }
 
+// beginsFile says whether the bytes where a record should begin, 16 at least, are
+// a file's header: a magic number and, so that no record is mistaken for one, the
+// version of the format, or the byte order of pcapng.
+func beginsFile(b []byte) bool {
+	le := binary.LittleEndian
+	switch le.Uint32(b) {
+	case pcapMagicMicro, pcapMagicNano, pcapMagicModified:
+		return le.Uint32(b[4:]) == 0x00040002
+	case pcapMagicMicroSwapped, pcapMagicNanoSwapped, pcapMagicModifiedSwapped:
+		return le.Uint32(b[4:]) == 0x04000200
+	case ngSectionHeader:
+		order := le.Uint32(b[8:])
+		return order == ngByteOrder || order == bits.ReverseBytes32(ngByteOrder)
+	}
+	return false
+}
+
 func (w *pcapWalker) format() string { return "pcap" }
 
 func (w *pcapWalker) uint32(b []byte) uint32 {
@@ -84,16 +116,21 @@ func (w *pcapWalker) uint32(b []byte) uint32 {
 	return v
 }
 
-func (w *pcapWalker) walk(ps *parser, bl *block, n int) (int, error) {
-	off := 0
+func (w *pcapWalker) walk(ps *parser, bl *block, off, n int) (int, error) {
 	if !w.started {
 		w.started = true
-		off = pcapHeader
+		off += pcapHeader
 	}
 	buf := bl.buf[:n]
 	for off+pcapRecordHeader <= len(buf) && bl.n < len(bl.packets) {
 		h := buf[off : off+pcapRecordHeader]
 		sec, frac, size := w.uint32(h), w.uint32(h[4:]), w.uint32(h[8:])
+		switch sec {
+		case pcapMagicMicro, pcapMagicNano, pcapMagicModified, pcapMagicMicroSwapped, pcapMagicNanoSwapped, pcapMagicModifiedSwapped, ngSectionHeader:
+			if beginsFile(buf[off:]) {
+				return off, errNextFile
+			}
+		}
 		if size > maxRecord {
 			return off, fmt.Errorf("a record of %d bytes, more than %d", size, maxRecord)
 		}

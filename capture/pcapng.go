@@ -80,8 +80,7 @@ func (w *ngWalker) uint64(b []byte) uint64 {
 	return v
 }
 
-func (w *ngWalker) walk(ps *parser, bl *block, n int) (int, error) {
-	off := 0
+func (w *ngWalker) walk(ps *parser, bl *block, off, n int) (int, error) {
 	for bl.n < len(bl.packets) {
 		if w.skip > 0 {
 			k := min(w.skip, uint64(n-off))
@@ -103,6 +102,12 @@ func (w *ngWalker) walk(ps *parser, bl *block, n int) (int, error) {
 				w.swapped = true
 			default:
 				return off, errors.New("a section header without byte order")
+			}
+		}
+		switch binary.LittleEndian.Uint32(b) {
+		case pcapMagicMicro, pcapMagicNano, pcapMagicModified, pcapMagicMicroSwapped, pcapMagicNanoSwapped, pcapMagicModifiedSwapped:
+			if beginsFile(b) { // a block of this type has the top bit set, or is not known
+				return off, errNextFile
 			}
 		}
 		kind, size := w.uint32(b), w.uint32(b[4:])

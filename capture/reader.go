@@ -110,11 +110,20 @@ func (r *Reader) Read(ctx context.Context, in io.Reader, name string) (FileResul
 		res.Truncated = true
 		res.Warning = fmt.Sprintf("%s: %v", name, end)
 	}
+	if why := r.parser.nothingRead(&res.Counts); why != "" {
+		if res.Warning != "" {
+			why += "; " + end.Error()
+		}
+		return r.keep(res), fmt.Errorf("%s: %w: %s", name, ErrNothingRead, why)
+	}
 	return r.keep(res), nil
 }
 
 // errSink ends the walk when the tally has failed; the tally has the error.
 var errSink = errors.New("sink failed")
+
+// ErrNothingRead is in the error about a file of which no packet was understood.
+var ErrNothingRead = errors.New("not a capture that teiten can read")
 
 var errClosed = errors.New("the reader is closed")
 
@@ -140,7 +149,7 @@ func (r *Reader) walk(ctx context.Context, in io.Reader, res *FileResult, give f
 		}
 		if w == nil {
 			var err error
-			if w, err = newWalker(bl.buf[:min(n, pcapHeader)]); err != nil {
+			if w, err = newWalker(bl.buf[:min(n, sniffed)]); err != nil {
 				if rerr != nil && rerr != io.EOF {
 					return fmt.Errorf("byte %d: %w", n, rerr)
 				}
@@ -148,8 +157,13 @@ func (r *Reader) walk(ctx context.Context, in io.Reader, res *FileResult, give f
 			}
 			res.Format = w.format()
 		}
-		taken, err := w.walk(&r.parser, bl, n)
-		if err != nil {
+		taken, err := w.walk(&r.parser, bl, 0, n)
+		for err == errNextFile && (n-taken >= pcapHeader || rerr != nil) {
+			if w, err = newWalker(bl.buf[taken:min(n, taken+sniffed)]); err == nil {
+				taken, err = w.walk(&r.parser, bl, taken, n)
+			}
+		}
+		if err != nil && err != errNextFile {
 			return fmt.Errorf("byte %d: %w", offset+int64(taken), err)
 		}
 		if rerr != nil && bl.n < len(bl.packets) {
@@ -187,6 +201,15 @@ func (r *Reader) count(res *FileResult) {
 			res.skip(skipNames[why], n)
 		}
 	}
+	for kind, n := range ps.tunnels {
+		if n > 0 {
+			res.tunnel(tunnelNames[kind], n)
+		}
+	}
+	if len(ps.unread) > 0 {
+		res.Unread = unreadLine(ps.unread)
+	}
+	res.Copies = t.fileCopies
 	if t.untimely > 0 {
 		res.skip(SkipTimeOrder, t.untimely)
 	}

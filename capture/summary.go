@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"fmt"
 	"maps"
 	"time"
 )
@@ -17,6 +18,7 @@ const (
 	SkipTime      = "time"       // no time, or one outside 1970 to 2262
 	SkipTimeOrder = "time-order" // too late for every open window, too often
 	SkipPanic     = "decoder"    // the general decoder failed
+	SkipTunnel    = "tunnel"     // inside a tunnel of the link layer, such as MPLS
 )
 
 // Counts are the figures of `teiten stats --summary` about one file, or about all.
@@ -34,6 +36,11 @@ type Counts struct {
 	SourcesExact bool `json:"sources_exact"`
 	// Skipped is the number of records that are in no observation, by reason.
 	Skipped map[string]uint64 `json:"skipped"`
+	// Copies is the number of packets that are copies of the one before, as mirror
+	// ports make them; they are in no observation either.
+	Copies uint64 `json:"copies"`
+	// Tunnels is the number of packets that are inside a tunnel, by its name.
+	Tunnels map[string]uint64 `json:"tunnels"`
 	// Late is the number of packets that came after their window had been
 	// closed; they are in the observations all the same, in another part.
 	Late uint64 `json:"late"`
@@ -52,6 +59,22 @@ type FileResult struct {
 	// Warning says what was wrong with a file of which a part could be read,
 	// with the byte offset (after decompression).
 	Warning string `json:"warning,omitempty"`
+	// Unread names the link types of packets that were not read, where others were.
+	Unread string `json:"unread,omitempty"`
+}
+
+// Warnings lists what a user must know of a file that was read, one line each.
+func (f *FileResult) Warnings() (lines []string) {
+	if f.Warning != "" {
+		lines = append(lines, f.Warning)
+	}
+	if f.Unread != "" {
+		lines = append(lines, fmt.Sprintf("%s: of %d packets %s", f.File, f.Packets, f.Unread))
+	}
+	if line := f.tunnelLine(); line != "" {
+		lines = append(lines, f.File+": "+line)
+	}
+	return lines
 }
 
 // Summary is the answer of `teiten stats --summary`.
@@ -71,10 +94,21 @@ func (c *Counts) skip(reason string, n uint64) {
 	c.Skipped[reason] += n
 }
 
+func (c *Counts) tunnel(name string, n uint64) {
+	if c.Tunnels == nil {
+		c.Tunnels = make(map[string]uint64)
+	}
+	c.Tunnels[name] += n
+}
+
 // add merges the counts that add up; observations and sources do not.
 func (c *Counts) add(d *Counts) {
 	c.Packets += d.Packets
 	c.Late += d.Late
+	c.Copies += d.Copies
+	for name, n := range d.Tunnels {
+		c.tunnel(name, n)
+	}
 	c.Truncated = c.Truncated || d.Truncated
 	for r, n := range d.Skipped {
 		c.skip(r, n)
@@ -91,6 +125,10 @@ func (c Counts) clone() Counts {
 	c.Skipped = maps.Clone(c.Skipped)
 	if c.Skipped == nil {
 		c.Skipped = make(map[string]uint64)
+	}
+	c.Tunnels = maps.Clone(c.Tunnels)
+	if c.Tunnels == nil {
+		c.Tunnels = make(map[string]uint64)
 	}
 	return c
 }

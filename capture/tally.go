@@ -70,6 +70,7 @@ type tally struct {
 	observations, fileObservations uint64
 	batches, partials              uint64
 	late, fileLate                 uint64
+	fileCopies                     uint64
 	untimely                       uint64 // packets of the current file in no window
 
 	// Leads to the goroutines that startHelpers starts, while they run.
@@ -102,7 +103,7 @@ func newTally(opt Options, sink func(*observation.Batch) error) *tally {
 func (t *tally) nextFile() {
 	t.epoch++
 	t.sources.nextFile()
-	t.fileObservations, t.fileLate, t.untimely, t.reopens = 0, 0, 0, 0
+	t.fileObservations, t.fileLate, t.fileCopies, t.untimely, t.reopens = 0, 0, 0, 0, 0
 }
 
 // add tallies the packets of a block.
@@ -168,6 +169,11 @@ func (t *tally) packet(bl *block, p *packet) {
 			return
 		}
 	}
+	if p.class == observation.ClassNone {
+		w.copies++
+		t.fileCopies++
+		return
+	}
 	key, hash := p.key, p.hash
 	if p.bits&bitV6 != 0 {
 		net := p.pay - uint32(p.net)
@@ -221,7 +227,7 @@ func (t *tally) update(w *window, number uint32, e *entry, bl *block, p *packet)
 		w.fingerprint(e, p)
 	}
 	marks := p.marks
-	if p.class == observation.ClassUDP {
+	if p.class == observation.ClassUDP || p.class == observation.ClassUDPAnswer {
 		if p.ack != 0 && p.ack == e.ack {
 			marks |= observation.MarkSamePayload.Bit()
 		}

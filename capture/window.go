@@ -17,6 +17,7 @@ type window struct {
 	reopened   bool  // it had been closed before: its packets are late
 	closeAt    int64 // packet time at which it closes if it is not the current one
 	packets    uint64
+	copies     uint64
 
 	index   []uint64 // hash bits and entry number; open addressing, linear probing
 	entries slab[entry]
@@ -49,7 +50,7 @@ func (w *window) reset(seed uint64) {
 	w.dests.reset()
 	w.addrs.reset()
 	w.hidden.reset()
-	w.packets = 0
+	w.packets, w.copies = 0, 0
 }
 
 const minIndex = 1024

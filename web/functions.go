@@ -129,7 +129,10 @@ func portName(proto uint8, port uint16, class observation.Class) string {
 		if proto == 58 {
 			name = "ICMPv6"
 		}
-		if class == observation.ClassICMPUnreach {
+		switch {
+		case port == 0 && class != observation.ClassICMPOther:
+			return name
+		case class.ICMPError(): // stored before errors had the quoted packet's protocol
 			return fmt.Sprintf("%d (%s)", port, name)
 		}
 		return fmt.Sprintf("%s %d/%d", name, port>>8, port&255)

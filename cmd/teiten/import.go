@@ -73,8 +73,8 @@ func (c *importCmd) Run(ctx context.Context, p *program) error {
 			continue
 		}
 		good++
-		if r.Warning != "" {
-			fmt.Fprintln(p.Stderr, "teiten: warning:", r.Warning)
+		for _, line := range r.Warnings() {
+			fmt.Fprintln(p.Stderr, "teiten: warning:", line)
 		}
 		if e := enc.Encode(importLine{r.File, r.Known, r.Packets, r.Written, r.Repeated, r.Skipped, r.Truncated}); err == nil {
 			err = e

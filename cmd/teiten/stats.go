@@ -47,8 +47,8 @@ func (f *captureFlags) read(ctx context.Context, p *program, sink func(*observat
 			continue
 		}
 		good++
-		if res.Warning != "" {
-			fmt.Fprintln(p.Stderr, "teiten: warning:", res.Warning)
+		for _, line := range res.Warnings() {
+			fmt.Fprintln(p.Stderr, "teiten: warning:", line)
 		}
 	}
 	if err := r.Close(); err != nil {

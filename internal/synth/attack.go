@@ -43,10 +43,11 @@ func (a Attack) Write(w io.Writer) error {
 		} else {
 			f.l4 = tcpSegment(a.Port, sport, rng.Uint32(), seq+1, flagSYN|flagACK, 29200, nil, nil)
 		}
-		for range repeated {
+		for range repeated { // a stack repeats its SYN/ACK later; a packet right behind would be a mirror's copy
 			if err := p.write(&f); err != nil {
 				return err
 			}
+			f.at = f.at.Add(a.Interval / 4)
 		}
 	}
 	return bw.Flush()
