@@ -140,6 +140,8 @@ func (p *Profile) floodMember() (floodKey, bool) {
 		switch {
 		case e.class == observation.ClassUDP:
 			k.port = e.peer
+		case e.class == observation.ClassUDPAnswer:
+			k.port = e.port
 		case e.proto == protoICMP:
 			k.proto = protoTCP // errors about the forged SYNs belong to the same flood
 		}

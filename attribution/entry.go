@@ -31,6 +31,11 @@ const (
 	flagQuoteOK                 // an ICMP error quotes a packet that pretends to be the sensor's
 	flagEstablished             // part of a conversation; set when facts are drawn
 	flagRest                    // stands for all ports beyond the bound
+	flagData                    // a TCP packet of a sample has data
+	flagReplies                 // a sample's payload is a response
+	flagAsks                    // a sample is none, where that can be told
+	flagAnswers                 // answers by what the source's other ports show; set when facts are drawn
+	flagDoubt                   // neither asks nor answers for certain; set when facts are drawn
 )
 
 // entry is what a source did on one protocol, port and class.
@@ -47,7 +52,7 @@ type entry struct {
 	marks    [4]observation.Mark
 	proto    uint8
 	class    observation.Class
-	flags    uint8
+	flags    uint16
 	ttl      uint8
 	options  uint8 // length of the TCP options in bytes
 }
@@ -58,7 +63,7 @@ func entryKey(proto uint8, c observation.Class, port uint16) uint32 {
 
 func (e *entry) key() uint32 { return entryKey(e.proto, e.class, e.port) }
 
-func (e *entry) has(flag uint8) bool { return e.flags&flag != 0 }
+func (e *entry) has(flag uint16) bool { return e.flags&flag != 0 }
 
 // mark returns the packets that show m.
 func (e *entry) mark(m observation.Mark) uint64 {

@@ -59,11 +59,14 @@ func servicePort(port uint16) bool {
 // answer reports whether an entry's packets are answers to packets that were
 // forged as ours, or would be if they were not part of a conversation.
 func (e *entry) answer() bool {
+	if e.has(flagAnswers) || e.has(flagReplies) && !e.has(flagAsks) {
+		return true
+	}
 	switch e.class {
-	case observation.ClassSYNACK, observation.ClassRST, observation.ClassICMPReply, observation.ClassICMPUnreach,
+	case observation.ClassSYNACK, observation.ClassRST, observation.ClassUDPAnswer, observation.ClassICMPReply, observation.ClassICMPUnreach,
 		observation.ClassICMPQuench, observation.ClassICMPRedirect, observation.ClassICMPExceeded, observation.ClassICMPParam, observation.ClassICMPTooBig:
 		return true
-	case observation.ClassICMPOther:
+	case observation.ClassICMPOther: // of observations before udp-answer; now these are icmp-reply
 		if e.proto == protoICMPv6 {
 			return e.port>>8 == 140 // node information response, RFC 4620
 		}
@@ -82,6 +85,7 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 		names: f.names, sweep: -1}
 	n := p.entryCount()
 	f.markEstablished()
+	f.markServed()
 	for i := range n {
 		e := p.entry(i)
 		f.order = append(f.order, i)
@@ -111,6 +115,7 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 			} else if e.has(flagSample) && !e.has(flagQuoteOK) {
 				f.quotesOther += e.packets
 			}
+		case e.has(flagDoubt):
 		default:
 			f.probes += e.packets
 			if f.sweep < 0 || e.dests > p.entry(f.sweep).dests {
@@ -153,17 +158,21 @@ func (f *facts) ackScan(e *entry) bool {
 func (f *facts) markEstablished() {
 	p := f.p
 	var acks, synacks uint64
+	some := false
 	for i := range p.entryCount() {
 		e := p.entry(i)
 		e.flags &^= flagEstablished
 		switch e.class {
 		case observation.ClassACK:
-			acks += e.packets
+			some = true
+			if e.has(flagData) || !f.ackScan(e) { // a challenge ACK is bare and alone (RFC 5961, 3 to 5)
+				acks += e.packets
+			}
 		case observation.ClassSYNACK:
 			synacks += e.packets
 		}
 	}
-	if acks == 0 {
+	if !some {
 		return
 	}
 	// A server that talks sends at least as many ACKs as SYN/ACKs; a victim
@@ -215,7 +224,7 @@ func (f *facts) find(c observation.Class, port uint16) *entry {
 // probePort reports whether an entry counts for the definitions of a scanner
 // that count ports.
 func (e *entry) probePort() bool {
-	if e.has(flagEstablished) || e.has(flagRest) || e.answer() {
+	if e.has(flagEstablished) || e.has(flagRest) || e.has(flagDoubt) || e.answer() {
 		return false
 	}
 	switch e.class {

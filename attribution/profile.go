@@ -225,7 +225,7 @@ func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 		e.flags |= flagBroadcast
 	}
 	if len(o.Samples) > 0 {
-		if o.Proto == protoTCP || o.Proto == protoUDP {
+		if (o.Proto == protoTCP || o.Proto == protoUDP) && !c.ICMPError() { // whose payload is the quoted packet
 			p.addPayloads(o)
 		}
 		e.addSample(&o.Samples[0])
@@ -257,7 +257,7 @@ func newEntry(o *observation.Observation, c observation.Class, dest uint64) entr
 // addSample takes the other port and the quote from an observation's sample.
 func (e *entry) addSample(s *observation.Sample) {
 	peer := s.SourcePort
-	if e.class == observation.ClassSYNACK || e.class == observation.ClassRST {
+	if e.class.FromService() {
 		peer = s.DestPort
 	}
 	if e.flags&flagSample != 0 {
@@ -277,6 +277,7 @@ func (e *entry) addSample(s *observation.Sample) {
 			}
 		}
 	}
+	e.addDirection(s)
 	if e.class.ICMPError() && s.Quoted != nil {
 		e.window = uint16(s.Quoted.Proto)
 		if s.Quoted.Source == s.Destination {

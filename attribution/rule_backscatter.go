@@ -68,8 +68,8 @@ func judgeBackscatter(p *Profile) (casedb.Verdict, bool) {
 	return v, true
 }
 
-// answerPorts lists the service ports that answer: for UDP that is the other
-// port.
+// answerPorts lists the service ports that answer: where an observation has the
+// port at our side, that is the other port.
 func (p *Profile) answerPorts() []string {
 	var list []string
 	for _, i := range p.facts.order {
@@ -78,8 +78,9 @@ func (p *Profile) answerPorts() []string {
 			continue
 		}
 		name := e.portName()
-		if e.class == observation.ClassUDP {
-			name = portName(protoUDP, e.peer)
+		switch e.class {
+		case observation.ClassUDP, observation.ClassACK, observation.ClassFIN:
+			name = portName(e.proto, e.peer)
 		}
 		if !slices.Contains(list, name) {
 			if list = append(list, name); len(list) == maxPorts {
@@ -92,7 +93,10 @@ func (p *Profile) answerPorts() []string {
 
 // judgeSynackScan tells a scan with SYN/ACKs (ZMap's tcp_synackscan) from
 // backscatter: it goes to one port from many, where backscatter comes from one
-// port to many. Its "service" ports are ephemeral ones.
+// port to many. Its "service" ports are ephemeral ones. The answers to a flood of
+// forged SYNs with one source port look the same, so the header must be the one
+// that ZMap writes: window 65535, no DF, no option but the segment size. Stacks
+// and SYN proxies set DF, or other options, or another window.
 func judgeSynackScan(p *Profile) (casedb.Verdict, bool) {
 	f := p.facts
 	var packets, all uint64
@@ -104,7 +108,7 @@ func judgeSynackScan(p *Profile) (casedb.Verdict, bool) {
 			continue
 		}
 		all += e.packets
-		if e.has(flagSample) && !e.has(flagRest) {
+		if e.has(flagSample) && !e.has(flagRest) && !e.has(flagDF) && e.window == 65535 && (e.options == 0 || e.options == 4) {
 			ports++
 			packets += e.packets
 			if ports == 1 {

@@ -1,6 +1,7 @@
 package attribution_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -212,6 +213,17 @@ func toolTests() []ruleTest {
 	}
 }
 
+// synacks go from several high ports to one port of several addresses.
+func synacks(header observation.Sample) (list []seen) {
+	for i := range uint16(5) {
+		s := synack(40000+1000*i, 80, fmt.Sprintf("198.51.100.%d", i+1))
+		header.SourcePort, header.DestPort = s.sample.SourcePort, s.sample.DestPort
+		s.sample = header
+		list = append(list, s)
+	}
+	return list
+}
+
 // answerTests are answers, errors and forged sources.
 func answerTests() []ruleTest {
 	return []ruleTest{
@@ -219,9 +231,10 @@ func answerTests() []ruleTest {
 			kind: casedb.KindBackscatter, rule: attribution.RuleBackscatter},
 		{name: "SYN/ACK backscatter", seen: []seen{synack(80, 2000, "198.51.100.1"), synack(80, 3000, "198.51.100.2")},
 			kind: casedb.KindBackscatter, rule: attribution.RuleBackscatter},
-		{name: "scan with SYN/ACKs", seen: []seen{synack(40000, 80, "198.51.100.1"), synack(41000, 80, "198.51.100.2"),
-			synack(42000, 80, "198.51.100.3"), synack(43000, 80, "198.51.100.4"), synack(44000, 80, "198.51.100.5")},
+		{name: "scan with SYN/ACKs", seen: synacks(observation.Sample{Window: 65535, Options: []byte{2, 4, 5, 0xb4}}),
 			kind: casedb.KindScanner, rule: attribution.RuleSynackScan},
+		{name: "answers to SYNs from one forged port", seen: synacks(observation.Sample{Window: 65535, Options: make([]byte, 20), DF: true}),
+			kind: casedb.KindBackscatter, rule: attribution.RuleBackscatter},
 		{name: "answers of a talking server", seen: []seen{synack(80, 2000, "198.51.100.1"), {port: 2000, class: observation.ClassACK, packets: 30}},
 			kind: casedb.KindUnknown, rule: attribution.RuleUnknown},
 		{name: "ICMP backscatter", seen: []seen{{proto: 1, port: 53, class: observation.ClassICMPUnreach, packets: 4, dests: 4,

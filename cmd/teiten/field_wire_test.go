@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"teiten/internal/corpus"
+)
+
+// TestFieldWire judges the captures of users whose fault was in reading and
+// counting: direction, copies, headers, tunnels, link types and formats.
+func TestFieldWire(t *testing.T) {
+	t.Parallel()
+	corpus.Each(t, "field/captures", func(t *testing.T, c corpus.Corpus) {
+		if c.MadeUp {
+			t.Skip("package capture's and attribution's tests make the like")
+		}
+		f, err := os.Open(filepath.Join(c.Dir, "expect.tsv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		r := csv.NewReader(f)
+		r.Comma, r.Comment, r.LazyQuotes = '\t', '#', true
+		rows, err := r.ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tried := 0
+		for _, row := range rows {
+			if !slices.Contains([]string{"K2", "K2-control", "K3", "K6", "K8", "K9", "K10", "K7/K8-control"}, row[3]) ||
+				row[0] == "worm445_2conn_retrans.pcap" { // whose packets are no copies
+				continue
+			}
+			tried++
+			fieldRow(t, filepath.Join(c.Dir, row[0]), row[1], row[2])
+		}
+		if tried < 14 {
+			t.Errorf("only %d rows tried", tried)
+		}
+	})
+}
+
+// fieldRow runs the commands on a capture and compares with what is right.
+func fieldRow(t *testing.T, file, source, want string) {
+	t.Helper()
+	name := filepath.Base(file)
+	var said bytes.Buffer
+	cmd := teiten("attribute", file)
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	word, n, special := strings.Cut(want, ":")
+	if special {
+		fails := word == "LINK" || word == "SAYS" || name == "tun_mpls.pcap" // nothing was understood
+		if (err != nil) != fails || cmd.ProcessState.ExitCode() > 1 {
+			t.Errorf("%s: exit %d", name, cmd.ProcessState.ExitCode())
+		}
+		expect := map[string]string{"TUNNEL": n + " are inside ", "LINK": "link type " + n + " (", "SAYS": n + " -dc", "CAT": ""}[word]
+		if !strings.Contains(said.String(), expect) || strings.Count(said.String(), "\n") > 1 {
+			t.Errorf("%s: says %q, want %q in one line", name, said.String(), expect)
+		}
+		if word != "CAT" {
+			return
+		}
+		want = "hits=" + n
+	} else if err != nil {
+		t.Errorf("%s: %v: %s", name, err, said.String())
+	}
+	found := false
+	for line := range strings.Lines(string(out)) {
+		var v struct {
+			Source, Kind, Tool, Malware string
+			Evidence                    struct {
+				Hits int
+				Weak bool
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatal(err)
+		}
+		if v.Source == "" || source != "*" && v.Source != source {
+			continue
+		}
+		found = true
+		got := map[string]string{"kind": v.Kind, "tool": v.Tool, "malware": v.Malware, "hits": strconv.Itoa(v.Evidence.Hits),
+			"weak": strconv.FormatBool(v.Evidence.Weak)}
+		for _, condition := range strings.Fields(want) {
+			key, values, _ := strings.Cut(condition, "=")
+			key, not := strings.CutSuffix(key, "!")
+			if in := slices.Contains(strings.FieldsFunc(values, func(r rune) bool { return r == '|' || r == ',' }), got[key]); in == not {
+				t.Errorf("%s: %s: %s %q, want %s", name, v.Source, key, got[key], condition)
+			}
+		}
+	}
+	if !found {
+		t.Errorf("%s: no verdict of %s", name, source)
+	}
+}
