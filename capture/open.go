@@ -85,10 +85,11 @@ type members struct {
 func (m *members) Read(b []byte) (int, error) {
 	for {
 		n, err := m.z.Read(b)
-		if n > 0 || err != io.EOF {
-			if err == io.EOF {
-				err = nil
-			}
+		end := errors.Is(err, io.EOF) // of a member
+		if end {
+			err = nil
+		}
+		if n > 0 || !end {
 			return n, err
 		}
 		for {

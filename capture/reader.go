@@ -158,12 +158,12 @@ func (r *Reader) walk(ctx context.Context, in io.Reader, res *FileResult, give f
 			res.Format = w.format()
 		}
 		taken, err := w.walk(&r.parser, bl, 0, n)
-		for err == errNextFile && (n-taken >= pcapHeader || rerr != nil) {
+		for errors.Is(err, errNextFile) && (n-taken >= pcapHeader || rerr != nil) {
 			if w, err = newWalker(bl.buf[taken:min(n, taken+sniffed)]); err == nil {
 				taken, err = w.walk(&r.parser, bl, taken, n)
 			}
 		}
-		if err != nil && err != errNextFile {
+		if err != nil && !errors.Is(err, errNextFile) {
 			return fmt.Errorf("byte %d: %w", offset+int64(taken), err)
 		}
 		if rerr != nil && bl.n < len(bl.packets) {
