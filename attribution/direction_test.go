@@ -77,6 +77,26 @@ func TestSYNProxiesAreVictims(t *testing.T) {
 	})
 }
 
+// TestPeersOfSeveralPortsAreNoScan: a peer-to-peer client sends most from one port,
+// and some from others, which count as peers' ports with the rest.
+func TestPeersOfSeveralPortsAreNoScan(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		list := portsOf(5, 6881, seen{}) // and a few over TCP
+		for i := range rapid.IntRange(30, 100).Draw(t, "peers") {
+			port := uint16(40000+200*i) + rapid.Uint16Range(0, 199).Draw(t, "port")
+			s := seen{proto: 17, class: observation.ClassUDP, port: port, dest: fmt.Sprintf("198.51.100.%d", i+1), sample: observation.Sample{SourcePort: 6881, DestPort: port}}
+			if i < 6 {
+				s.sample.SourcePort = uint16(30000 + i)
+			}
+			list = append(list, s)
+		}
+		if v := attribution.JudgeProfile(profile("203.0.113.7", list...), nil); v.Kind != casedb.KindUnknown {
+			t.Fatalf("%s by %s", v.Kind, v.Rule)
+		}
+	})
+}
+
 // TestScansFromOnePort: scanners send from one port too. What tells them is that
 // they ask for ports that serve something, or for one port after the other, and
 // TCP that begins.

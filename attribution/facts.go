@@ -289,7 +289,8 @@ func (f *facts) peerToPeer() bool {
 	ports, high, single := 0, 0, 0
 	for i := range p.entryCount() {
 		e := p.entry(i)
-		if e.proto != protoUDP || !e.probePort() {
+		// Ports in doubt are peers' as well as a server's clients'.
+		if e.proto != protoUDP || !e.probePort() && !(e.class == observation.ClassUDP && e.has(flagDoubt)) {
 			continue
 		}
 		ports++
