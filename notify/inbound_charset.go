@@ -230,7 +230,8 @@ func guess(b []byte) string {
 	least := holes(best)
 	for _, c := range candidates()[:3] {
 		out, _, err := transform.Bytes(c.charset.NewDecoder(), b)
-		if err != nil {
+		// Beyond the letters of KS X 1001, Korean mail has next to none.
+		if err != nil || c.charset == korean.EUCKR && !rightHalf(b) {
 			continue
 		}
 		s := string(out)
@@ -248,6 +249,17 @@ func guess(b []byte) string {
 		}
 	}
 	return best
+}
+
+// rightHalf reports whether all bytes outside ASCII are those of the right half of
+// ISO 2022, as the EUC charsets have them.
+func rightHalf(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf && c < 0xa1 {
+			return false
+		}
+	}
+	return true
 }
 
 func shown(s string, is func(rune) bool) (n int) {

@@ -185,7 +185,7 @@ var (
 	// issueKey is the key of an issue; people write about issues, too.
 	issueKey = regexp.MustCompile(`^[A-Z]{2,10}-\d{1,10}$`)
 	// ownNumber is in front of a word that counts things of the writer or of us.
-	ownNumber = regexp.MustCompile(`(?:弊社|当社|当方|貴社|弊所|当センター|案件|お?問い?合わ?せ|受付|チケット|インシデント|事案|通報|ケース|対応|[のはが、。])$`)
+	ownNumber = regexp.MustCompile(`(?:弊社|当社|当方|貴社|弊所|当センター|案件|お?問い?合わ?せ|受付|チケット|インシデント|事案|通報|ケース|対応|[のはが本新、。的您贵貴])$`)
 )
 
 // notTheirNumber reports whether a word with what follows it is something else: the
