@@ -285,7 +285,8 @@ func western(b []byte) bool {
 			i++
 		}
 		runs++
-		if i-begin == 1 && b[begin] >= 0xa0 && (begin > 0 && isLetter(b[begin-1]) || i < len(b) && isLetter(b[i])) {
+		before, after := begin > 0 && isLetter(b[begin-1]), i < len(b) && isLetter(b[i])
+		if b[begin] >= 0xa0 && (i-begin == 1 && (before || after) || i-begin == 2 && before && after) {
 			alone++
 		}
 	}

@@ -17,20 +17,11 @@ func readable(raw []byte) []byte { return cutFields(endLines(stripMbox(raw))) }
 
 // endLines gives lines that end in CR alone (RFC 5321, 2.3.8 forbids it; some
 // relays and archives do it all the same), or in CR CR LF, the end that mail has.
+// CR CR LF is one end where no line ends in CR alone; else it is two.
 func endLines(raw []byte) []byte {
-	bare := false
-	for i := bytes.IndexByte(raw, '\r'); i >= 0 && i < len(raw); {
-		if i+1 == len(raw) || raw[i+1] != '\n' {
-			bare = true
-			break
-		}
-		next := bytes.IndexByte(raw[i+1:], '\r')
-		if next < 0 {
-			break
-		}
-		i += 1 + next
-	}
-	if !bare {
+	doubled := bytes.Count(raw, []byte("\r\r\n"))
+	bare := bytes.Count(raw, []byte("\r")) - bytes.Count(raw, []byte("\r\n"))
+	if bare == 0 {
 		return raw
 	}
 	out := make([]byte, 0, len(raw)+len(raw)/20+2)
@@ -39,8 +30,8 @@ func endLines(raw []byte) []byte {
 			out = append(out, raw[i])
 			continue
 		}
-		if i+2 < len(raw) && raw[i+1] == '\r' && raw[i+2] == '\n' { // CR CR LF is one end
-			i++
+		if bare == doubled && bytes.HasPrefix(raw[i+1:], []byte("\r\n")) {
+			continue
 		}
 		out = append(out, "\r\n"...)
 		if i+1 < len(raw) && raw[i+1] == '\n' {

@@ -91,7 +91,7 @@ var (
 		{"ru, pl", `пиш(ет|ете)|написал|napisał`, "30.11.2026, CSIRT пишет:"},
 	})
 	// deskLine is a line that a ticket system puts around its people's words.
-	deskLine = phrase.Any(`(?im)^.{0,20}(?:%s).{0,40}$`, phrase.Table{
+	deskLine = phrase.Any(`(?im)^.{0,60}(?:%s).{0,60}$`, phrase.Table{
 		{"en", `(type|write|enter|place)?.{0,10}(your )?(reply|response) above this line|reply above this line`, "##- Please type your reply above this line -##"},
 		{"ja", `この(線|行)(より|の)上`, "##- この線より上に返信を入力してください -##"},
 		{"de", `antwort (bitte )?(über|oberhalb) diese`, "##- Bitte geben Sie Ihre Antwort oberhalb dieser Zeile ein -##"},
@@ -111,6 +111,9 @@ func ownWords(text string) string {
 	}
 	return strings.TrimSpace(deskLine.ReplaceAllString(own, ""))
 }
+
+// ordinal is what stands before the dot of "5. Dezember".
+var ordinal = regexp.MustCompile(`(^| )\d{1,2}$`)
 
 // maxSentences is how many sentences of a mail are read one by one.
 const maxSentences = 200
@@ -132,7 +135,7 @@ func sentences(text string) []string {
 		for j, r := range line {
 			b.WriteRune(r)
 			after := line[j+utf8.RuneLen(r):]
-			if strings.ContainsRune("。！？", r) || strings.ContainsRune(".!?", r) && (after == "" || after[0] == ' ') {
+			if strings.ContainsRune("。！？", r) || strings.ContainsRune(".!?", r) && (after == "" || after[0] == ' ') && !ordinal.MatchString(line[:j]) {
 				flush()
 			}
 		}

@@ -115,7 +115,8 @@ func judgeReport(r recipientStatus, above string) judgement {
 	status := r.status
 	if status == "4.0.0" && strings.HasPrefix(r.action, "fail") {
 		// Given up for good, whatever the first digit says (RFC 3464, 2.3.3).
-		if v := judgeWords("", r.diagnostic); !v.vague && !passing.MatchString(r.diagnostic) {
+		said := strings.ReplaceAll(r.diagnostic, status, "")
+		if v := judgeWords("", said); said != "" && !v.vague && !passing.MatchString(said) {
 			return v
 		}
 		if v := judgeWords("", above); r.diagnostic == "" && !v.vague && !passing.MatchString(above) {
