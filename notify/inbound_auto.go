@@ -163,6 +163,7 @@ var (
 		{"en", `auto(matic|mated)?[- ]?(reply|response|answer)( message)?|auto[- ]?(re|reply|response)( message)?|autoreply|autoresponder`, "Automatic reply: report"},
 		{"en, away", `out[- ]of[- ](the[- ])?office( (auto[- ]?reply|reply|notification|message))?|vacation (reply|message|notice|auto[- ]?reply|response)|ooo`,
 			"Out of Office AutoReply: report"},
+		{"a desk's", `(\w+ )?(desk|support|team|abuse|noc|service|helpdesk) auto(matic|mated)?[- ]?(reply|response)`, "Abuse Desk Auto Response"},
 		{"de", `(automatische|auto)[- ]?(antwort|antw|rückmeldung|eingangsbestätigung)|abwesenheits(notiz|assistent|meldung|nachricht)|abwesend|eingangsbestätigung`,
 			"Automatische Antwort: Bericht"},
 		{"fr", `réponse auto(matique)?( en cas d'absence)?|absence du bureau|message d'absence|accusé de réception( automatique)?`, "Réponse automatique : rapport"},

@@ -107,6 +107,7 @@ var (
 			"当該機器を停止しました。"},
 		{"ja: told, found", `(連絡|通知|依頼|注意喚起|指導|特定|判明|確認)(を)?(いたしました|致しました|しました|が取れ|済み)|(お客様|契約者|利用者|顧客)(に|へ|が|から)[^。]{0,30}(連絡|通知|依頼|回答|対応)`,
 			"契約者に連絡しました。"},
+		{"ja: under way", `(調査|確認|対応)(中(です|で(ござ|あ)|となって)|を(開始|進めて))`, "現在調査中です。"},
 		{"ja: asks us", `(教えて|ご教示|ご提供|送付して|お送り)(いただ|頂|くだ|下さ)`, "ログをご教示ください。"},
 		{"de", `(bereinigt|isoliert|gesperrt|getrennt|neu (installiert|aufgesetzt)|abgeschaltet|behoben|deaktiviert|entfernt|informiert|kontaktiert)|\b(unser|der|dem|den|unseren|unserem)( \w+)? kunden?\b`,
 			"Wir haben den Rechner vom Netz getrennt."},

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"regexp"
+	"slices"
 
 	"teiten/internal/phrase"
 )
@@ -25,7 +26,9 @@ func isChallenge(p *Mail) bool {
 	if p.header.Get("X-Tmda-Confirm") != "" || p.header.Get("X-Challenge-Response") != "" {
 		return true
 	}
-	if !way || tellsOfWork(list) && !subject && !service {
+	// That our mail was blocked or put into quarantine is no work of a person's.
+	others := slices.DeleteFunc(slices.Clone(list), func(s string) bool { return challengeHeld.MatchString(s) || challengeTied.MatchString(s) })
+	if !way || tellsOfWork(others) && !subject && !service {
 		return false
 	}
 	return tied || subject && (held || act) || held && act || service && (held || act)
@@ -42,6 +45,8 @@ var (
 			`.{0,60}\b(click|open|visit|follow|reply|respond|confirm|press|complete|solve|verify|enter)\b`, "To have it delivered, please open the page below"},
 		{"will be delivered once", `\b(will|can|would)( only| not)? be (delivered|released|accepted|forwarded|read)\b.{0,50}\b(once|after|when|as soon as|until|unless|if|only)\b.{0,10}\byou\b`,
 			"It will be delivered once you confirm"},
+		{"before", `\bbefore\b.{0,60}\b(reach(es)?|delivered|arrives?|accepted|read)\b.{0,80}\b(confirm|click|complete|verify|captcha|visit|open|solve)\b`,
+			"Before it reaches the inbox, please complete the CAPTCHA"},
 		{"prove", `\b(prove|show|verify|confirm|demonstrate|make sure)( to (us|me))? (that )?you('re| are) (a |an |not a )?(\w+ )?(human|person|real|robot|machine|spammer|bot|legitimate)`,
 			"show that you are human"},
 		{"de", `um (ihre|die|diese) (nachricht|e-?mail|mail)[^.]{0,40}(zuzustellen|zustellen|freizugeben)|(zugestellt|freigegeben)[^.]{0,30}(sobald|wenn|nachdem) sie`,
@@ -63,6 +68,7 @@ var (
 		{"sender verification", `(sender|e-?mail|message|mail|delivery)( address)? (verification|confirmation|authentication|validation)( is)?( required| request| needed)?`, "Sender verification required"},
 		{"your mail waits", `(message|mail|e-?mail)\b.{0,30}\b(awaiting|pending|requires?|needs?|waiting)\b.{0,20}(verification|confirmation|approval|authori[sz]ation|delivery|release)`,
 			"Your email requires verification"},
+		{"required", `^(\[\w+\] )?(verification|confirmation|authentication)( is)? (required|needed)`, "Verification required"},
 		{"challenge", `challenge[- ]response|\bcaptcha\b|anti-?spam (verification|confirmation|challenge)|are you (a )?human`, "Challenge-response: your mail"},
 		{"action", `action required.{0,30}(deliver|your (mail|message|e-?mail))`, "Action required to deliver your message"},
 		{"de, fr", `(bestätig|verifizier)\w*.{0,30}(nachricht|e-?mail|absender)|(absender|nachricht).{0,20}bestätig|(confirm|valid|authentifi)\w*.{0,30}(votre|l'envoi|expéditeur)`, "Bitte bestätigen Sie Ihre Nachricht"},

@@ -138,6 +138,8 @@ var people = []string{
 	"Which hosts do you mean? I see nothing in our logs.",
 	"Fixed.",
 	"We have received your report and isolated the host.",
+	"We will check this tomorrow.", "The customer confirms that the mailbox server was compromised.", "ご連絡いただいた件、受付いたしました。現在調査中です。",
+	"Your mail was held in our spam filter, I released it. We will check the host.", "您好，该主机已经处理完毕，谢谢。", "안녕하세요. 해당 서버는 조치 완료했습니다.",
 	"当該機器を停止しました。", "ご指摘の 192.0.2.10 は隔離いたしました。", "契約者に連絡し、対応を依頼いたしました。", "該当する端末は見つかりませんでした。",
 	"Wir haben den Rechner vom Netz getrennt und neu installiert.", "La machine a été isolée par notre équipe.", "El equipo fue desconectado de la red.",
 	"我们已隔离该主机，请再观察。", "해당 서버를 격리하였습니다.", "Хост отключён от сети.", "Maskinen är isolerad och ominstallerad.", "De machine is van het netwerk losgekoppeld.",

@@ -173,19 +173,19 @@ func substantive(list []string) []string {
 
 // courtesy are the sentences with which people and machines begin alike.
 var courtesy = phrase.Any(`(?i)^\W{0,8}(?:%s)\W{0,8}$`, phrase.Table{
-	{"greeting", `(dear|hello|hi|hey|greetings|good (morning|day|afternoon|evening)|to whom it may concern)\b[^.]{0,60}`, "Dear Example CSIRT,"},
-	{"thanks", `(many )?(thank you|thanks)( very much| so much| again)?( (for|to)\b[^.]{0,90})?`, "Thank you for your report."},
+	{"greeting", `(dear|hello|hi|hey|greetings|good (morning|day|afternoon|evening)|to whom it may concern)\b[^.,]{0,60}`, "Dear Example CSIRT,"},
+	{"thanks", `(many )?(thank you|thanks)( very much| so much| again)?( (for|to)\b[^.,]{0,90})?`, "Thank you for your report."},
 	{"who writes", `(this is|you have reached|we are) (the )?[^.]{0,60}(team|desk|support|department|noc|cert|csirt|service)( (of|at) [^.]{0,40})?`,
 		"This is the abuse desk of Example ISP."},
-	{"de", `(sehr geehrte|guten tag|hallo|liebe[rs]?)\b[^.]{0,60}|(vielen |herzlichen )?dank( für[^.]{0,60})?`, "Sehr geehrte Damen und Herren,"},
-	{"fr", `(bonjour|madame|monsieur|cher)\b[^.]{0,60}|(nous vous remercions|merci)( (pour|de)[^.]{0,60})?`, "Bonjour,"},
-	{"es, pt, it", `(hola|estimad|buenos|ol[áa]|prezad|caro|gentile|buongiorno|salve)[^.]{0,60}|(muchas |muito )?(gracias|obrigad[oa]|grazie)( (por|pelo|pela|per)[^.]{0,60})?`, "Estimado cliente:"},
-	{"nl, sv", `(beste|geachte|hej|hei)\b[^.]{0,60}|(dank u|bedankt|tack|takk)( (voor|för|for)[^.]{0,60})?`, "Beste heer,"},
-	{"ru, pl", `(здравствуйте|уважаем|добрый|dzień dobry|witam|szanown)[^.]{0,60}|(спасибо|благодарим|dziękujemy)( [^.]{0,60})?`, "Здравствуйте!"},
+	{"de", `(sehr geehrte|guten tag|hallo|liebe[rs]?)\b[^.,]{0,60}|(vielen |herzlichen )?dank( für[^.,]{0,60})?`, "Sehr geehrte Damen und Herren,"},
+	{"fr", `(bonjour|madame|monsieur|cher)\b[^.,]{0,60}|(nous vous remercions|merci)( (pour|de)[^.,]{0,60})?`, "Bonjour,"},
+	{"es, pt, it", `(hola|estimad|buenos|ol[áa]|prezad|caro|gentile|buongiorno|salve)[^.,]{0,60}|(muchas |muito )?(gracias|obrigad[oa]|grazie)( (por|pelo|pela|per)[^.,]{0,60})?`, "Estimado cliente:"},
+	{"nl, sv", `(beste|geachte|hej|hei)\b[^.,]{0,60}|(dank u|bedankt|tack|takk)( (voor|för|for)[^.,]{0,60})?`, "Beste heer,"},
+	{"ru, pl", `(здравствуйте|уважаем|добрый|dzień dobry|witam|szanown)[^.,]{0,60}|(спасибо|благодарим|dziękujemy)( [^.,]{0,60})?`, "Здравствуйте!"},
 	{"ja: name", `[^。]{0,60}(様|御中|各位|ご担当者様?)`, "サンプル CSIRT ご担当者様"},
 	{"ja: greeting", `(いつも|平素)?(より|は)?[^。]{0,30}(お世話になって(おり|い)ます|お世話になります|失礼いたします)`, "いつもお世話になっております。"},
 	{"ja: thanks", `[^。]{0,60}(ありがとうございま(す|した)|御礼申し上げます)`, "お問い合わせいただき、誠にありがとうございます。"},
 	{"ja: who writes", `[^。]{0,40}(窓口|サポート|センター|デスク|担当|チーム|係|課|部|と申し|事務局)(の[^。]{1,12})?(です|でございます|ます)`, "サンプルネット abuse 窓口です。"},
-	{"zh", `(您好|你好|尊敬的|亲爱的)[^。]{0,30}|(非常)?(感谢|谢谢|感謝|謝謝)(您|你)?的?[^。]{0,30}`, "尊敬的用户："},
-	{"ko", `(안녕하세요|안녕하십니까|고객님)[^.]{0,40}|[^.]{0,40}(감사합니다|감사드립니다)`, "안녕하세요."},
+	{"zh", `(您好|你好|尊敬的|亲爱的)[^。，,]{0,30}|(非常)?(感谢|谢谢|感謝|謝謝)(您|你)?的?[^。，,]{0,30}`, "尊敬的用户："},
+	{"ko", `(안녕하세요|안녕하십니까)[^.,]{0,40}|고객님|[^.]{0,40}(감사합니다|감사드립니다)`, "안녕하세요."},
 })

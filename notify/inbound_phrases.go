@@ -99,6 +99,7 @@ var (
 		{"ja: could not be brought", `お届けでき`, "お届けできませんでした"},
 		{"ja: bringing it", `届けること`, "届けることができません"},
 		{"ja: could not be forwarded", `配送でき`, "配送できませんでした"},
+		{"ja: impossible", `(配信|送信|配達)(不能|不可)`, "配信不能"},
 		{"ja: failed to send", `送信に失敗`, "メールの送信に失敗しました"},
 		{"ja: failed to deliver", `配信に失敗`, "配信に失敗しました"},
 		{"ja: sending failed", `送信失敗`, "送信失敗"},

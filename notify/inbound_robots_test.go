@@ -24,6 +24,7 @@ func TestKindDaemon(t *testing.T) {
 		{"Уведомление", "Письмо не доставлено.\n\n<abuse@isp.example>: пользователь не существует", "hard=true"},
 		{"Benachrichtigung", "Ihre Mail wurde nicht zugestellt.\n\n<abuse@isp.example>: Empfänger unbekannt", "hard=true"},
 		{"通知", "<abuse@isp.example>: 用户不存在", "hard=true"},
+		{"不達通知", "配信不能\n\n<abuse@isp.example>", ""},
 		{"Avis", "<abuse@isp.example>: 550 5.1.1 destinataire inconnu", "status=5.1.1 hard=true"},
 	}
 	rapid.Check(t, func(r *rapid.T) {
@@ -58,6 +59,11 @@ var acknowledgments = []struct{ subject, text string }{
 	{"Zgłoszenie [417233]", "Dzień dobry,\n\nPaństwa zgłoszenie zostało zarejestrowane pod numerem 417233."},
 	{"[工单 417233] 已收到", "您好，\n\n我们已收到您的邮件，将尽快处理。工单号：417233"},
 	{"[문의 417233]", "안녕하세요.\n\n문의가 접수되었습니다. 담당자가 확인 후 답변드리겠습니다."},
+	{"Abuse Desk Auto Response", "We appreciate your report. Due to the volume of mail we can't answer each one."},
+	{"工单已创建 [20261130001]", "尊敬的客户，您的工单已创建，我们会尽快回复。"},
+	{"[문의접수] 문의가 접수되었습니다", "고객님의 문의가 정상적으로 접수되었습니다."},
+	{"RE: Hosts [Case 00012345]", "Thank you for contacting Example ISP Abuse. This is an automatic acknowledgement that we received your complaint."},
+	{"受付完了のお知らせ", "※本メールは自動配信です。\n\nお申し出を受け付けました。"},
 	{"Abuse report [417233]", "This is an automated reply. Your report was forwarded to our abuse team.\n\nDo not reply to this message."},
 }
 
@@ -101,6 +107,8 @@ func TestKindChallenge(t *testing.T) {
 		{"Spam Arrest: verification required", "I'm protecting myself from junk mail. Please click the link below to complete the verification process. You have to do this only once: https://spamarrest.example/a"},
 		{"Your email requires verification", "The message you sent requires that you verify that you are a real live human being. To complete this, please click http://isp.example/x"},
 		{"Sender verification", "Your mail will be delivered as soon as you confirm your address: https://isp.example/v/1"},
+		{"Verification required", "You have sent a message to abuse@isp.example. Before it reaches the inbox, please complete the CAPTCHA at https://isp.example/c"},
+		{"[Confirm] Hosts", "Your message has been quarantined. Reply to this message to release it."},
 		{"送信者確認のお願い", "お送りいただいたメールは保留されています。下記のリンクにアクセスすると、メールが配信されます。\nhttps://isp.example/c/1"},
 		{"メール受信確認", "お客様のメールをお届けするには、次の URL をクリックして認証をお願いいたします。 https://isp.example/c/1"},
 		{"Bitte bestätigen Sie Ihre Nachricht", "Ihre Nachricht wird zurückgehalten. Um Ihre Nachricht zuzustellen, klicken Sie bitte auf https://isp.example/c"},

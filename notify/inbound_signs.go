@@ -115,7 +115,7 @@ func (s signs) isBounce() bool {
 		return s.words() || s.null || s.returned
 	case s.null || s.toBounce:
 		return s.words() || s.returned
-	case s.mayBeAnswer():
+	case s.reply, s.toReply && !(s.shared && s.returned && s.subject):
 		return false
 	case s.shared:
 		return s.returned && s.words() || s.subject && (s.text || s.code)
