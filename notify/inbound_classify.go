@@ -13,8 +13,6 @@ import (
 type Classified struct {
 	File         string `json:"file"`
 	Class        string `json:"class"`
-	Answers      bool   `json:"answers"` // it counts as the owner's answer
-	Waits        bool   `json:"waits"`   // a person must look
 	Hard         bool   `json:"hard"`
 	Status       string `json:"status"`
 	Recipient    string `json:"recipient"`
@@ -25,6 +23,8 @@ type Classified struct {
 	From         string `json:"from"`
 	Subject      string `json:"subject"`
 	Text         string `json:"text"`
+	Answers      bool   `json:"answers"` // it counts as the owner's answer
+	Waits        bool   `json:"waits"`   // a person must look
 }
 
 // ClassifyMail reads a mail of which nothing is known but its bytes. It never
