@@ -39,6 +39,8 @@ func FuzzClassifyMail(f *testing.F) {
 	f.Add([]byte("Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nAction: failed\nStatus: 5.1.1\n--b--"))
 	f.Add([]byte("Content-Type: multipart/mixed; boundary=\"\"\n\n--\n\n"))
 	f.Add([]byte("Subject: =?iso-2022-jp?B?GyRCJUYbKEI=?=\nContent-Type: text/html; charset=shift_jis\n\n<p>\x83e<script>x</script>"))
+	f.Add([]byte("Subject: x\r\rFrom: a@b\r\r\n{\"Type\":\"Notification\",\"Message\":\"{\\\"eventType\\\":\\\"Bounce\\\"}\"}"))
+	f.Add([]byte("Subject: =?utf-8?B?6Ieq\n\n##- Please type your reply above this line -##\n\nFrom: a\nSent: b\nTo: c\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		start := time.Now()
 		r := ClassifyMail("x", raw)
@@ -46,7 +48,7 @@ func FuzzClassifyMail(f *testing.F) {
 			t.Errorf("%d bytes took %s", len(raw), d)
 		}
 		switch casedb.InboundClass(r.Class) {
-		case casedb.InboundBounce, casedb.InboundDelay, casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundHuman:
+		case casedb.InboundBounce, casedb.InboundDelay, casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundChallenge, casedb.InboundHuman:
 		default:
 			t.Errorf("class %q", r.Class)
 		}

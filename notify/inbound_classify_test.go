@@ -197,7 +197,8 @@ Content-Type: text/plain
 	{"vacation in Japanese", "From: a@isp.example\nSubject: 【自動返信】お問い合わせありがとうございます\n\nこのメールは自動返信です。\n受付番号: AB-12345\n", "autoreply", false, "", "", "AB-12345"},
 	{"vacation of a person who cannot be reached", "Return-Path: <>\nFrom: a@isp.example\nSubject: Automatic reply: your mail\n\nThis mailbox is no longer monitored; mail could not be delivered to me.\n", "autoreply", false, "", "", ""},
 	{"ticket system", "From: abuse@isp.example\nPrecedence: bulk\nSubject: [isp.example #12345] AutoReply: [TT-2026-000001] x\n\nThis is an automatic reply.\n", "autoreply", false, "", "", "12345"},
-	{"OTRS", "From: abuse@isp.example\nX-Auto-Response-Suppress: All\nSubject: [Ticket#2026112010000017] RE: x\n\nDear Sir\n", "autoreply", false, "", "", "2026112010000017"},
+	{"OTRS", "From: abuse@isp.example\nX-OTRS-Loop: yes\nSubject: [Ticket#2026112010000017] RE: x\n\nDear Sir\n", "autoreply", false, "", "", "2026112010000017"},
+	{"OTRS, a person", "From: abuse@isp.example\nX-Auto-Response-Suppress: All\nSubject: [Ticket#2026112010000017] RE: x\n\nDear Sir\n", "human", false, "", "", "2026112010000017"},
 	{"postmaster's automatic answer", "Return-Path: <>\nFrom: postmaster@isp.example\nSubject: Re: hello\nAuto-Submitted: auto-replied\n\nThank you. We read every mail.\n", "autoreply", false, "", "", ""},
 	{"read receipt", "From: a@isp.example\nSubject: Read: x\nContent-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n--b\nContent-Type: message/disposition-notification\n\nDisposition: manual-action; displayed\n--b--\n", "autoreply", false, "", "", ""},
 

@@ -48,6 +48,7 @@ type Mail struct {
 	feedback    textproto.MIMEHeader // message/feedback-report
 	hasFeedback bool
 	receipt     bool                 // message/disposition-notification
+	notice      *relayNotice         // what a relay in the cloud tells in JSON
 	returned    textproto.MIMEHeader // headers of the mail that comes back
 	hasReturned bool
 
@@ -83,7 +84,7 @@ func (p *Mail) Unreadable() bool { return !p.whole }
 // ParseMail takes a mail apart. It never fails: of what is broken it gives
 // what can be read.
 func ParseMail(raw []byte) *Mail {
-	raw = stripMbox(raw)
+	raw = readable(raw)
 	p := &Mail{header: textproto.MIMEHeader{}, whole: true}
 	root := readParts(raw)
 	if root == nil {
@@ -93,6 +94,7 @@ func ParseMail(raw []byte) *Mail {
 		p.whole = !strings.HasPrefix(kind, "multipart/")
 		p.plain(bodyOf(raw))
 		p.text = casedb.Clean(p.text, maxText)
+		p.notice = findNotice(p.text)
 		return p
 	}
 	p.header = root.Header
@@ -105,6 +107,7 @@ func ParseMail(raw []byte) *Mail {
 	p.envelope()
 	var htmlText string
 	p.walk(root, 0, new(int), &htmlText)
+	p.soleText(&htmlText)
 	if strings.TrimSpace(p.text) == "" {
 		p.text = htmlText
 	}
@@ -112,6 +115,7 @@ func ParseMail(raw []byte) *Mail {
 		p.mend(raw)
 	}
 	p.text = casedb.Clean(strings.ReplaceAll(p.text, "\r\n", "\n"), maxText)
+	p.notice = findNotice(p.text)
 	switch p.reportType {
 	case "delivery-status":
 		p.hasStatus = true
@@ -147,6 +151,33 @@ func (p *Mail) mend(raw []byte) {
 	if statusField.Match(body) {
 		p.status, p.hasStatus = body, true
 	}
+}
+
+// soleText takes the only text that a mail has for its text, though it has a file
+// name: some programs give their body one. A text beside an unnamed one, or
+// beside other named ones, is a file.
+func (p *Mail) soleText(htmlText *string) {
+	sole := -1
+	for i := range p.Parts {
+		part := &p.Parts[i]
+		switch {
+		case part.Type != "" && part.Type != "text/plain" && part.Type != "text/html":
+		case !part.attached, sole >= 0 && part.Type == p.Parts[sole].Type:
+			return
+		case sole < 0 || part.Type != "text/html":
+			sole = i
+		}
+	}
+	if sole < 0 || p.hasStatus || p.hasReturned || p.hasFeedback {
+		return
+	}
+	part := &p.Parts[sole]
+	part.attached = false
+	if part.Type == "text/html" {
+		*htmlText = textOfHTML(part.Text())
+		return
+	}
+	p.text = part.Text()
 }
 
 // plain takes a body for text.
@@ -265,7 +296,7 @@ func (p *Mail) leaf(part *enmime.Part, htmlText *string) {
 			p.returned, p.hasReturned = readHeader(stripMbox(peek)), true
 		}
 	case kind == "text/html":
-		if *htmlText == "" {
+		if *htmlText == "" && !read.attached {
 			*htmlText = textOfHTML(read.Text())
 		}
 	case (kind == "" || strings.HasPrefix(kind, "text/") || strings.HasPrefix(kind, "multipart/")) && !read.attached:

@@ -2,43 +2,8 @@ package notify
 
 import "teiten/internal/phrase"
 
-// The signs of a bounce: who sends it, what its subject and its text say.
+// The signs of a bounce: what its subject and its text say.
 var (
-	// daemonLocal are the local parts of machines that write bounces.
-	daemonLocal = phrase.Any(`(?i)^(%s)$`, phrase.Table{
-		{"mailer daemon", `mailer[-_.]?daemon`, "MAILER-DAEMON"},
-		{"postmaster", `post[-_]?master`, "postmaster"},
-		{"mailer", `mail[-_.]?er`, "mailer"},
-		{"mail daemon", `mail[-_.]?daemon`, "mail-daemon"},
-		{"misspelt postmaster", `po+stmaster`, "pooostmaster"},
-		{"delivery system", `mail[-_.]delivery[-_.](sub)?system`, "mail-delivery-subsystem"},
-		{"MDaemon", `mdaemon`, "MDaemon"},
-		{"a provider's postmaster", `twfpostmaster`, "twfpostmaster"},
-		{"mail administrator", `mailadmin`, "mailadmin"},
-		{"mail system", `mail-?system`, "mail-system"},
-		{"Majordomo", `majordomo`, "majordomo"},
-		{"Exchange", `noreply-maildelivery`, "noreply-maildelivery"},
-		{"bounces", `bounces?`, "bounces"},
-		{"bounces, with what they are about", `bounce-.*`, "bounce-1234"},
-		{"delivery reports", `delivery-?(failure|status|report).*`, "delivery-status-notification"},
-	})
-	// daemonName are the names of machines that write bounces.
-	daemonName = phrase.Any(`(?i)%s`, phrase.Table{
-		{"mailer daemon", `mailer[- ]?daemon`, "Mailer-Daemon"},
-		{"delivery system", `mail deliver(y|er)? ?(sub)?system`, "Mail Delivery Subsystem"},
-		{"delivery subsystem", `delivery subsystem`, "Delivery Subsystem"},
-		{"mail delivery", `mail delivery`, "Mail Delivery Service"},
-		{"system administrator", `system administrator`, "System Administrator"},
-		{"mail administrator", `mail administrator`, "Mail Administrator"},
-		{"postmaster", `postmaster`, "The Postmaster"},
-		{"InterScan", `interscan`, "InterScan MSS"},
-		{"NDR administrator", `ndr administrator`, "NDR Administrator"},
-		{"Microsoft", `microsoft (outlook|exchange)`, "Microsoft Outlook"},
-		{"content filter", `content[- ]filter`, "Content-Filter at relay.example"},
-		{"a gateway", `e-?mail interconnect`, "E-Mail Interconnect"},
-		{"ja: delivery system", `配信システム`, "メール配信システム"},
-	})
-
 	bounceSubject = phrase.Any(`(?i)%s`, phrase.Table{
 		{"undeliverable", `undeliver`, "Undeliverable: Infected host"},
 		{"returned mail", `returned mail`, "Returned mail: see transcript for details"},
@@ -134,6 +99,7 @@ var (
 		{"ja: could not be brought", `お届けでき`, "お届けできませんでした"},
 		{"ja: bringing it", `届けること`, "届けることができません"},
 		{"ja: could not be forwarded", `配送でき`, "配送できませんでした"},
+		{"ja: impossible", `(配信|送信|配達)(不能|不可)`, "配信不能"},
 		{"ja: failed to send", `送信に失敗`, "メールの送信に失敗しました"},
 		{"ja: failed to deliver", `配信に失敗`, "配信に失敗しました"},
 		{"ja: sending failed", `送信失敗`, "送信失敗"},
@@ -225,58 +191,5 @@ var (
 		{"FBL", `fbl report`, "FBL report"},
 		{"spam", `spam (complaint|report)`, "Spam report"},
 		{"feedback loop", `\[?feedback[- ]loop`, "[Feedback-Loop] mail"},
-	})
-)
-
-// The signs of an automatic answer.
-var (
-	// autoStart are beginnings of subjects.
-	autoStart = phrase.Any(`(?i)^\s*%s`, phrase.Table{
-		{"automatic reply",
-			`auto(matic(ally)?|mated)?[-_: ]*` +
-				`(re|reply|response|respon|answer|generated|submitted|antwort|message|away|mail)`,
-			"Automatic reply: report"},
-		{"out of office", `out[- ]of[- ](the[- ])?office`, "Out of Office: report"},
-		{"out of office, short", `ooo\b`, "OOO report"},
-		{"vacation", `vacation`, "Vacation message"},
-		{"away", `away (until|from)`, "Away until Monday"},
-		{"on holiday", `on (vacation|leave|holiday)`, "On holiday"},
-		{"I am away", `i am (away|out|on)`, "I am away"},
-		{"currently away", `currently (away|out)`, "Currently out"},
-		{"de: away", `abwesen`, "Abwesenheitsnotiz"},
-		{"de: automatic", `automatische`, "Automatische Antwort"},
-		{"fr: automatic", `réponse auto`, "Réponse automatique"},
-		{"fr: away", `absence`, "Absence du bureau"},
-		{"it: automatic", `risposta auto`, "Risposta automatica"},
-		{"es: automatic", `respuesta auto`, "Respuesta automática"},
-		{"ja: automatic", `自動(返信|応答|配信|送信)`, "自動配信メール"},
-		{"ja: away", `不在`, "不在通知"},
-		{"ja: on holiday", `休暇`, "休暇中です"},
-	})
-	// autoWords are words of subjects.
-	autoWords = phrase.Any(`(?i)%s`, phrase.Table{
-		{"ja: automatic", `自動(返信|応答)`, "【自動返信】お問い合わせ"},
-		{"ja: accepted", `受付(完了|いたしました|しました)`, "受付完了のお知らせ"},
-		{"ticket opened",
-			`(ticket|request|case|incident|report|inquiry|message|mail|e-?mail).{0,30}` +
-				`(received|created|opened|registered|logged|acknowledg)`,
-			"Your ticket was created"},
-		{"received a request", `(received|acknowledg\w*) .{0,20}(ticket|request|report|inquiry)`, "Received your report"},
-		{"we have received", `we (have )?received your`, "We have received your mail"},
-		{"thank you", `thank you for (contacting|your (e-?mail|message|report|inquiry|enquiry))`, "Thank you for contacting us"},
-		{"zh: automatic", `自动回复`, "自动回复：报告"},
-		{"zh: automatic, traditional", `自動回覆`, "自動回覆"},
-		{"ko: automatic", `자동 ?응답`, "자동 응답"},
-	})
-	autoText = phrase.Any(`(?i)%s`, phrase.Table{
-		{"this is automatic", `this is an auto(mated|matic)( \w+)? (re|mess|mail|e-?mail|acknow)`, "This is an automated reply."},
-		{"automatically generated", `auto(matically)?[- ]generated (mail|e-?mail|message|re)`, "This is an automatically generated message"},
-		{"do not reply", `do not (reply|respond) to this (mail|e-?mail|message)`, "Please do not reply to this e-mail"},
-		{"I am away",
-			`(i am|i'm|i will be) (currently )?(out of|away|on (vacation|leave|holiday))`,
-			"I am currently out of the office"},
-		{"ja: this mail is automatic", `このメールは(、)?(自動|システム)`, "このメールはシステムから送られました"},
-		{"ja: automatic", `自動(返信|応答|配信|送信)(メール|して|にて|いたし)`, "自動送信しています"},
-		{"ja: no answers", `返信(は|いただいても).{0,20}(できません|お受け)`, "ご返信いただいてもお答えできません"},
 	})
 )

@@ -18,10 +18,12 @@ type wordRule struct {
 // content or sender come before unknown users, because a refusal often names
 // the user too; a full mailbox proves that the user exists.
 var wordRules = []wordRule{
+	{"policy", "5.7.1", false, limitWords},
 	{"full", "5.2.2", false, fullWords},
 	{"size", "5.3.4", false, sizeWords},
 	{"moved", "5.1.6", true, movedWords},
 	{"disabled", "5.2.1", true, disabledWords},
+	{"host", "5.1.2", true, dnsWords},
 	{"unknown", "5.1.1", true, unknownWords},
 	{"host", "5.1.2", true, hostWords},
 	{"route", "4.4.1", false, routeWords},
@@ -29,6 +31,36 @@ var wordRules = []wordRule{
 }
 
 var (
+	// limitWords are of a relay, mostly our own, that takes no more from us now.
+	limitWords = phrase.Any(`(?i)%s`, phrase.Table{
+		{"sender's limit", `\b(sender|you|your (account|domain|ip|server)|(this|the) (account|domain|user))( \w+){0,4} (exceeded|reached|over|hit|above)( \w+){0,4} ` +
+			`(limit|quota|allowance|rate)|\b(sending|outbound|outgoing|daily|hourly|monthly|per[- ](day|hour)|message|recipient|submission|rate)s? ?(\w+ )?(limit|quota)s?( has been| is| was)?( exceeded| reached)?\b`,
+			"the sender has reached the daily limit for message recipients"},
+		{"too many", `too many (messages|recipients|mails|e-?mails|connections|emails)|(receiving|sending|sent) (mail|messages|e-?mail)s? (at a rate|too (quickly|fast|many))|too (quickly|fast) from`,
+			"too many messages from you"},
+		{"throttled", `throttl|rate[- ]?limit|frequency limited`, "you are throttled"},
+		{"ja: limit", `送信(数|件数|通数|量)?(の)?(制限|上限)`, "送信数の上限に達しました"},
+	})
+
+	// filterWords are those of a filter, narrower than policyWords: a server that
+	// rejects an unknown user is no filter.
+	filterWords = phrase.Any(`(?i)%s`, phrase.Table{
+		{"spam", `\b(spam|junk|virus|malware|phish|infected|unsolicited|bulk)`, "message blocked due to spam content"},
+		{"lists", `(black|block|deny|grey|gray) ?list|\b(dns|rb|sp)bl\b|spamhaus|listed (at|in|on|by)`, "on a blocklist"},
+		{"content", `content (filter|rejected|denied|is not)|(message|mail|content|attachment)s? (was |is |has been )?(blocked|rejected|refused|denied|filtered)`, "Message rejected by content filter"},
+		{"policy", `\bpolicy\b|polic(y|ies) (violation|reasons?)|prohibited|forbidden`, "for policy reasons"},
+		{"authentication", `\b(dmarc|spf|dkim)\b|authenticat`, "fails DMARC"},
+		{"reputation", `reputation|suspicious`, "poor reputation"},
+		{"blocked", `\bblocked\b`, "blocked"},
+		{"ja", `迷惑メール|スパム|ウイルス|受信拒否|フィルタ`, "迷惑メールと判定されました"},
+	})
+
+	// passing are words of troubles that pass.
+	passing = phrase.Any(`(?i)%s`, phrase.Table{
+		{"try again", `try(ing)? (again|later)|again later|servfail|temporar|timed? ?out|greylist|graylist`, "Host not found, try again"},
+		{"ja", `一時的|しばらく`, "一時的なエラー"},
+	})
+
 	fullWords = phrase.Any(`(?i)%s`, phrase.Table{
 		{"something is full",
 			`(mailbox|mail box|inbox|user|account|recipient|quota|storage|disk).{0,40}` +
@@ -38,6 +70,12 @@ var (
 		{"exceeds", `(exceed|out of).{0,30}(quota|storage|mailbox)`, "would exceed mailbox"},
 		{"quota exceeded", `quota exceeded`, "Quota exceeded"},
 		{"no storage", `insufficient (system )?(storage|disk)`, "452 Insufficient system storage"},
+		{"de, fr", `(postfach|speicher|kontingent).{0,30}(voll|überschritten|erschöpft)|(bo[iî]te|quota|espace).{0,40}(pleine|plein|dépassé|saturée)`, "Das Postfach ist voll"},
+		{"es, pt, it", `(buz[óo]n|caixa|casella|cuota|cota).{0,40}(llen[oa]|cheia|pien[ao]|excedid|superad|lotad)`, "El buzón está lleno"},
+		{"nl, sv, pl", `(postvak|mailbox|brevlåda|skrzynka).{0,30}(vol|full|pełna|przepełniona)`, "Het postvak is vol"},
+		{"ru", `(ящик|квота).{0,30}(переполнен|превышен|заполнен)`, "Почтовый ящик переполнен"},
+		{"zh", `(邮箱|郵箱|信箱|邮件空间|容量|空间|空間)[^。]{0,12}(已满|已滿|不足|超出|超过|超過)`, "邮箱已满"},
+		{"ko", `(편지함|메일함|용량)[^.]{0,16}(초과|가득|부족)`, "편지함 용량 초과"},
 		{"ja: mailbox full", `メールボックス.{0,10}(一杯|いっぱい|容量)`, "メールボックスが一杯です"},
 		{"ja: too much", `容量.{0,10}(超|オーバー)`, "容量を超えています"},
 	})
@@ -96,7 +134,20 @@ var (
 			`(宛先|送信先|メールアドレス|ユーザー?|アカウント).{0,20}(見つかりま|存在し(ません|ない)|不明|間違)`,
 			"宛先のメールアドレスが見つかりません"},
 		{"ja: unknown recipient", `不明な(宛先|ユーザ)`, "不明なユーザ"},
-		{"zh: no such user", `用户不存在`, "用户不存在"},
+		{"zh: no such user", `(用户|用戶|收件人|帐号|帳號|账号|地址|信箱|邮箱)[^。]{0,10}(不存在|未找到|无效|無效)`, "用户不存在"},
+		{"ko: no such user", `(사용자|수신자|계정|주소)[^.]{0,14}(존재하지|없는|없습니다|찾을 수)`, "존재하지 않는 사용자: 수신자가 존재하지 않습니다"},
+		{"de: unknown", `(empfänger|benutzer|adresse|postfach)[^.]{0,30}(unbekannt|existiert nicht|nicht gefunden|ungültig)`, "Empfänger unbekannt"},
+		{"fr: unknown", `(destinataire|utilisateur|adresse|bo[iî]te)[^.]{0,30}(inconnu|n'existe pas|introuvable|invalide)`, "Destinataire inconnu"},
+		{"es, pt, it: unknown", `(destinatari[oa]|usu[áa]rio|utente|direcci[óo]n|endereço|indirizzo)[^.]{0,30}(desconocid|desconhecid|sconosciut|no existe|não existe|inesistente|non esiste)`,
+			"Destinatario desconocido"},
+		{"ru: unknown", `(пользователь|адрес|получатель|ящик)[^.]{0,30}(не существует|не найден|неизвестен)`, "Пользователь не существует"},
+	})
+
+	// dnsWords are the answers of the DNS that a domain does not exist or takes no mail.
+	dnsWords = phrase.Any(`(?i)%s`, phrase.Table{
+		{"NXDOMAIN", `\bNXDOMAIN\b`, "responded with code NXDOMAIN"},
+		{"domain name not found", `domain name not found`, "Domain name not found: isp.example"},
+		{"no mail host", `had no relevant answers|no mx record found`, "lookup of isp.example had no relevant answers"},
 	})
 
 	hostWords = phrase.Any(`(?i)%s`, phrase.Table{

@@ -148,11 +148,11 @@ func TestReplyToIsOnlyNoted(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	p.sentBox()
-	p.take("noc@isp.example", "csirt@"+domain, "From: noc@isp.example\nReply-To: mallory@elsewhere.example\nSubject: ["+c.Number+"]\n\nSend it all.\n")
+	p.take("abuse@isp.example", "csirt@"+domain, "From: abuse@isp.example\nReply-To: mallory@elsewhere.example\nSubject: ["+c.Number+"]\n\nSend it all.\n")
 	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
 	p.take("abuse@isp.example", reply, "From: abuse@isp.example\nReply-To: Abuse@isp.example\nSubject: Re: x\n\nDone.\n")
 	list, err := p.db.CaseInbound(t.Context(), c.ID, 10)
-	if err != nil || len(list) != 2 || list[1].Sender != "noc@isp.example" || list[1].ReplyTo != "mallory@elsewhere.example" || list[0].ReplyTo != "" {
+	if err != nil || len(list) != 2 || list[1].Sender != "abuse@isp.example" || list[1].ReplyTo != "mallory@elsewhere.example" || list[0].ReplyTo != "" {
 		t.Fatalf("inbound %+v, %v", list, err)
 	}
 	events, err := p.db.CaseEvents(t.Context(), c.ID, 0, 100)
@@ -165,7 +165,7 @@ func TestReplyToIsOnlyNoted(t *testing.T) {
 			got = append(got, e.Actor+" "+e.Data.V.Contact+" "+e.Data.V.Reason)
 		}
 	}
-	if want := []string{"noc@isp.example mallory@elsewhere.example " + casedb.ReasonUnverified, "abuse@isp.example  "}; !slices.Equal(got, want) {
+	if want := []string{"abuse@isp.example mallory@elsewhere.example " + casedb.ReasonUnverified, "abuse@isp.example  "}; !slices.Equal(got, want) {
 		t.Errorf("replies %q, want %q", got, want)
 	}
 }
@@ -263,7 +263,7 @@ func TestOtherClassesAndMatching(t *testing.T) {
 			casedb.InboundAutoReply, "token", casedb.EventAutoReply, casedb.CaseNotified, casedb.WaitingNone, "4711"},
 		{"delay", "", box.EnvelopeFrom, strings.NewReplacer("Action: failed", "Action: delayed", "Status: 5.1.1", "Status: 4.4.1").Replace(fmt.Sprintf(bounceText, "x", "x@y")),
 			casedb.InboundDelay, "token", casedb.EventDelay, casedb.CaseNotified, casedb.WaitingNone, ""},
-		{"tag", "someone@isp.example", "csirt@" + domain, "From: someone@isp.example\nSubject: Question about [" + strings.ToLower(c.Number) + "]\n\nWho are you?\n",
+		{"tag", "abuse@isp.example", "csirt@" + domain, "From: Abuse@isp.example\nSubject: Question about [" + strings.ToLower(c.Number) + "]\n\nWho are you?\n",
 			casedb.InboundHuman, "subject", casedb.EventReply, casedb.CaseNotified, casedb.WaitingReply, ""},
 		{"thread", "noc@isp.example", "csirt@" + domain, "From: noc@isp.example\nSubject: Re: your mail\nIn-Reply-To: <" + m.HeaderID + ">\n\nDone.\n",
 			casedb.InboundHuman, "header", casedb.EventReply, casedb.CaseAnswered, casedb.WaitingReply, ""},

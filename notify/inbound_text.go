@@ -3,36 +3,13 @@ package notify
 import (
 	"bufio"
 	"bytes"
-	"encoding/base64"
 	"io"
-	"mime"
 	"mime/quotedprintable"
 	"net/textproto"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/emersion/go-message/charset"
 	"golang.org/x/net/html"
-	"golang.org/x/text/encoding/japanese"
-	"golang.org/x/text/transform"
 )
-
-func wordDecoder() *mime.WordDecoder {
-	return &mime.WordDecoder{CharsetReader: charset.Reader}
-}
-
-func decodeHeader(s string) string {
-	s = unfold(s)
-	if decoded, err := wordDecoder().DecodeHeader(s); err == nil {
-		s = decoded
-	}
-	return toUTF8([]byte(s), "")
-}
-
-// unfold makes one line of a header field, of one without end its beginning.
-func unfold(s string) string {
-	return strings.NewReplacer("\r", "", "\n", "").Replace(s[:min(len(s), maxValue)])
-}
 
 // decodeTransfer undoes a content transfer encoding (RFC 2045, 6), as far as
 // it goes.
@@ -40,13 +17,7 @@ func decodeTransfer(b []byte, encoding string) []byte {
 	var r io.Reader
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "base64":
-		clean := bytes.Map(func(r rune) rune {
-			if r < utf8.RuneSelf && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '+' || r == '/') {
-				return r
-			}
-			return -1
-		}, b)
-		r = base64.NewDecoder(base64.RawStdEncoding, bytes.NewReader(clean))
+		return decodeBase64(b)
 	case "quoted-printable":
 		r = quotedprintable.NewReader(bytes.NewReader(b))
 	default:
@@ -57,64 +28,6 @@ func decodeTransfer(b []byte, encoding string) []byte {
 		return b
 	}
 	return out
-}
-
-// toUTF8 turns text into UTF-8: from the charset that the mail names, or, where
-// it names none or a wrong one, from the one that Japanese mail without a name
-// is in.
-func toUTF8(b []byte, name string) string {
-	name = strings.ToLower(strings.Trim(name, " \"';"))
-	escapes := bytes.Contains(b, []byte("\x1b$")) || bytes.Contains(b, []byte("\x1b("))
-	switch {
-	case escapes && !strings.HasPrefix(name, "iso-2022"):
-		name = "iso-2022-jp"
-	case name == "" || name == "us-ascii" || name == "ascii" || name == "unknown-8bit":
-		if utf8.Valid(b) {
-			return string(b)
-		}
-		return guessJapanese(b)
-	case name == "utf-8" || name == "utf8":
-		if !utf8.Valid(b) {
-			return guessJapanese(b)
-		}
-		return string(b)
-	}
-	if strings.HasPrefix(name, "iso-2022-jp") {
-		name = "iso-2022-jp"
-	}
-	r, err := charset.Reader(name, bytes.NewReader(b))
-	if err != nil {
-		return guessJapanese(b)
-	}
-	out, err := io.ReadAll(r)
-	if err != nil {
-		return guessJapanese(b)
-	}
-	return string(out)
-}
-
-// guessJapanese decodes bytes without a known charset: UTF-8, EUC-JP or
-// Shift_JIS, whichever leaves the fewest holes.
-func guessJapanese(b []byte) string {
-	best := strings.ToValidUTF8(string(b), "\ufffd")
-	holes := strings.Count(best, "\ufffd")
-	for _, e := range []transform.Transformer{japanese.EUCJP.NewDecoder(), japanese.ShiftJIS.NewDecoder()} {
-		out, _, err := transform.Bytes(e, b)
-		if err != nil {
-			continue
-		}
-		s := string(out)
-		n := strings.Count(s, "\ufffd")
-		for _, r := range s {
-			if r >= 0xff61 && r <= 0xff9f { // half-width kana: mostly another charset taken for Shift_JIS
-				n++
-			}
-		}
-		if n < holes {
-			best, holes = s, n
-		}
-	}
-	return best
 }
 
 // readHeader reads header lines, skipping what is none (RFC 5322, 2.2).

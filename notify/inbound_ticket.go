@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"teiten/internal/casedb"
 )
@@ -28,6 +29,8 @@ type ticketForm struct {
 	pattern *regexp.Regexp
 	// weak is what means something else outside a subject.
 	weak bool
+	// word is a word, as the first group, and what follows it, which may be anything.
+	word bool
 	// tag makes a tag of a number that has none; nil: the match itself is it.
 	tag func(match []string) string
 }
@@ -44,11 +47,12 @@ var ticketForms = []ticketForm{
 	{name: "ManageEngine", example: "##RE-12345##", pattern: regexp.MustCompile(`##([A-Z]{2,6}-?\d{1,12})##`)},
 	{name: "ServiceNow", example: "INC0012345",
 		pattern: regexp.MustCompile(`\b((?:INC|REQ|RITM|S?CTASK|TASK|CHG|PRB|CASE|CS|SIR|SR)\d{5,12})\b`)},
-	{name: "words of Japan, China, Korea and Germany", example: "受付番号: 12345", pattern: ticketWords,
+	{name: "words of Japan, China, Korea and Germany", example: "受付番号: 12345", pattern: ticketWords, word: true,
 		tag: func(m []string) string { return "[" + m[1] + ": " + m[2] + "]" }},
-	{name: "English words", example: "Ticket ID: 12345", pattern: ticketWordsEnglish, tag: wordTag},
+	{name: "English words", example: "Ticket ID: 12345", pattern: ticketWordsEnglish, word: true, tag: wordTag},
 	{name: "English words, bare", example: "ticket 12345", pattern: regexp.MustCompile(`(?i)\b(ticket|request|incident) \(?#?(\d{4,14})\b`),
 		tag: wordTag},
+	{name: "Amazon, Google", example: "[12345678901-1]", pattern: regexp.MustCompile(`\[(\d{6,20}-\d{1,8})\]`)},
 	{name: "number in brackets", example: "[12345]", weak: true, pattern: regexp.MustCompile(`[\[(](\d{4,20})[\])]`)},
 	{name: "number sign", example: "Infected host #12345", weak: true, pattern: regexp.MustCompile(`(?:^|\s)#(\d{3,14})\b`)},
 	{name: "Jira's key before the summary", example: "Re: ABC-123 Infected host", weak: true, pattern: regexp.MustCompile(
@@ -129,7 +133,7 @@ func findTicket(s string, subject bool) ticket {
 				m = append(m, s[at[i]:at[i+1]])
 			}
 			number, begin, end := m[len(m)-1], at[len(at)-2], at[len(at)-1]
-			if !plausibleTicket(number) || otherNumbers.MatchString(plain.Replace(m[0])) || goesOn(s, begin, end) {
+			if !plausibleTicket(number) || otherNumbers.MatchString(plain.Replace(m[0])) || goesOn(s, at[0], begin, end) || f.word && notTheirNumber(s, at[0], m) {
 				continue
 			}
 			tag := strings.TrimSpace(m[0])
@@ -162,15 +166,40 @@ func inBrackets(s string, begin, end int) string {
 }
 
 // goesOn reports whether the number is a piece of something longer, such as an
-// address, a version or a port with its protocol.
-func goesOn(s string, begin, end int) bool {
-	if begin > 0 && (s[begin-1] == '.' || isWord(s[begin-1])) {
+// address, a version or a port with its protocol. What the form has in front of the
+// number is none of it: "No.12345".
+func goesOn(s string, form, begin, end int) bool {
+	if begin > 0 && (s[begin-1] == '.' && form == begin || isWord(s[begin-1])) {
 		return true
 	}
 	if end == len(s) || !isWord(s[end]) && !strings.ContainsRune("-./:%,", rune(s[end])) {
 		return false
 	}
 	return isWord(s[end]) || end+1 < len(s) && isWord(s[end+1])
+}
+
+var (
+	// keyPattern is a number with letters as ticket systems make them: letters in
+	// front, then digits and hyphens, three digits at least where nothing parts them.
+	keyPattern = regexp.MustCompile(`^\d{2,}$|^(?:[A-Za-z]{0,8}[-_]?\d{3,}|[A-Za-z]{1,10}[-_]\d+|\d+[-_]\d+)(?:[-_][A-Za-z0-9]+)*$|^[A-Z]{1,6}\d{4}-\d+$`)
+	// issueKey is the key of an issue; people write about issues, too.
+	issueKey = regexp.MustCompile(`^[A-Z]{2,10}-\d{1,10}$`)
+	// ownNumber is in front of a word that counts things of the writer or of us.
+	ownNumber = regexp.MustCompile(`(?:弊社|当社|当方|貴社|弊所|当センター|案件|お?問い?合わ?せ|受付|チケット|インシデント|事案|通報|ケース|対応|[のはが本新、。的您贵貴])$`)
+)
+
+// notTheirNumber reports whether a word with what follows it is something else: the
+// name of a thing ("Issue: SMBv1"), or the number of a thing that is longer than
+// the word (資産管理番号, of a device).
+func notTheirNumber(s string, at int, m []string) bool {
+	if number := m[len(m)-1]; !keyPattern.MatchString(number) ||
+		strings.EqualFold(m[1], "issue") && !wholeNumber.MatchString(number) && !issueKey.MatchString(number) {
+		return true
+	}
+	if before, _ := utf8.DecodeLastRuneInString(s[:at]); unicode.In(before, unicode.Han, unicode.Katakana) {
+		return !ownNumber.MatchString(s[:at])
+	}
+	return false
 }
 
 func isWord(b byte) bool {

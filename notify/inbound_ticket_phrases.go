@@ -15,7 +15,7 @@ var (
 
 	// ticketWordsEnglish are an English word, as the first group, what makes it
 	// the name of a number, and the number.
-	ticketWordsEnglish = phrase.Any(`(?i)\b(ticket|case|incident|request|reference|ref|inquiry|enquiry|tracking|issue)`+
+	ticketWordsEnglish = phrase.Any(`(?i)\b(ticket|case|incident|request|reference|ref\.?|inquiry|enquiry|tracking|issue)`+
 		`%s ?[\[("]?#?([a-z0-9][a-z0-9_-]{1,39})`, phrase.Table{
 		{"number", `[ -]?(?:id|no\.|number|nr\.?|key|code)(?: is| for (?:this|your) \w{1,20} is)? ?[:#=]{0,2}`, "The ticket number is 12345"},
 		{"no", ` ?no ?[:#]`, "Case No: 12345"},

@@ -1,10 +1,13 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"teiten/internal/casedb"
@@ -12,8 +15,19 @@ import (
 	"teiten/internal/reason"
 )
 
-// maxReads is how often a mail is tried that cannot be processed.
-const maxReads = 5
+const (
+	// maxReads is how often a mail is tried that cannot be processed.
+	maxReads = 5
+	// readDeadline is how long the reading of one mail may take. The slowest that
+	// the tests know take a second.
+	readDeadline = 20 * time.Second
+	// maxStalled is how many mails may go on being read after their deadline. With
+	// more no mail is read until one of them ends: that is a fault, and shows.
+	maxStalled = 2
+)
+
+// errStalled says that a mail was put aside because it took too long to read.
+var errStalled = errors.New("reading took too long; the mail is kept as it came")
 
 // InboundWorker makes something of the mails that InboundServer stored. DB and
 // Tokens must be set. Several workers share the work.
@@ -23,6 +37,10 @@ type InboundWorker struct {
 	Now     func() time.Time // nil: time.Now
 	Logger  *slog.Logger     // nil: silence
 	Metrics *Metrics         // nil: nobody counts
+
+	Deadline time.Duration          // for reading one mail; zero: readDeadline
+	Read     func(raw []byte) *Mail // nil: ParseMail
+	stalled  atomic.Int32           // mails that are read beyond their deadline
 }
 
 // Do reads mails that are due, lets each take effect once, and returns how
@@ -35,6 +53,9 @@ func (w *InboundWorker) Do(ctx context.Context) (int, error) {
 	logger := w.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
+	}
+	if n := w.stalled.Load(); n >= maxStalled {
+		return 0, fmt.Errorf("read inbound mail: %d mails are being read beyond their deadline", n)
 	}
 	claimed, err := w.DB.ClaimInbound(ctx, 10, now())
 	if err != nil {
@@ -53,7 +74,7 @@ func (w *InboundWorker) Do(ctx context.Context) (int, error) {
 		case casedb.IsUnavailable(err) || ctx.Err() != nil:
 			return 0, err
 		default:
-			last := in.Attempts >= maxReads
+			last := in.Attempts >= maxReads || errors.Is(err, errStalled)
 			if last {
 				w.Metrics.class("failed")
 			}
@@ -66,23 +87,75 @@ func (w *InboundWorker) Do(ctx context.Context) (int, error) {
 	return len(claimed), nil
 }
 
+// read takes a mail apart and says what it is. No mail stops those behind it: one
+// that takes longer than the deadline is put aside, and so is one that was begun
+// too often, because the program ended while it was read.
+func (w *InboundWorker) read(in *casedb.Inbound) (*Mail, classification, error) {
+	if in.Attempts > maxReads {
+		return nil, classification{}, fmt.Errorf("begun %d times: %w", in.Attempts, errStalled)
+	}
+	type result struct {
+		p *Mail
+		c classification
+	}
+	parse := w.Read
+	if parse == nil {
+		parse = ParseMail
+	}
+	done := make(chan result, 1)
+	raw, e := in.Raw, w.envelope(in)
+	go func() {
+		p := parse(raw)
+		done <- result{p, classify(p, e)}
+	}()
+	deadline := time.NewTimer(cmp.Or(w.Deadline, readDeadline))
+	defer deadline.Stop()
+	select {
+	case r := <-done:
+		return r.p, r.c, nil
+	case <-deadline.C:
+	}
+	w.stalled.Add(1)
+	w.Metrics.stalled(1)
+	go func() {
+		<-done
+		w.stalled.Add(-1)
+		w.Metrics.stalled(-1)
+	}()
+	return nil, classification{}, fmt.Errorf("after %s: %w", cmp.Or(w.Deadline, readDeadline), errStalled)
+}
+
+// envelope is what the dialogue said. Which address a mail came to counts only if
+// we made the address.
+func (w *InboundWorker) envelope(in *casedb.Inbound) envelope {
+	e := envelope{sender: cmp.Or(in.EnvelopeFrom, "null")}
+	if t, ok := ParseToken(in.EnvelopeTo); ok && w.Tokens.Verify(t) {
+		e.to = t.Kind
+	}
+	return e
+}
+
 // process classifies and matches one mail, and lets it take effect.
 func (w *InboundWorker) process(ctx context.Context, in *casedb.Inbound, now time.Time) error {
-	p := ParseMail(in.Raw)
-	sender := in.EnvelopeFrom
-	if sender == "" {
-		sender = "null"
+	p, c, err := w.read(in)
+	if err != nil {
+		return err
 	}
-	c := classify(p, sender)
 	in.Class, in.Hard, in.Status, in.Recipient = c.class, c.hard, c.status, c.recipient
+	in.Answers, in.Waits = c.answers, c.waits
 	in.RemoteTicket, in.TicketTag = c.ticket.number, c.ticket.tag
 	in.Sender, in.Subject, in.Text, in.HeaderID = p.from, p.subject, c.text, p.messageID
 	in.Attachments.V = p.Files()
-	if c.class == casedb.InboundHuman && !strings.EqualFold(p.replyTo, p.from) {
+	if in.Personal() && !strings.EqualFold(p.replyTo, p.from) {
 		in.ReplyTo = p.replyTo // anybody's to write: a note, not where an answer goes
 	}
-	if err := w.match(ctx, in, p); err != nil {
+	about, err := w.match(ctx, in, p)
+	if err != nil {
 		return err
+	}
+	// Proof is about this very address: not about a member behind it.
+	if about != nil && c.dead && c.recipient != "" && !sameMailbox(c.recipient, about.Recipient) {
+		c.dead, in.Hard = false, false
 	}
 	var suppress reason.List
 	if c.class == casedb.InboundBounce && c.dead && in.Trusted {
@@ -109,20 +182,23 @@ func firstWords(c classification) string {
 
 // match finds the message and case a mail is about: by the envelope's token,
 // then by the thread, then by the tag. Only a bounce to the envelope sender
-// with our HMAC is trusted.
-func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *Mail) error {
-	if t, ok := ParseToken(in.EnvelopeTo); ok && w.Tokens.Ours(in.EnvelopeTo) && w.Tokens.Verify(t) {
+// with our HMAC is trusted. It returns the message if there is one.
+func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *Mail) (*casedb.Message, error) {
+	if t, ok := w.token(in, p); ok {
 		m, err := w.DB.Message(ctx, t.Message)
 		switch {
 		case err == nil:
 			in.MatchedBy, in.Trusted = casedb.MatchedByToken, t.Kind == TokenBounce
-			return w.about(ctx, in, m, p)
+			return &m, w.about(ctx, in, m, p)
 		case !errors.Is(err, casedb.ErrNotFound):
-			return err
+			return nil, err
 		}
 	}
 	ids := append(append([]string{}, p.inReplyTo...), p.references...)
 	ids = append(ids, messageIDs(p.returned.Get("Message-Id"))...)
+	if p.notice != nil {
+		ids = append(ids, messageIDs(p.notice.Mail.CommonHeaders.MessageID)...)
+	}
 	if in.Class == casedb.InboundBounce || in.Class == casedb.InboundDelay {
 		_, below := splitReturned(p.text)
 		ids = append(ids, messageIDs(below)...)
@@ -132,13 +208,38 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *Mail) 
 		switch {
 		case err == nil:
 			in.MatchedBy = casedb.MatchedByHeader
-			return w.about(ctx, in, m, p)
+			return &m, w.about(ctx, in, m, p)
 		case !errors.Is(err, casedb.ErrNotFound):
-			return err
+			return nil, err
 		}
 	}
+	return nil, w.byNumber(ctx, in, p, ids)
+}
+
+// token is the token of ours with which a mail came: that of the envelope, or
+// that of the mail of ours of which a relay tells.
+func (w *InboundWorker) token(in *casedb.Inbound, p *Mail) (Token, bool) {
+	addresses := []string{in.EnvelopeTo}
+	if p.notice != nil {
+		addresses = append(addresses, p.notice.Mail.Source)
+	}
+	for _, a := range addresses {
+		if t, ok := ParseToken(a); ok && w.Tokens.Ours(a) && w.Tokens.Verify(t) {
+			return t, true
+		}
+	}
+	return Token{}, false
+}
+
+// byNumber matches a mail by the case number that it writes. Numbers can be
+// guessed: only the mail of a sender with whom the case has to do already is
+// taken into the case. For any other the case is a suggestion to the coordinator
+// who files the mail.
+func (w *InboundWorker) byNumber(ctx context.Context, in *casedb.Inbound, p *Mail, ids []string) error {
 	numbers := []string{caseTag(p.subject), caseTag(decodeHeader(p.returned.Get("Subject")))}
-	by := casedb.MatchedBySubject
+	if p.notice != nil {
+		numbers = append(numbers, caseTag(p.notice.Mail.CommonHeaders.Subject))
+	}
 	for _, id := range ids {
 		if m := rootPattern.FindStringSubmatch(strings.ToLower(id)); m != nil && w.Tokens.Ours(id) {
 			numbers = append(numbers, strings.ToUpper(m[1]))
@@ -149,13 +250,22 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *Mail) 
 			continue
 		}
 		c, err := w.DB.CaseByNumber(ctx, number)
-		switch {
-		case err == nil:
-			in.CaseID, in.MatchedBy = &c.ID, by
-			return nil
-		case !errors.Is(err, casedb.ErrNotFound):
+		if errors.Is(err, casedb.ErrNotFound) {
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		known, err := w.DB.KnowsSender(ctx, c.ID, in.Sender)
+		if err != nil {
+			return err
+		}
+		if known {
+			in.CaseID, in.MatchedBy = &c.ID, casedb.MatchedBySubject
+		} else {
+			in.SuggestedCaseID = &c.ID
+		}
+		return nil
 	}
 	return nil
 }
@@ -164,7 +274,7 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *Mail) 
 // the one case of it whose number it writes.
 func (w *InboundWorker) about(ctx context.Context, in *casedb.Inbound, m casedb.Message, p *Mail) error {
 	in.MessageID, in.CaseID = &m.ID, m.CaseID
-	if m.Purpose != casedb.PurposeDigest || in.Class != casedb.InboundHuman && in.Class != casedb.InboundFeedback {
+	if m.Purpose != casedb.PurposeDigest || !in.Personal() && in.Class != casedb.InboundFeedback {
 		return nil
 	}
 	letters, err := w.DB.DigestLetters(ctx, m.ID)

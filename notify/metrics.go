@@ -15,6 +15,7 @@ type Metrics struct {
 	inbound  *prometheus.CounterVec
 	waiting  *prometheus.GaugeVec
 	oldest   *prometheus.GaugeVec
+	stalls   prometheus.Gauge
 }
 
 // NewMetrics registers the metrics.
@@ -28,18 +29,20 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 			Help: "Rows that are due, by queue."}, []string{"queue"}),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "teiten_notify_oldest_due_seconds",
 			Help: "How long the oldest due row has been due, by queue."}, []string{"queue"}),
+		stalls: prometheus.NewGauge(prometheus.GaugeOpts{Name: "teiten_notify_inbound_stalled",
+			Help: "Mails that came in and are still being read beyond their deadline; they were put aside."}),
 	}
 	for _, result := range []string{"sent", "temporary", "permanent", "unknown", "canceled", "held", "suppressed"} {
 		m.attempts.WithLabelValues(result)
 	}
-	for _, class := range []string{"bounce", "delay", "autoreply", "feedback", "human", "failed"} {
+	for _, class := range []string{"bounce", "delay", "autoreply", "feedback", "challenge", "human", "failed"} {
 		m.inbound.WithLabelValues(class)
 	}
 	for _, queue := range []string{"outgoing", "held", "inbound"} {
 		m.waiting.WithLabelValues(queue)
 		m.oldest.WithLabelValues(queue)
 	}
-	for _, c := range []prometheus.Collector{m.attempts, m.inbound, m.waiting, m.oldest} {
+	for _, c := range []prometheus.Collector{m.attempts, m.inbound, m.waiting, m.oldest, m.stalls} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -56,6 +59,13 @@ func (m *Metrics) result(result string) {
 func (m *Metrics) class(class string) {
 	if m != nil {
 		m.inbound.WithLabelValues(class).Inc()
+	}
+}
+
+// stalled counts mails that are read beyond their deadline, up or down.
+func (m *Metrics) stalled(by float64) {
+	if m != nil {
+		m.stalls.Add(by)
 	}
 }
 

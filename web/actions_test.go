@@ -295,6 +295,19 @@ func TestUnmatchedMailIsFiled(t *testing.T) {
 	want(t, "file twice", status, http.StatusConflict)
 }
 
+// TestUnmatchedMailSuggestsACase: the number that a stranger writes is in the form,
+// and nothing more happened.
+func TestUnmatchedMailSuggestsACase(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	before := d.state()
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, Sender: "mallory@elsewhere.example", Subject: "Hello", Text: "It was us.", SuggestedCaseID: &d.c.ID})
+	if body := d.page("/unmatched"); !strings.Contains(body, `value="`+d.c.Number+`"`) {
+		t.Error("the case is not suggested")
+	}
+	want(t, "version of the case", d.state().Version, before.Version)
+}
+
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	d := atCase(t)

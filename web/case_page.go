@@ -165,7 +165,7 @@ func sourceRows(p *locale.Printer, path string, sources []casedb.CaseSourceRow) 
 func answerables(inbound []casedb.Inbound) []answerable {
 	var answers []answerable
 	for _, in := range inbound {
-		if in.Class == casedb.InboundHuman && in.Sender != "" {
+		if in.Personal() && in.Sender != "" {
 			answers = append(answers, answerable{Inbound: in, Unverified: unverified(in.MatchedBy)})
 		}
 	}
@@ -176,7 +176,7 @@ func answerables(inbound []casedb.Inbound) []answerable {
 func markAnswerable(rows []timelineRow, answers []answerable) {
 	for i := range rows {
 		e := &rows[i]
-		e.Answerable = e.Kind == casedb.EventReply && e.InboundID != nil &&
+		e.Answerable = (e.Kind == casedb.EventReply || e.Kind == casedb.EventAutoReply) && e.InboundID != nil &&
 			slices.ContainsFunc(answers, func(a answerable) bool { return a.ID == *e.InboundID })
 	}
 }

@@ -39,7 +39,7 @@ func families() map[string][]string {
 		"outcome":      {"delivering", "sent", "temporary", "permanent", "unknown"},
 		"provenance":   {"abuse-role", "remark", "jpnic-whois", "local-part", "override", "none"},
 		"gate":         {"auto", "approve", "human"},
-		"class":        {"bounce", "delay", "autoreply", "feedback", "human"},
+		"class":        {"bounce", "delay", "autoreply", "feedback", "challenge", "human"},
 		"action":       {"send", "hold", "cancel", "fail", "delay"},
 		"why":          whyKeys(),
 		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn, casedb.SuppressionLifted),

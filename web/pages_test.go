@@ -291,6 +291,7 @@ func arrive(t testing.TB, b *bundle, in casedb.Inbound) {
 		t.Fatalf("claim: %v, %d mails", err, len(claimed))
 	}
 	in.ID, in.Attempts = claimed[0].ID, claimed[0].Attempts
+	in.Answers = in.Class == casedb.InboundHuman
 	inTx(t, b.db, func(tx *casedb.Tx) error {
 		return tx.ProcessInbound(ctx, in, reason.Of(reason.MailBounced, "hard bounce", "5.1.1"), casework.AfterBounce, b.now)
 	})

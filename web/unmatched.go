@@ -14,14 +14,23 @@ import (
 type unmatchedPage struct {
 	Mails []casedb.Inbound
 	Of    map[int64]string // the numbers of a digest's cases, by the digest's id
+	Named map[int64]string // the numbers of the cases that strangers' mails name, by the case's id
 	Next  string
 	Form  form // Name is the mail's id
+}
+
+// Suggested is the number of the case that a stranger's mail names; empty: none.
+func (p unmatchedPage) Suggested(m casedb.Inbound) string {
+	if m.SuggestedCaseID == nil {
+		return ""
+	}
+	return p.Named[*m.SuggestedCaseID]
 }
 
 // Numbers are the cases that a mail may be about; empty: unknown.
 func (p unmatchedPage) Numbers(m casedb.Inbound) string {
 	if m.MessageID == nil {
-		return ""
+		return p.Suggested(m)
 	}
 	return p.Of[*m.MessageID]
 }
@@ -42,11 +51,17 @@ func (s *Server) renderUnmatched(w http.ResponseWriter, r *http.Request, v *visi
 		data.Mails = mails[:pageSize]
 		data.Next = "/unmatched?before=" + strconv.FormatInt(mails[pageSize-1].ID, 10)
 	}
-	var digests []int64
+	var digests, suggested []int64
 	for _, m := range data.Mails {
 		if m.MessageID != nil {
 			digests = append(digests, *m.MessageID)
 		}
+		if m.SuggestedCaseID != nil {
+			suggested = append(suggested, *m.SuggestedCaseID)
+		}
+	}
+	if data.Named, err = s.db.CaseNumbers(r.Context(), suggested...); err != nil {
+		return err
 	}
 	letters, err := s.db.DigestLetters(r.Context(), digests...)
 	if err != nil {

@@ -18,7 +18,8 @@ type inboundCmd struct {
 func (*inboundCmd) Help() string {
 	return `Example: teiten inbound bounce.eml
 
-Prints one JSON line per mail: bounce, delay, autoreply, feedback or human.`
+Prints one JSON line per mail: bounce, delay, autoreply, feedback, challenge or
+human, whether it counts as the owner's answer, and whether a person must look.`
 }
 
 // Run classifies mails without a database.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lib/pq"
+
 	"teiten/internal/reason"
 )
 
@@ -104,6 +106,23 @@ func (q *Queries) CaseByNumber(ctx context.Context, number string) (Case, error)
 	var c Case
 	err := q.q.GetContext(ctx, &c, `select `+caseColumns+` from cases where number = $1`, number)
 	return c, fail("get case by number", err)
+}
+
+// CaseNumbers returns the numbers of cases by their ids.
+func (q *Queries) CaseNumbers(ctx context.Context, ids ...int64) (map[int64]string, error) {
+	numbers := make(map[int64]string, len(ids))
+	if len(ids) == 0 {
+		return numbers, nil
+	}
+	var list []struct {
+		ID     int64  `db:"id"`
+		Number string `db:"number"`
+	}
+	err := q.q.SelectContext(ctx, &list, `select id, number from cases where id = any($1)`, pq.Array(ids))
+	for _, c := range list {
+		numbers[c.ID] = c.Number
+	}
+	return numbers, fail("get numbers of cases", err)
 }
 
 // LockCase returns the case and keeps others from changing it until the

@@ -29,7 +29,8 @@ const (
 	EventAutoReply        EventKind = "autoreply"
 	EventReply            EventKind = "reply"
 	EventFeedback         EventKind = "feedback"
-	EventForged           EventKind = "forged" // a bounce without our HMAC: shown, changes nothing
+	EventChallenge        EventKind = "challenge" // our mail waits until somebody proves that a person sent it
+	EventForged           EventKind = "forged"    // a bounce without our HMAC: shown, changes nothing
 	EventSuppressed       EventKind = "suppressed"
 	EventContact          EventKind = "contact-changed"
 	EventNote             EventKind = "note"
@@ -54,7 +55,7 @@ const (
 // EventKinds lists every kind of event.
 var EventKinds = []EventKind{
 	EventOpened, EventSourceJoined, EventHeld, EventQueued, EventApproved, EventEdited, EventCanceled, EventAttempt,
-	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventForged,
+	EventSent, EventFailed, EventBounce, EventDelay, EventAutoReply, EventReply, EventFeedback, EventChallenge, EventForged,
 	EventSuppressed, EventContact, EventNote, EventClosed, EventReopened, EventIgnored, EventAcknowledged, EventLinkEnded,
 	EventQuiet, EventReturned, EventTell, EventTellNot, EventFinding, EventFindingWithdrawn, EventTicket, EventDrawn, EventControlEnded, EventEscalated, EventEscalationEnded,
 	OwnerFixing.Event(), OwnerFixed.Event(), OwnerNotOurs.Event(), OwnerResearch.Event(), OwnerContact.Event(), OwnerPause.Event(),

@@ -208,7 +208,7 @@ func TestListsEqualConstraints(t *testing.T) {
 		{"message_attempt", "outcome", texts([]casedb.AttemptOutcome{casedb.AttemptDelivering, casedb.AttemptSent,
 			casedb.AttemptTemporary, casedb.AttemptPermanent, casedb.AttemptUnknown})},
 		{"inbound", "class", append([]string{""}, texts([]casedb.InboundClass{casedb.InboundBounce, casedb.InboundDelay,
-			casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundHuman})...)},
+			casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundChallenge, casedb.InboundHuman})...)},
 		{"inbound", "state", texts([]casedb.InboundState{casedb.InboundReceived, casedb.InboundProcessed, casedb.InboundFailed})},
 		{"contact", "provenance", texts([]casedb.Provenance{casedb.FromAbuseRole, casedb.FromRemark, casedb.FromJPNICWhois,
 			casedb.FromLocalPart, casedb.FromOverride, casedb.FromNone})},

@@ -49,7 +49,7 @@ func (q *Queries) ContactsHealth(ctx context.Context, addresses []string, now ti
 			from message where lower(recipient) = a.address and case_id is not null) m
 		cross join lateral (select count(*) filter (where i.class = 'bounce' and i.hard) as hard,
 				count(*) filter (where i.class = 'bounce' and not i.hard) as soft, max(i.received_at) filter (where i.class = 'bounce') as last_bounce,
-				count(*) filter (where i.class = 'human') as answered, max(i.received_at) filter (where i.class = 'human') as last_answer,
+				count(*) filter (where i.answers) as answered, max(i.received_at) filter (where i.answers) as last_answer,
 				count(*) filter (where i.class = 'autoreply') as auto_replies, count(*) filter (where i.class = 'feedback') as complaints
 			from message m join inbound i on i.message_id = m.id
 			where lower(m.recipient) = a.address and (m.case_id is not null or m.purpose = 'digest') and i.state = 'processed' and (i.trusted or i.class in ('human','autoreply'))) i

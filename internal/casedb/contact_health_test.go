@@ -25,8 +25,8 @@ func TestContactsHealth(t *testing.T) {
 	mail("failed", "abuse@isp.example", nil)
 	mail("sent", "other@isp.example", at(9))
 	back := func(message int, class string, hard, trusted bool, h int) {
-		exec(t, db, `insert into inbound (received_at, envelope_from, envelope_to, raw, state, next_attempt_at, class, hard, trusted, case_id, message_id)
-			values ($1, '', '', '', 'processed', $1, $2, $3, $4, $5, $6)`, at(h), class, hard, trusted, c.ID, message)
+		exec(t, db, `insert into inbound (received_at, envelope_from, envelope_to, raw, state, next_attempt_at, class, hard, trusted, case_id, message_id, answers)
+			values ($1, '', '', '', 'processed', $1, $2, $3, $4, $5, $6, $2::text = 'human')`, at(h), class, hard, trusted, c.ID, message)
 	}
 	back(2, "bounce", true, true, 3)
 	back(2, "bounce", true, false, 4) // forged

@@ -20,7 +20,8 @@ const (
 	InboundBounce    InboundClass = "bounce"
 	InboundDelay     InboundClass = "delay"
 	InboundAutoReply InboundClass = "autoreply"
-	InboundFeedback  InboundClass = "feedback" // RFC 5965 complaint
+	InboundFeedback  InboundClass = "feedback"  // RFC 5965 complaint
+	InboundChallenge InboundClass = "challenge" // our mail waits until somebody proves that a person sent it
 	InboundHuman     InboundClass = "human"
 )
 
@@ -63,6 +64,17 @@ type Inbound struct {
 	ProcessedAt   *time.Time   `db:"processed_at"`
 
 	Attachments JSON[InboundFiles] `db:"attachments"`
+
+	Answers         bool   `db:"answers"`           // it counts as the owner's answer
+	Waits           bool   `db:"waits"`             // a person must look at it
+	SuggestedCaseID *int64 `db:"suggested_case_id"` // the case that a stranger's mail names by its number
+}
+
+// Personal reports whether a person may have written the mail, so that a
+// coordinator reads it and can answer: a ticket system may mark its people's words
+// as automatic.
+func (in *Inbound) Personal() bool {
+	return in.Class == InboundHuman || in.Class == InboundAutoReply && in.Waits
 }
 
 // The ways to match an inbound mail to its message or case.
@@ -128,7 +140,7 @@ func (q *Queries) CaseInbound(ctx context.Context, caseID int64, limit int) ([]I
 
 // unfiled is the condition that an inbound mail belongs to no case and no
 // message, or is what a person wrote about a digest.
-const unfiled = `case_id is null and (message_id is null or class in ('human','feedback')
+const unfiled = `case_id is null and (message_id is null or (class in ('human','feedback','challenge') or class = 'autoreply' and waits)
 	and exists (select 1 from message d where d.id = inbound.message_id and d.purpose = 'digest'))`
 
 // UnmatchedInbound returns at most limit mails that belong to no case and no
@@ -175,11 +187,12 @@ func (t *Tx) ProcessInbound(ctx context.Context, in Inbound, suppress reason.Lis
 	}
 	res, err := t.q.ExecContext(ctx, `update inbound set state = 'processed', class = $3, hard = $4, status = $5, recipient = $6,
 		trusted = $7, matched_by = $8, case_id = $9, message_id = $10, remote_ticket = $11, sender = $12, subject = $13,
-		text = $14, header_id = $15, processed_at = $16, reply_to = $17, ticket_tag = $18, attachments = $19, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
+		text = $14, header_id = $15, processed_at = $16, reply_to = $17, ticket_tag = $18, attachments = $19, answers = $20, waits = $21,
+		suggested_case_id = $22, last_error = '' where id = $1 and attempts = $2 and state = 'received'`,
 		in.ID, in.Attempts, in.Class, in.Hard, CleanLine(in.Status, 20), CleanLine(in.Recipient, 254), in.Trusted, in.MatchedBy,
 		in.CaseID, in.MessageID, CleanLine(in.RemoteTicket, 100), CleanLine(in.Sender, 254), CleanLine(in.Subject, 500),
 		Clean(in.Text, 200_000), CleanLine(in.HeaderID, 500), now, CleanLine(in.ReplyTo, 254), CleanLine(in.TicketTag, 100),
-		in.Attachments)
+		in.Attachments, in.Answers, in.Waits, in.SuggestedCaseID)
 	if err = oneRow(res, err); err != nil {
 		if err = fail("process inbound mail", err); isNotFound(err) {
 			return fmt.Errorf("process inbound mail %d: %w", in.ID, ErrStale)
@@ -257,6 +270,15 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 		ev.Kind, ev.Text = EventDelay, Clean(in.Text, 4000)
 	case InboundAutoReply:
 		ev.Kind, ev.Text = EventAutoReply, Clean(in.Text, 20_000)
+		if in.Waits { // perhaps a person's words, but not surely an answer
+			ev.Data.V.Contact = CleanLine(in.ReplyTo, 254)
+			ch.Waiting = WaitFor(WaitingReply)
+		}
+	case InboundChallenge:
+		ev.Kind, ev.Text = EventChallenge, Clean(in.Text, 20_000)
+		if c.Waiting != WaitingReply {
+			ch.Waiting = WaitFor(WaitingAttention)
+		}
 	case InboundFeedback:
 		ev.Kind, ev.Text = EventFeedback, Clean(in.Text, 20_000)
 		ch.Waiting = WaitFor(WaitingAttention)
@@ -268,7 +290,7 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 		}
 		// Whoever knows a case's number can write its tag: such a mail is shown
 		// to a coordinator, who judges whether the owner has answered.
-		if in.MatchedBy != MatchedBySubject && c.State.Live() {
+		if in.Answers && in.MatchedBy != MatchedBySubject && c.State.Live() {
 			ch.State = CaseAnswered
 		}
 		ch.Waiting = WaitFor(WaitingReply)
@@ -284,6 +306,21 @@ func (t *Tx) inboundEvent(ctx context.Context, in Inbound, c *Case, m *Message, 
 			InboundID: &in.ID, Why: suppress})
 	}
 	return nil
+}
+
+// KnowsSender reports whether a case has to do with the person at an address: a mail
+// of it went there, it is the address of its contact, or a mail from there was
+// matched by more than the case's number.
+func (q *Queries) KnowsSender(ctx context.Context, caseID int64, address string) (bool, error) {
+	if address == "" {
+		return false, nil
+	}
+	var known bool
+	err := q.q.GetContext(ctx, &known, `select exists (select 1 from message where case_id = $1 and attempts > 0 and lower(recipient) = $2)
+		or exists (select 1 from cases c join contact k on k.id = c.contact_id where c.id = $1 and lower(k.email) = $2)
+		or exists (select 1 from inbound where case_id = $1 and lower(sender) = $2 and matched_by in ('token','header','hand'))`,
+		caseID, BaseAddress(address))
+	return known, fail("look whether the case knows a sender", err)
 }
 
 // FileInbound gives an unmatched mail to cases, the first of which it belongs to
@@ -310,7 +347,7 @@ func (t *Tx) FileInbound(ctx context.Context, id int64, caseIDs []int64, by stri
 		}
 		return err
 	}
-	in.MessageID = nil // that of a digest is none of the case's
+	in.Answers, in.MessageID = in.Class == InboundHuman, nil // that of a digest is none of the case's
 	for i := range cases {
 		in.CaseID = &cases[i].ID
 		if err := t.inboundEvent(ctx, in, &cases[i], nil, nil, nil, now); err != nil {

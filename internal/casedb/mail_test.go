@@ -29,7 +29,7 @@ func TestMailStatesAreTheSchemas(t *testing.T) {
 		{"message", "purpose", words(casedb.PurposeNotification, casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision, casedb.PurposeDigest)},
 		{"message_attempt", "outcome", words(casedb.AttemptDelivering, casedb.AttemptSent, casedb.AttemptTemporary, casedb.AttemptPermanent, casedb.AttemptUnknown)},
 		{"inbound", "state", words(casedb.InboundReceived, casedb.InboundProcessed, casedb.InboundFailed)},
-		{"inbound", "class", append(words(casedb.InboundBounce, casedb.InboundDelay, casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundHuman), "")},
+		{"inbound", "class", append(words(casedb.InboundBounce, casedb.InboundDelay, casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundChallenge, casedb.InboundHuman), "")},
 	} {
 		var definition string
 		err := db.QueryRowContext(t.Context(), `select pg_get_constraintdef(oid) from pg_constraint where conname = $1`,

@@ -50,7 +50,7 @@ func (t *Tx) AnswerCase(ctx context.Context, caseID int64, version int, a Answer
 		if err != nil {
 			return m, err
 		}
-		if in.CaseID == nil || *in.CaseID != caseID || in.Class != InboundHuman || in.Sender == "" {
+		if in.CaseID == nil || *in.CaseID != caseID || !in.Personal() || in.Sender == "" {
 			return m, fmt.Errorf("answer inbound mail %d in case %s: %w", in.ID, c.Number, ErrState)
 		}
 		m.Recipient, m.InReplyTo, m.Subject = in.Sender, in.HeaderID, in.Subject

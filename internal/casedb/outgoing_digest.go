@@ -162,9 +162,9 @@ func (t *Tx) freeHeld(ctx context.Context, digestID int64) error {
 
 // inboundOfDigest lets a mail about a digest take effect on its letters: a
 // bounce, a delay or an automatic reply is about all of them. What a person
-// wrote waits to be filed.
+// wrote or has to look at waits to be filed.
 func (t *Tx) inboundOfDigest(ctx context.Context, in Inbound, digest *Message, suppress reason.List, plan BouncePlan, now time.Time) error {
-	if in.Class == InboundHuman || in.Class == InboundFeedback {
+	if in.Personal() || in.Class == InboundFeedback || in.Class == InboundChallenge {
 		return nil
 	}
 	letters, err := t.LockLetters(ctx, digest.ID)

@@ -54,7 +54,7 @@ func writtenAgain(b casedb.Bounce, now time.Time) casedb.BounceStep {
 	switch {
 	case b.Hard && b.Dead:
 		return toNextContact(m, b.Contacts)
-	case b.Hard, !retryable(b.Status), temporarySince(b.Temporary, now.Add(-softBounceSpan)) >= softBounces:
+	case b.Hard, !Retryable(b.Status), temporarySince(b.Temporary, now.Add(-softBounceSpan)) >= softBounces:
 		return casedb.BounceStep{}
 	}
 	letter := casedb.Message{State: casedb.MessageHeld, Reason: casedb.ReasonSoftRetry, HoldWhy: retryHolds(b), ContactID: m.ContactID,
@@ -104,10 +104,10 @@ func toNextContact(m casedb.Message, contacts []casedb.Contact) casedb.BounceSte
 			ContactID: &k.ID, Recipient: k.Email, Language: k.Language}}
 }
 
-// retryable reports whether a bounce's status means that the address may take
+// Retryable reports whether a bounce's status means that the address may take
 // mail later (RFC 3463: 4.x.x; 5.2.2, a full mailbox). A filter's decision does
 // not change by asking again.
-func retryable(status string) bool { return strings.HasPrefix(status, "4.") || status == "5.2.2" }
+func Retryable(status string) bool { return strings.HasPrefix(status, "4.") || status == "5.2.2" }
 
 func temporarySince(times []time.Time, since time.Time) int {
 	n := 0
