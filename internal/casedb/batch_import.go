@@ -89,3 +89,32 @@ func (q *Queries) Imports(ctx context.Context, before int64, limit int) ([]Impor
 		where $1::bigint = 0 or id < $1 order by id desc limit $2`, before, limit)
 	return i, fail("list imports", err)
 }
+
+// NoteLive records that a sensor was live in a stretch of time: that of an
+// import, which has one, or of a stream.
+func (q *Queries) NoteLive(ctx context.Context, sensor string, importID *int64, from, to time.Time) error {
+	conflict := `on conflict (import_id) where import_id is not null do update set live_from = least(l.live_from, excluded.live_from),
+		live_to = greatest(l.live_to, excluded.live_to)`
+	_, err := q.q.ExecContext(ctx, `insert into sensor_live as l (sensor_id, import_id, live_from, live_to)
+		select id, $2::bigint, $3::timestamptz, $4::timestamptz from sensor s where name = $1
+			and ($2::bigint is not null or not exists (select 1 from sensor_live o where o.sensor_id = s.id and o.live_from = $3 and o.live_to = $4))
+		`+conflict, sensor, importID, from.UTC(), to.UTC())
+	return fail("note live time of sensor", err)
+}
+
+// SensorLive is how long a sensor was live in a time.
+type SensorLive struct {
+	Sensor  string `db:"sensor"`
+	Seconds int64  `db:"seconds"`
+}
+
+// LiveSeconds returns for each sensor how many seconds it was live between two
+// times; stretches that overlap count once.
+func (q *Queries) LiveSeconds(ctx context.Context, from, to time.Time) ([]SensorLive, error) {
+	var list []SensorLive
+	err := q.q.SelectContext(ctx, &list, `select s.name as sensor, coalesce((select sum(extract(epoch from upper(r) - lower(r)))
+			from unnest((select range_agg(tstzrange(greatest(l.live_from, $1), least(l.live_to, $2))) from sensor_live l
+				where l.sensor_id = s.id and l.live_from < $2 and l.live_to > $1)) as r), 0)::bigint as seconds
+		from sensor s order by s.name`, from.UTC(), to.UTC())
+	return list, fail("live seconds", err)
+}

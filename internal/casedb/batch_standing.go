@@ -1,0 +1,171 @@
+package casedb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// execer runs a statement in a transaction, of sqlx or not.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// dropRows deletes the observations of batches of which another one has all
+// packets.
+func dropRows(ctx context.Context, tx execer, batches pq.Int64Array) error {
+	for _, q := range []string{
+		// The windows lead to the partitions.
+		`delete from observation o using batch b where b.id = any($1) and o.window_start = b.window_start and o.batch_id = b.id`,
+		`delete from observation_aside where batch_id = any($1)`,
+	} {
+		if _, err := tx.ExecContext(ctx, q, batches); err != nil {
+			return fmt.Errorf("drop covered observations: %w", err)
+		}
+	}
+	return nil
+}
+
+// coverBatch records that all packets of a batch are in another one. A judge
+// that has claimed it loses its claim: the other batch is judged instead, and
+// the verdicts of its sources, which are all of these and more, rest on it.
+func coverBatch(ctx context.Context, tx execer, id, by int64, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `update batch set standing = 'covered', covered_by = $2, attempts = attempts + 1,
+		judged_at = coalesce(judged_at, $3), last_error = '' where id = $1`, id, by, now)
+	if err != nil {
+		return fmt.Errorf("cover batch: %w", err)
+	}
+	return nil
+}
+
+// OverlapRow is a batch that has, or may have, packets in common with another.
+type OverlapRow struct {
+	BatchID       int64         `db:"batch_id"`
+	Sensor        string        `db:"sensor"`
+	Window        time.Time     `db:"window_start"`
+	WindowSeconds int           `db:"window_seconds"`
+	First         *time.Time    `db:"first_at"`
+	Last          *time.Time    `db:"last_at"`
+	Packets       int64         `db:"packets"`
+	Standing      BatchStanding `db:"standing"`
+	File          string        `db:"file"` // empty: a stream
+	Relation      Relation      `db:"relation"`
+	OtherID       int64         `db:"other_id"`
+	OtherFile     string        `db:"other_file"`
+	OtherFirst    *time.Time    `db:"other_first"`
+	OtherLast     *time.Time    `db:"other_last"`
+	OtherPackets  int64         `db:"other_packets"`
+	FoundAt       time.Time     `db:"found_at"`
+	DecidedAt     *time.Time    `db:"decided_at"`
+	DecidedBy     string        `db:"decided_by"`
+}
+
+// BatchOverlaps returns at most limit overlaps of batches that were not simply
+// replaced: first those that wait for a decision, then the newest, below the
+// batch before (0: from the start; only the decided ones have pages).
+func (q *Queries) BatchOverlaps(ctx context.Context, waiting bool, before int64, limit int) ([]OverlapRow, error) {
+	var list []OverlapRow
+	where, order := `b.standing <> 'aside'`, `v.batch_id desc, v.other_id`
+	if waiting {
+		where = `b.standing = 'aside'`
+	}
+	err := q.q.SelectContext(ctx, &list, `select v.batch_id, s.name as sensor, b.window_start, b.window_seconds, b.first_at, b.last_at, b.packets,
+			b.standing, coalesce(i.name, '') as file, v.relation, v.other_id, coalesce(j.name, '') as other_file,
+			o.first_at as other_first, o.last_at as other_last, o.packets as other_packets, v.found_at, v.decided_at, v.decided_by
+		from batch_overlap v join batch b on b.id = v.batch_id join sensor s on s.id = b.sensor_id join batch o on o.id = v.other_id
+		left join import i on i.id = b.import_id left join import j on j.id = o.import_id
+		where v.relation <> 'holds' and `+where+` and ($1::bigint = 0 or v.batch_id < $1) order by `+order+` limit $2`, before, limit)
+	return list, fail("list overlaps", err)
+}
+
+// DecideOverlap says whether a batch that overlaps with others counts.
+// ErrState if it is no such batch, or counts, or does not count, already. The
+// sources of a batch that no longer counts are judged again.
+func (d *DB) DecideOverlap(ctx context.Context, batch int64, keep bool, by string, now time.Time) error {
+	var b struct {
+		SensorID int64         `db:"sensor_id"`
+		Window   time.Time     `db:"window_start"`
+		Standing BatchStanding `db:"standing"`
+		Named    bool          `db:"named"`
+	}
+	const find = `select sensor_id, window_start, standing,
+		exists (select 1 from batch_overlap where batch_id = b.id and relation <> 'holds') as named from batch b where id = $1`
+	if err := d.q.GetContext(ctx, &b, find, batch); err != nil {
+		return fail("find batch", err)
+	}
+	if keep {
+		// Retention may have dropped the day.
+		if err := d.ensurePartition(ctx, b.Window); err != nil {
+			return err
+		}
+	}
+	return d.InTx(ctx, func(t *Tx) error {
+		if _, err := t.q.ExecContext(ctx, `select pg_advisory_xact_lock($1, $2)`, lockBatch, int32(b.SensorID)); err != nil {
+			return fail("lock sensor", err)
+		}
+		if err := t.q.GetContext(ctx, &b, find, batch); err != nil {
+			return fail("find batch", err)
+		}
+		if !b.Named || b.Standing == BatchCovered || keep == (b.Standing == BatchCounted) || !keep && b.Standing == BatchLeftOut {
+			return fmt.Errorf("decide overlap of batch %d: %w", batch, ErrState)
+		}
+		if _, err := t.q.ExecContext(ctx, `update batch_overlap set decided_at = $2, decided_by = $3 where batch_id = $1`, batch, now, by); err != nil {
+			return fail("decide overlap", err)
+		}
+		if keep {
+			return t.countBatch(ctx, batch, now)
+		}
+		return t.leaveOutBatch(ctx, batch, now)
+	})
+}
+
+// countBatch puts a batch that was aside into the count; what it holds is not
+// counted any more.
+func (t *Tx) countBatch(ctx context.Context, batch int64, now time.Time) error {
+	for _, q := range []string{
+		`insert into observation (` + observationColumns + `) select ` + observationColumns + ` from observation_aside where batch_id = $1`,
+		`delete from observation_aside where batch_id = $1`,
+	} {
+		if _, err := t.q.ExecContext(ctx, q, batch); err != nil {
+			return fail("count batch", err)
+		}
+	}
+	if _, err := t.q.ExecContext(ctx, `update batch set standing = 'counted', judged_at = null, next_attempt_at = $2 where id = $1`, batch, now); err != nil {
+		return fail("count batch", err)
+	}
+	var held pq.Int64Array
+	if err := t.q.GetContext(ctx, &held, `select coalesce(array_agg(v.other_id), '{}') from batch_overlap v join batch o on o.id = v.other_id
+		where v.batch_id = $1 and v.relation = 'holds' and o.standing in ('counted','aside')`, batch); err != nil {
+		return fail("find covered batches", err)
+	}
+	if err := dropRows(ctx, t.tx, held); err != nil {
+		return err
+	}
+	for _, id := range held {
+		if err := coverBatch(ctx, t.tx, id, batch, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveOutBatch takes a batch out of the count.
+func (t *Tx) leaveOutBatch(ctx context.Context, batch int64, now time.Time) error {
+	for _, q := range []string{
+		`update source s set judged_at = null from (select distinct o.source from observation o join batch b on b.id = $1
+			and o.window_start = b.window_start and o.batch_id = b.id) d where s.address = d.source and s.judged_at is not null`,
+		`insert into observation_aside (` + observationColumns + `) select ` + observationColumns + ` from observation o
+			where o.batch_id = $1 and o.window_start = (select window_start from batch where id = $1)`,
+		`delete from observation where batch_id = $1 and window_start = (select window_start from batch where id = $1)`,
+	} {
+		if _, err := t.q.ExecContext(ctx, q, batch); err != nil {
+			return fail("leave out batch", err)
+		}
+	}
+	_, err := t.q.ExecContext(ctx, `update batch set standing = 'left-out', attempts = attempts + 1, judged_at = coalesce(judged_at, $2)
+		where id = $1`, batch, now)
+	return fail("leave out batch", err)
+}
