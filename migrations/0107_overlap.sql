@@ -19,6 +19,8 @@ update batch b set first_at = o.first_at, last_at = o.last_at
     from (select batch_id, min(first_at) as first_at, max(last_at) as last_at from observation group by batch_id) o where o.batch_id = b.id;
 -- The batches that a person has to decide about: most of the time none.
 create index batch_aside on batch (id) where standing = 'aside';
+-- The windows of an import, for the list of captures.
+create index batch_import on batch (import_id) where import_id is not null;
 -- The batches that a batch covers, when it is taken out of the count.
 create index batch_covered on batch (covered_by) where covered_by is not null;
 
@@ -35,6 +37,8 @@ create table batch_overlap (
     decided_by  text not null default '',
     primary key (batch_id, other_id)
 );
+-- The list of overlaps that a person decides about, or has.
+create index batch_overlap_named on batch_overlap (batch_id desc) where relation <> 'holds';
 
 -- The country of the source when the observation was stored; ZZ: unknown,
 -- null: stored before countries were.

@@ -81,6 +81,30 @@ func (q *Queries) DropImport(ctx context.Context, id int64) error {
 	return fail("drop import", err)
 }
 
+// ListedImport is an import with what the ledger says of its windows.
+type ListedImport struct {
+	Import
+	Sensor   string     `db:"sensor"`
+	Windows  int        `db:"windows"`
+	Aside    int        `db:"aside"`     // windows that wait for a decision
+	NotKept  int        `db:"not_kept"`  // windows that are counted with another capture, or left out
+	LiveFrom *time.Time `db:"live_from"` // when the sensor was live by this file
+	LiveTo   *time.Time `db:"live_to"`
+}
+
+// ListImports is Imports with the sensor's name and the standing of the windows.
+// The index batch_import finds these.
+func (q *Queries) ListImports(ctx context.Context, before int64, limit int) ([]ListedImport, error) {
+	var list []ListedImport
+	err := q.q.SelectContext(ctx, &list, `select `+of("i", importColumns)+`, s.name as sensor, b.windows, b.aside, b.not_kept, l.live_from, l.live_to
+		from (select * from import where $1::bigint = 0 or id < $1 order by id desc limit $2) i join sensor s on s.id = i.sensor_id
+		left join sensor_live l on l.import_id = i.id,
+		lateral (select count(*) as windows, count(*) filter (where standing = 'aside') as aside,
+			count(*) filter (where standing in ('covered','left-out')) as not_kept from batch where import_id = i.id) b
+		order by i.id desc`, before, limit)
+	return list, fail("list imports", err)
+}
+
 // Imports returns the newest imports, newest first, at most limit with ids
 // below before (0: from the newest).
 func (q *Queries) Imports(ctx context.Context, before int64, limit int) ([]Import, error) {

@@ -58,27 +58,56 @@ type OverlapRow struct {
 	OtherFirst    *time.Time    `db:"other_first"`
 	OtherLast     *time.Time    `db:"other_last"`
 	OtherPackets  int64         `db:"other_packets"`
+	Others        int           `db:"others"`  // batches that it overlaps with, this one included
+	Waiting       int           `db:"waiting"` // windows of the same file that wait for a decision
 	FoundAt       time.Time     `db:"found_at"`
 	DecidedAt     *time.Time    `db:"decided_at"`
 	DecidedBy     string        `db:"decided_by"`
 }
 
-// BatchOverlaps returns at most limit overlaps of batches that were not simply
-// replaced: first those that wait for a decision, then the newest, below the
-// batch before (0: from the start; only the decided ones have pages).
+// BatchOverlaps returns at most limit batches that overlap with others without
+// having all of their packets, each with one of these, the newest first: those
+// that wait for a decision, or those that were decided, with an id below before
+// (0: from the newest).
 func (q *Queries) BatchOverlaps(ctx context.Context, waiting bool, before int64, limit int) ([]OverlapRow, error) {
 	var list []OverlapRow
-	where, order := `b.standing <> 'aside'`, `v.batch_id desc, v.other_id`
+	standing := `b.standing <> 'aside'`
 	if waiting {
-		where = `b.standing = 'aside'`
+		standing = `b.standing = 'aside'`
 	}
-	err := q.q.SelectContext(ctx, &list, `select v.batch_id, s.name as sensor, b.window_start, b.window_seconds, b.first_at, b.last_at, b.packets,
-			b.standing, coalesce(i.name, '') as file, v.relation, v.other_id, coalesce(j.name, '') as other_file,
-			o.first_at as other_first, o.last_at as other_last, o.packets as other_packets, v.found_at, v.decided_at, v.decided_by
+	err := q.q.SelectContext(ctx, &list, `select distinct on (v.batch_id) v.batch_id, s.name as sensor, b.window_start, b.window_seconds,
+			b.first_at, b.last_at, b.packets, b.standing, coalesce(i.name, '') as file, v.relation, v.other_id, coalesce(j.name, '') as other_file,
+			o.first_at as other_first, o.last_at as other_last, o.packets as other_packets, v.found_at, v.decided_at, v.decided_by,
+			count(*) over (partition by v.batch_id) as others,
+			(select count(*) from batch w where w.import_id = b.import_id and w.standing = 'aside') as waiting
 		from batch_overlap v join batch b on b.id = v.batch_id join sensor s on s.id = b.sensor_id join batch o on o.id = v.other_id
 		left join import i on i.id = b.import_id left join import j on j.id = o.import_id
-		where v.relation <> 'holds' and `+where+` and ($1::bigint = 0 or v.batch_id < $1) order by `+order+` limit $2`, before, limit)
+		where v.relation <> 'holds' and `+standing+` and ($1::bigint = 0 or v.batch_id < $1)
+		order by v.batch_id desc, v.relation, v.other_id limit $2`, before, limit)
 	return list, fail("list overlaps", err)
+}
+
+// OverlapsWaiting returns how many batches wait for a decision. The index
+// batch_aside holds them.
+func (q *Queries) OverlapsWaiting(ctx context.Context) (n int, err error) {
+	err = q.q.GetContext(ctx, &n, `select count(*) from batch where standing = 'aside'`)
+	return n, fail("count overlaps", err)
+}
+
+// DecideOverlaps is DecideOverlap for a batch and all others of the same file
+// that wait for a decision, in order of time.
+func (d *DB) DecideOverlaps(ctx context.Context, batch int64, keep bool, by string, now time.Time) error {
+	var ids pq.Int64Array
+	if err := d.q.GetContext(ctx, &ids, `select coalesce(array_agg(w.id order by w.window_start, w.id), '{}') from batch b
+		join batch w on w.import_id = b.import_id and w.sensor_id = b.sensor_id and w.standing = 'aside' and w.id <> b.id where b.id = $1`, batch); err != nil {
+		return fail("find overlaps of file", err)
+	}
+	for _, id := range append(pq.Int64Array{batch}, ids...) {
+		if err := d.DecideOverlap(ctx, id, keep, by, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DecideOverlap says whether a batch that overlaps with others counts.
@@ -109,7 +138,7 @@ func (d *DB) DecideOverlap(ctx context.Context, batch int64, keep bool, by strin
 		if err := t.q.GetContext(ctx, &b, find, batch); err != nil {
 			return fail("find batch", err)
 		}
-		if !b.Named || b.Standing == BatchCovered || keep == (b.Standing == BatchCounted) || !keep && b.Standing == BatchLeftOut {
+		if !b.Named || b.Standing == BatchCovered || keep && b.Standing == BatchCounted || !keep && b.Standing == BatchLeftOut {
 			return fmt.Errorf("decide overlap of batch %d: %w", batch, ErrState)
 		}
 		if _, err := t.q.ExecContext(ctx, `update batch_overlap set decided_at = $2, decided_by = $3 where batch_id = $1`, batch, now, by); err != nil {
