@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -128,15 +129,14 @@ func TestManyOverlapsHavePages(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
+	next := regexp.MustCompile(`href="(/captures\?decided=\d+)#decided"`)
 	for path := "/captures"; path != ""; {
 		page := b.page(path)
 		checkPage(t, path, "ja", page)
 		seen += strings.Count(page, "除外しました。")
-		_, rest, more := strings.Cut(page, `href="/captures?decided=`)
 		path = ""
-		if more {
-			id, _, _ := strings.Cut(rest, "#")
-			path = "/captures?decided=" + id
+		if m := next.FindStringSubmatch(page); m != nil {
+			path = m[1]
 		}
 	}
 	if seen != 23 {

@@ -149,7 +149,7 @@ func viewPaths(t *testing.T, b *bundle, c sampleCase) map[string]string {
 	b.capturesOverlap(3)
 	return map[string]string{
 		"captures": "/captures",
-		"cases": "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
+		"cases":    "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
 		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
 		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
 		"public": "/public/scanners", "register": "/register", "registered": "/register/done",
