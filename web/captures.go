@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -11,13 +12,27 @@ import (
 // capturesPage is the data of view captures.
 type capturesPage struct {
 	Waiting  []casedb.OverlapRow // windows that do not count until a user decides
-	Total    int                 // of those, on this page or not
+	Tabs     tabCounts
 	Decided  []casedb.OverlapRow
 	Earlier  string // the page of earlier decisions
 	Imports  []casedb.ListedImport
 	Next     string
 	Form     form // Name is the batch's id
 	MaxShown int
+}
+
+// tabCounts are the numbers on the tabs of the pages about sources.
+type tabCounts struct {
+	Attention int // sources with a contradiction
+	Overlaps  int // windows that wait for a decision
+}
+
+func (s *Server) tabCounts(ctx context.Context) (n tabCounts, err error) {
+	if n.Attention, err = s.db.CountAttention(ctx); err != nil {
+		return n, err
+	}
+	n.Overlaps, err = s.db.OverlapsWaiting(ctx)
+	return n, err
 }
 
 // decidedShown is how many decided overlaps a page shows.
@@ -32,7 +47,7 @@ func (s *Server) renderCaptures(w http.ResponseWriter, r *http.Request, v *visit
 	ctx, query := r.Context(), r.URL.Query()
 	data := capturesPage{Form: f, MaxShown: pageSize}
 	var err error
-	if data.Total, err = s.db.OverlapsWaiting(ctx); err != nil {
+	if data.Tabs, err = s.tabCounts(ctx); err != nil {
 		return err
 	}
 	if data.Waiting, err = s.db.BatchOverlaps(ctx, true, 0, pageSize); err != nil {
