@@ -249,7 +249,8 @@ func comparison() string {
 	}
 	return `select count(a.packets), count(*) filter (where ` + partBreaks("a", "b", "$5", "$6") + `),
 		count(*) filter (where ` + partBreaks("b", "a", "$7", "$8") + `),
-		count(*) filter (where a.first_at = b.first_at and a.destination is not distinct from b.destination or a.last_at = b.last_at),
+		count(*) filter (where a.first_at = b.first_at and a.destination is not distinct from b.destination
+			or ` + at("a.last_at", "b.last_at") + `),
 		count(*) filter (where a.first_at = b.first_at and a.destination is not distinct from b.destination
 			or ` + at("a.last_at", "b.last_at") + ` or ` + at("a.first_at", "b.last_at") + ` or ` + at("a.last_at", "b.first_at") + `),
 		count(*) filter (where a.first_at <= b.last_at and b.first_at <= a.last_at)

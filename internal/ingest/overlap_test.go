@@ -279,6 +279,31 @@ func TestAnotherInterfaceIsNoCopy(t *testing.T) {
 	}
 }
 
+// TestCapturesWithoutFractionsOfSeconds: where times say little, a part is still
+// known by its sources, ports and destinations, and files that follow each other
+// within a second both count.
+func TestCapturesWithoutFractionsOfSeconds(t *testing.T) {
+	t.Parallel()
+	const n = 4000
+	o := newOverlapTest(t, n, 1)
+	for at := 24; at < len(o.whole); at += record {
+		clear(o.whole[at+4 : at+8])
+	}
+	for i, parts := range [][2]int{{0, 1501}, {1501, n}, {700, 2300}} {
+		for k, order := range [][2]string{{o.part(parts[0], parts[1]), o.part(0, n)}, {o.part(0, n), o.part(parts[0], parts[1])}} {
+			sensor := fmt.Sprintf("s%d-%d", i, k)
+			o.imports(sensor, Options{}, order[0], order[1])
+			if got := counted(t, o.db, sensor); got != n {
+				t.Errorf("part %v, order %d: %d packets count", parts, k, got)
+			}
+		}
+	}
+	o.imports("rotated", Options{}, o.part(0, 1501), o.part(1501, 1502), o.part(1502, n))
+	if got := counted(t, o.db, "rotated"); got != n {
+		t.Errorf("rotated: %d packets count", got)
+	}
+}
+
 // TestPacketsCountOnce: whatever parts of a capture come in whatever order, no
 // packet counts twice, and when the whole has come each counts once.
 func TestPacketsCountOnce(t *testing.T) {
