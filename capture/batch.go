@@ -38,7 +38,7 @@ func (b *batchWriter) batch(t *tally, e emission) *observation.Batch {
 	return &observation.Batch{
 		Sensor:       t.opt.Sensor,
 		Window:       time.Unix(0, w.start).UTC(),
-		Length:       t.opt.Window,
+		Length:       time.Duration(w.end - w.start),
 		Seq:          w.seq,
 		Packets:      w.packets,
 		Copies:       w.copies,

@@ -21,6 +21,9 @@ type Options struct {
 	// Window is the length of a window; windows begin at multiples of it since
 	// 1970-01-01 00:00 UTC. From one second to 24 hours.
 	Window time.Duration
+	// Location is the clock at whose midnight a window ends and the next one
+	// begins, whatever their length; nil: windows are not cut.
+	Location *time.Location
 	// Lateness is how long after its end, in packet time, a window still takes
 	// packets.
 	Lateness time.Duration

@@ -1,6 +1,9 @@
 package capture
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // windowFor returns the open window that takes a packet of time when, and
 // closes and opens windows as packet time asks for; nil if there is none.
@@ -22,8 +25,7 @@ func (t *tally) windowFor(when int64) *window {
 		return t.cur
 	}
 	// A window has to be opened, and the one used longest ago closed.
-	length := int64(t.opt.Window)
-	start := when / length * length
+	start, end := windowBounds(when, t.opt.Window, t.opt.Location)
 	seq, closed := t.seqs[start]
 	if closed {
 		t.reopens++
@@ -39,7 +41,7 @@ func (t *tally) windowFor(when int64) *window {
 		}
 	}
 	w := t.takeWindow()
-	w.start, w.end, w.seq, w.reopened = start, start+length, seq, closed
+	w.start, w.end, w.seq, w.reopened = start, end, seq, closed
 	// Lateness after its end, or from now if packet time is past that already.
 	w.closeAt = max(w.end, t.clock) + int64(t.opt.Lateness)
 	t.cur, t.other = w, t.cur
@@ -49,6 +51,30 @@ func (t *tally) windowFor(when int64) *window {
 		t.other, t.closeAt = nil, math.MaxInt64
 	}
 	return w
+}
+
+// windowBounds returns start and end of the window that holds a time. Windows
+// begin at multiples of their length since 1970 UTC and are cut at midnight of
+// the location, so that each lies in one day and the days of a report add up.
+func windowBounds(when int64, length time.Duration, location *time.Location) (start, end int64) {
+	start = when / int64(length) * int64(length)
+	end = start + int64(length)
+	if location == nil {
+		return start, end
+	}
+	y, m, d := time.Unix(0, when).In(location).Date()
+	return max(start, midnight(y, m, d, location)), min(end, midnight(y, m, d+1, location))
+}
+
+// midnight returns when a day begins. Where the clock is put forward at
+// midnight (as it was in Brazil), time.Date may give an hour of the day before.
+func midnight(y int, m time.Month, d int, location *time.Location) int64 {
+	noon := time.Date(y, m, d, 12, 0, 0, 0, location)
+	t := time.Date(y, m, d, 0, 0, 0, 0, location)
+	for t.Day() != noon.Day() {
+		t = t.Add(15 * time.Minute)
+	}
+	return t.UnixNano()
 }
 
 // setCloseAt says when the window that is not current closes. When a late

@@ -16,12 +16,12 @@ import (
 
 // aggregatesPage is the data of view aggregates.
 type aggregatesPage struct {
-	Query     url.Values
-	Rows      []casedb.Aggregate
-	Kinds     []casedb.AggregateKind
-	Attention int // sources that need it, for the tabs
-	Next      string
-	Bad       string // key of the line that says which filter was not understood
+	Query url.Values
+	Rows  []casedb.Aggregate
+	Kinds []casedb.AggregateKind
+	Tabs  tabCounts
+	Next  string
+	Bad   string // key of the line that says which filter was not understood
 }
 
 // aggregatePage is the data of view aggregate.
@@ -50,7 +50,7 @@ func (s *Server) aggregates(w http.ResponseWriter, r *http.Request, v *visit) er
 		f.Victim = a.Unmap().WithZone("")
 	}
 	var err error
-	if data.Attention, err = s.db.CountAttention(r.Context()); err != nil {
+	if data.Tabs, err = s.tabCounts(r.Context()); err != nil {
 		return err
 	}
 	if data.Bad != "" {

@@ -45,6 +45,8 @@ func families() map[string][]string {
 		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn, casedb.SuppressionLifted),
 		"language":     locale.Languages(),
 		"registration": {"unconfirmed", "pending", "accepted", "rejected"},
+		"relation":     values([]casedb.Relation{casedb.RelationShares, casedb.RelationUnclear}),
+		"standing":     values([]casedb.BatchStanding{casedb.BatchCounted, casedb.BatchCovered, casedb.BatchAside, casedb.BatchLeftOut}),
 		"name":         {"ms17-010", "mirai", "slammer", "zmap", "masscan", "nmap", "unicornscan", "hping3", "angryip"},
 		"done":         {"approve", "hold", "edit", "cancel", "mailbox-reply", "mailbox-bounce"},
 		"reason": {casedb.ReasonFirst, casedb.ReasonNewSources, casedb.ReasonContactChanged, casedb.ReasonAgain, casedb.ReasonStillActive, casedb.ReasonRecovered, casedb.ReasonSoftRetry, casedb.ReasonNextContact,

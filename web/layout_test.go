@@ -44,7 +44,7 @@ const narrow = `(() => {
 func TestPagesFitTheScreen(t *testing.T) {
 	t.Parallel()
 	fitTheScreen(t, func(pages []string) []string {
-		return []string{"/cases?view=all", "/sources", "/sources/windows", "/aggregates", "/settings", "/outgoing?view=held"}
+		return []string{"/cases?view=all", "/sources", "/sources/windows", "/aggregates", "/settings", "/outgoing?view=held", "/captures"}
 	})
 }
 

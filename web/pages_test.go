@@ -65,7 +65,7 @@ func TestEveryPageWithEmptyData(t *testing.T) {
 			"/sources/windows", "/sources/windows?port=23&window=1024&country=kr&to=2026-01-15",
 			"/outgoing", "/outgoing?view=held",
 			"/mailbox", "/unmatched",
-			"/scanners", "/contacts", "/owners", "/findings", "/registrations",
+			"/scanners", "/contacts", "/owners", "/findings", "/registrations", "/captures",
 			"/effect", "/effect?by=arm&kind=infected&from=2026-01-01",
 			"/settings",
 			"/public/scanners", "/register", "/register/done",
@@ -146,8 +146,10 @@ func TestEveryPageWithFullData(t *testing.T) {
 // viewPaths are where each view shows what fill made.
 func viewPaths(t *testing.T, b *bundle, c sampleCase) map[string]string {
 	t.Helper()
+	b.capturesOverlap(3)
 	return map[string]string{
-		"cases": "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
+		"captures": "/captures",
+		"cases":    "/cases", "case": "/cases/" + c.Number, "outgoing": "/outgoing", "held": "/outgoing?view=held", "sources": "/sources", "source": "/sources/" + c.Sources[0].String(),
 		"mailbox": "/mailbox", "mail": "/mailbox/1", "unmatched": "/unmatched", "scanners": "/scanners", "registrations": "/registrations?state=accepted",
 		"registration": "/registrations/1", "settings": "/settings", "effect": "/effect",
 		"public": "/public/scanners", "register": "/register", "registered": "/register/done",

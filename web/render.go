@@ -118,7 +118,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, v *visit, status
 // section returns the navigation entry that a path belongs to.
 func section(p string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
-	if first == "aggregates" { // a view of the sources
+	if first == "aggregates" || first == "captures" { // views of the sources
 		return "sources"
 	}
 	if first == "letters" {

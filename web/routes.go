@@ -86,6 +86,8 @@ func (s *Server) routeSources(handle router) {
 	handle("GET /sources/{address}", s.desk(s.source))
 	handle("GET /aggregates", s.desk(s.aggregates))
 	handle("GET /aggregates/{id}", s.desk(s.aggregate))
+	handle("GET /captures", s.desk(s.captures))
+	handle("POST /captures/{id}", s.coordinator(s.decideOverlap))
 }
 
 // routeMail adds what goes out and comes in, and the letters' texts.

@@ -13,14 +13,14 @@ import (
 
 // sourcesPage is the data of view sources.
 type sourcesPage struct {
-	Query     url.Values
-	Filter    casedb.SourceFilter
-	Attention int // sources that need it
-	Rows      []casedb.SourceRow
-	Kinds     []casedb.Kind
-	Tools     []string
-	Next      string
-	Bad       string // key of the line that says which filter was not understood
+	Query  url.Values
+	Filter casedb.SourceFilter
+	Tabs   tabCounts
+	Rows   []casedb.SourceRow
+	Kinds  []casedb.Kind
+	Tools  []string
+	Next   string
+	Bad    string // key of the line that says which filter was not understood
 }
 
 // tools are what a verdict can name, as in the contract's kind of tool.
@@ -88,7 +88,7 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *visit) error
 	}
 	data.Filter = f
 	var err error
-	if data.Attention, err = s.db.CountAttention(r.Context()); err != nil {
+	if data.Tabs, err = s.tabCounts(r.Context()); err != nil {
 		return err
 	}
 	if data.Bad != "" {

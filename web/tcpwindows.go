@@ -118,14 +118,14 @@ const windowsDays = 28
 
 // windowsPage is the data of view windows.
 type windowsPage struct {
-	Query     url.Values
-	Attention int
-	Bad       string // key of the line that says which field was not understood
-	Figures   *windowsFigures
-	Default   string // the constituency, where no country is asked for
-	To        string // the last day shown
-	Earlier   string
-	Later     string
+	Query   url.Values
+	Tabs    tabCounts
+	Bad     string // key of the line that says which field was not understood
+	Figures *windowsFigures
+	Default string // the constituency, where no country is asked for
+	To      string // the last day shown
+	Earlier string
+	Later   string
 }
 
 var countryPattern = regexp.MustCompile(`^[A-Za-z]{2}$`)
@@ -135,7 +135,7 @@ func (s *Server) windows(w http.ResponseWriter, r *http.Request, v *visit) error
 	ctx := r.Context()
 	data := windowsPage{Query: url.Values{}, Default: strings.Join(s.cfg.Countries, ", ")}
 	var err error
-	if data.Attention, err = s.db.CountAttention(ctx); err != nil {
+	if data.Tabs, err = s.tabCounts(ctx); err != nil {
 		return err
 	}
 	report := TCPWindowReport{}

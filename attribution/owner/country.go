@@ -6,6 +6,9 @@ import (
 	"github.com/phuslu/iploc"
 )
 
+// CountryData names the data that Country answers from.
+const CountryData = "phuslu/iploc " + iploc.Version
+
 // Country returns the two-letter code of the country that the address is
 // registered in, "" if that is unknown. The data (github.com/phuslu/iploc) is
 // built into the program and as old as its build.

@@ -57,6 +57,7 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	c.location = opt.Location
 	profiles := attribution.NewProfiles(opt)
 	_, err = c.read(ctx, p, func(b *observation.Batch) error {
 		profiles.AddBatch(b)

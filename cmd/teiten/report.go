@@ -241,10 +241,8 @@ func (t *tcpWindowsTally) counted(a netip.Addr) bool {
 // count reads the captures.
 func (c *reportWindowsCmd) count(ctx context.Context, p *program, ask casedb.TCPWindowQuestion, from, to time.Time) ([]casedb.TCPWindowDay, error) {
 	t := &tcpWindowsTally{ask: ask, from: from, to: to, days: map[time.Time]*windowsTallyDay{}}
-	files := captureFlags{Files: c.Files, Window: c.Window, Sensor: "-"}
-	if c.Window > time.Hour {
-		fmt.Fprintln(p.Stderr, "teiten: warning: windows of more than an hour may lie on two days and count on the first")
-	}
+	// A window lies on one day of the question's clock.
+	files := captureFlags{Files: c.Files, Window: c.Window, Sensor: "-", location: ask.Location}
 	if _, err := files.read(ctx, p, t.add); err != nil {
 		return nil, err
 	}

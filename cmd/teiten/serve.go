@@ -91,8 +91,17 @@ func (c *serveCmd) loadCaptures(ctx context.Context, p *program, cfg *config.Con
 	if len(files) == 0 {
 		return nil
 	}
-	results, err := ingest.Files(ctx, a.DB, files, c.Sensor, ingest.Options{Window: time.Hour, Log: cfg.Logger(p.Stderr), Stdin: p.Stdin}, nil)
-	for _, r := range results {
+	opt, err := app.ImportOptions(cfg)
+	if err != nil {
+		return err
+	}
+	opt.Window, opt.Log, opt.Stdin = time.Hour, cfg.Logger(p.Stderr), p.Stdin
+	results, err := ingest.Files(ctx, a.DB, files, c.Sensor, opt, nil)
+	for i := range results {
+		r := &results[i]
+		if line := overlapWarning(r); line != "" {
+			fmt.Fprintln(p.Stderr, "teiten: warning:", line)
+		}
 		switch {
 		case r.Err != nil:
 			return r.Err

@@ -20,10 +20,12 @@ type captureFlags struct {
 	Files  []string      `arg:"" name:"file" help:"Captures: pcap or pcapng, plain, .gz or .zst; - is standard input."`
 	Window time.Duration `help:"Length of an observation window." default:"1h"`
 	Sensor string        `help:"Name of the sensor." default:"-"`
+
+	location *time.Location // at whose midnight windows are cut
 }
 
 func (f *captureFlags) options() capture.Options {
-	return capture.Options{Sensor: f.Sensor, Window: f.Window}
+	return capture.Options{Sensor: f.Sensor, Window: f.Window, Location: f.location}
 }
 
 // read reads every file into one tally. Warnings and errors go to standard
@@ -75,9 +77,10 @@ func (p *program) readCapture(ctx context.Context, r *capture.Reader, name strin
 
 type statsCmd struct {
 	captureFlags
-	Format  string `help:"csv, jsonl or parquet." enum:"csv,jsonl,parquet" default:"csv"`
-	Out     string `short:"o" help:"Write to this file instead of standard output." placeholder:"OUT"`
-	Summary bool   `help:"Print one JSON object with the totals instead."`
+	TimeZone string `help:"Time zone at whose midnight windows are cut." default:"Asia/Tokyo"`
+	Format   string `help:"csv, jsonl or parquet." enum:"csv,jsonl,parquet" default:"csv"`
+	Out      string `short:"o" help:"Write to this file instead of standard output." placeholder:"OUT"`
+	Summary  bool   `help:"Print one JSON object with the totals instead."`
 }
 
 func (*statsCmd) Help() string {
@@ -87,6 +90,9 @@ func (*statsCmd) Help() string {
 
 // Run prints observations, or their totals.
 func (c *statsCmd) Run(ctx context.Context, p *program) (err error) {
+	if c.location, err = time.LoadLocation(c.TimeZone); err != nil {
+		return usagef("--time-zone %s: %w", c.TimeZone, err)
+	}
 	if c.Summary {
 		// Every packet is tallied with its marks all the same; only the rows,
 		// which nobody would read, are not made.

@@ -5,9 +5,11 @@ import (
 	"time"
 
 	"teiten/attribution"
+	"teiten/attribution/owner"
 	"teiten/internal/casedb"
 	"teiten/internal/casework"
 	"teiten/internal/config"
+	"teiten/internal/ingest"
 )
 
 // JudgeOptions says how sources are judged: by the definitions of the
@@ -39,4 +41,12 @@ func ControlGroup(ctx context.Context, c *config.Config, db *casedb.DB) (casewor
 	var err error
 	group.Seed, err = db.ControlSeed(ctx, time.Now())
 	return group, err
+}
+
+// ImportOptions says how captures are imported: in windows that lie within one
+// day of reports, each source with the country that the data of today give it.
+func ImportOptions(c *config.Config) (opt ingest.Options, err error) {
+	opt.Location, err = time.LoadLocation(c.Report.TimeZone)
+	opt.Country, opt.CountryData = owner.Country, owner.CountryData
+	return opt, err
 }

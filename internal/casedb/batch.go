@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/fnv"
 	"time"
 
 	"teiten/internal/observation"
@@ -18,14 +17,35 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// lockBatch is the first key of the advisory lock on a sensor's window.
+// lockBatch is the first key of the advisory lock on a sensor's batches.
 const lockBatch int32 = 0x7e17e911
 
 // rowSource gives the text of a batch's rows, as rowText makes it, in chunks of
-// whole rows with the final newline, and returns the sum of their packets. It
-// can be run more than once and gives the same each time; chunks are valid
-// until yield returns.
-type rowSource func(yield func(chunk []byte) error) (packets uint64, err error)
+// whole rows with the final newline, and returns their sums. It can be run
+// more than once and gives the same each time; chunks are valid until yield
+// returns.
+type rowSource func(yield func(chunk []byte) error) (rowSums, error)
+
+// rowSums are the figures of a batch for the ledger. The times are cut to the
+// microsecond, as those of the rows are.
+type rowSums struct {
+	packets     uint64
+	first, last time.Time
+}
+
+func (s *rowSums) add(o *observation.Observation) {
+	if s.packets == 0 {
+		s.first, s.last = o.First, o.Last
+	}
+	s.packets += o.Packets
+	s.first, s.last = earlier(s.first, o.First), later(s.last, o.Last)
+}
+
+// cut returns the sums with times as the database keeps them.
+func (s rowSums) cut() rowSums {
+	s.first, s.last = s.first.UTC().Truncate(time.Microsecond), s.last.UTC().Truncate(time.Microsecond)
+	return s
+}
 
 // batchHead is the ledger's data about a batch, without its rows.
 type batchHead struct {
@@ -38,27 +58,30 @@ type batchHead struct {
 // PutBatch writes a batch: its row in the ledger and its observations in one
 // transaction, so it is there wholly or not at all. The digest of the content
 // names it: a batch that is there already is left alone and written is false.
+// So it is if another batch of the sensor has all of its packets. A batch that
+// has all packets of a stored one takes its place. What becomes of any other
+// batch of the same time is for the run to say; run may be nil, then both count.
 // The sensor must exist (EnsureSensor), else ErrNotFound. Where IsUnavailable
 // says so of the error, the same call can be made again.
 //
 // It uses bounded memory: rows are formatted as they are sent, and once more
 // before that if the sensor has sent something for the window already. The
 // times of observations are kept to the microsecond.
-func (d *DB) PutBatch(ctx context.Context, b *observation.Batch, importID *int64, now time.Time) (written bool, err error) {
-	return d.putRows(ctx, batchHead{b.Sensor, b.Window, b.Length, b.Copies}, formatRows(b), importID, now)
+func (d *DB) PutBatch(ctx context.Context, b *observation.Batch, run *Arrivals, now time.Time) (written bool, err error) {
+	return d.putRows(ctx, batchHead{b.Sensor, b.Window, b.Length, b.Copies}, formatRows(b), run, now)
 }
 
 // formatRows formats the rows of b again on each run.
 func formatRows(b *observation.Batch) rowSource {
 	buf := make([]byte, 0, copyChunk+8<<10)
-	return func(yield func([]byte) error) (packets uint64, err error) {
+	return func(yield func([]byte) error) (sums rowSums, err error) {
 		text, err := newRowText(b.Window)
 		if err != nil {
-			return 0, err
+			return sums, err
 		}
 		buf = buf[:0]
 		b.Observations(func(o *observation.Observation) bool {
-			packets += o.Packets
+			sums.add(o)
 			if buf, err = text.appendRow(buf, o); err != nil {
 				return false
 			}
@@ -71,7 +94,7 @@ func formatRows(b *observation.Batch) rowSource {
 		if err == nil && len(buf) > 0 {
 			err = yield(buf)
 		}
-		return packets, err
+		return sums, err
 	}
 }
 
@@ -79,16 +102,16 @@ func formatRows(b *observation.Batch) rowSource {
 // from, which package capture takes back, and its memory is used again by the
 // next Format. The zero BatchText is empty.
 type BatchText struct {
-	head    batchHead
-	packets uint64
-	chunks  [][]byte
-	used    int
+	head   batchHead
+	sums   rowSums
+	chunks [][]byte
+	used   int
 }
 
 // Format makes t the text of b. It reports false, leaving t empty, if the text
 // would need more than about limit bytes; such a batch goes through PutBatch.
 func (t *BatchText) Format(b *observation.Batch, limit int) (fits bool, err error) {
-	t.head, t.packets, t.used = batchHead{b.Sensor, b.Window, b.Length, b.Copies}, 0, 0
+	t.head, t.sums, t.used = batchHead{b.Sensor, b.Window, b.Length, b.Copies}, rowSums{}, 0
 	text, err := newRowText(b.Window)
 	if err != nil {
 		return false, err
@@ -107,7 +130,7 @@ func (t *BatchText) Format(b *observation.Batch, limit int) (fits bool, err erro
 		if chunk, err = text.appendRow(chunk, o); err != nil {
 			return false
 		}
-		t.packets += o.Packets
+		t.sums.add(o)
 		if len(chunk) >= copyChunk {
 			t.chunks[t.used-1], chunk = chunk, nil
 		}
@@ -132,30 +155,34 @@ func (t *BatchText) next() []byte {
 	return t.chunks[t.used-1][:0]
 }
 
-func (t *BatchText) rows(yield func([]byte) error) (uint64, error) {
+func (t *BatchText) rows(yield func([]byte) error) (rowSums, error) {
 	for _, c := range t.chunks[:t.used] {
 		if err := yield(c); err != nil {
-			return 0, err
+			return rowSums{}, err
 		}
 	}
-	return t.packets, nil
+	return t.sums, nil
 }
 
 // PutBatchText is PutBatch for a batch that was formatted before.
-func (d *DB) PutBatchText(ctx context.Context, t *BatchText, importID *int64, now time.Time) (written bool, err error) {
-	return d.putRows(ctx, t.head, t.rows, importID, now)
+func (d *DB) PutBatchText(ctx context.Context, t *BatchText, run *Arrivals, now time.Time) (written bool, err error) {
+	return d.putRows(ctx, t.head, t.rows, run, now)
 }
 
 // putRows is the one way in for observations.
-func (d *DB) putRows(ctx context.Context, h batchHead, rows rowSource, importID *int64, now time.Time) (written bool, err error) {
+func (d *DB) putRows(ctx context.Context, h batchHead, rows rowSource, run *Arrivals, now time.Time) (written bool, err error) {
 	if h.length < time.Second || h.length%time.Second != 0 {
 		return false, fmt.Errorf("put batch: window length %s is not a number of whole seconds", h.length)
 	}
+	if run == nil {
+		run = &Arrivals{Overlap: OverlapKeep}
+	}
+	var o arrival
 	for try := 0; ; try++ {
 		if err := d.ensurePartition(ctx, h.window); err != nil {
 			return false, err
 		}
-		written, err = d.tryPutRows(ctx, h, rows, importID, now)
+		o, err = d.tryPutRows(ctx, h, rows, run, now)
 		// Retention may have dropped the partition in between.
 		if pq.As(err, pqerror.CheckViolation) == nil || try == 3 {
 			break
@@ -164,13 +191,15 @@ func (d *DB) putRows(ctx context.Context, h batchHead, rows rowSource, importID 
 	if err != nil {
 		return false, fail("put batch", err)
 	}
-	return written, nil
+	run.note(o)
+	return o.written, nil
 }
 
-func (d *DB) tryPutRows(ctx context.Context, h batchHead, rows rowSource, importID *int64, now time.Time) (written bool, err error) {
+// tryPutRows is one try of putRows: one transaction.
+func (d *DB) tryPutRows(ctx context.Context, h batchHead, rows rowSource, run *Arrivals, now time.Time) (o arrival, err error) {
 	conn, err := d.db.DB.Conn(ctx)
 	if err != nil {
-		return false, err
+		return o, err
 	}
 	defer func() {
 		if e := conn.Close(); err == nil && e != nil && !errors.Is(e, sql.ErrConnDone) {
@@ -182,92 +211,144 @@ func (d *DB) tryPutRows(ctx context.Context, h batchHead, rows rowSource, import
 	free := context.WithoutCancel(ctx)
 	tx, err := conn.BeginTx(free, nil)
 	if err != nil {
-		return false, err
+		return o, err
 	}
-	defer func() {
-		if !written {
-			_ = tx.Rollback() // err, or the digest being known, is what matters
+	p := batchPut{conn: conn, tx: tx, head: h, rows: rows, run: run, now: now}
+	if o, err = p.put(ctx); err != nil || !p.changed {
+		_ = tx.Rollback() // err, or the batch being known, is what matters
+		return o, err
+	}
+	if err := tx.Commit(); err != nil {
+		return arrival{}, err
+	}
+	return o, nil
+}
+
+// batchPut is the transaction that stores one batch.
+type batchPut struct {
+	conn    *sql.Conn
+	tx      *sql.Tx
+	head    batchHead
+	rows    rowSource
+	run     *Arrivals
+	now     time.Time
+	changed bool // there is something to commit
+
+	id, sensorID int64
+	copier       rowCopier
+}
+
+func (p *batchPut) put(ctx context.Context) (o arrival, err error) {
+	h := &p.head
+	if err := p.tx.QueryRowContext(ctx, `select id from sensor where name = $1`, h.sensor).Scan(&p.sensorID); err != nil {
+		return o, fmt.Errorf("sensor %s: %w", CleanLine(h.sensor, 80), err)
+	}
+	// One writer per sensor at a time: the second of two imports of one file
+	// finds what the first has written instead of writing it again and failing
+	// on the ledger's unique index, and of two batches of one time one sees the
+	// other, whatever the length of their windows.
+	if _, err := p.tx.ExecContext(ctx, `select pg_advisory_xact_lock($1, $2)`, lockBatch, int32(p.sensorID)); err != nil {
+		return o, err
+	}
+	var near bool // is there anything that could be the same?
+	if err := p.tx.QueryRowContext(ctx, `select nextval(pg_get_serial_sequence('batch', 'id')),
+		exists (select 1 from batch where sensor_id = $1 and window_start > $2 and window_start < $3)`,
+		p.sensorID, h.window.UTC().Add(-longestWindow), h.window.UTC().Add(h.length)).Scan(&p.id, &near); err != nil {
+		return o, err
+	}
+	if near {
+		if o, err = p.known(ctx); err != nil || o.id != 0 {
+			return o, err
 		}
-	}()
-	var sensorID int64
-	if err := tx.QueryRowContext(ctx, `select id from sensor where name = $1`, h.sensor).Scan(&sensorID); err != nil {
-		return false, fmt.Errorf("sensor %s: %w", CleanLine(h.sensor, 80), err)
-	}
-	// One writer per sensor and window at a time: the second of two imports of
-	// one file finds what the first has written instead of writing it again
-	// and failing on the ledger's unique index.
-	if _, err := tx.ExecContext(ctx, `select pg_advisory_xact_lock($1, $2)`, lockBatch, lockKey(sensorID, h.window)); err != nil {
-		return false, err
-	}
-	var (
-		id     int64
-		others bool
-	)
-	if err := tx.QueryRowContext(ctx, `select nextval(pg_get_serial_sequence('batch', 'id')),
-		exists (select 1 from batch where sensor_id = $1 and window_start = $2)`,
-		sensorID, h.window.UTC()).Scan(&id, &others); err != nil {
-		return false, err
-	}
-	if others {
-		known, err := knownBatch(ctx, tx, sensorID, h.window, rows)
-		if err != nil || known {
-			return false, err
+		if _, err := p.tx.ExecContext(ctx, `savepoint before_rows`); err != nil {
+			return o, err
 		}
 	}
-	c := rowCopier{prefix: fmt.Appendf(nil, "%d\t%d\t", id, sensorID), digest: sha256.New()}
+	if err := p.copy(ctx, "observation"); err != nil || p.copier.rows == 0 {
+		return o, err
+	}
+	if near {
+		if o, err = p.place(ctx); err != nil {
+			return o, err
+		}
+	} else {
+		o = arrival{id: p.id, written: true, standing: BatchCounted}
+	}
+	o.from, o.to, o.packets = h.window.UTC(), h.window.UTC().Add(h.length), p.copier.sums.packets
+	p.changed = true
+	return o, p.record(ctx, &o)
+}
+
+// longestWindow is the length of the longest window there can be (package
+// capture).
+const longestWindow = 24 * time.Hour
+
+// copy sends the rows into the table.
+func (p *batchPut) copy(ctx context.Context, table string) error {
+	p.copier = rowCopier{table: table, prefix: fmt.Appendf(nil, "%d\t%d\t", p.id, p.sensorID), digest: sha256.New()}
 	// Raw must not see the error: at driver.ErrBadConn it closes the connection
 	// at once, and waits for the transaction to let go of it, for ever.
 	var failed error
-	err = conn.Raw(func(driverConn any) error {
-		failed = c.copy(ctx, driverConn, rows)
+	err := p.conn.Raw(func(driverConn any) error {
+		failed = p.copier.copy(ctx, driverConn, p.rows)
 		return nil
 	})
-	if err = errors.Join(err, failed); err != nil || c.rows == 0 {
-		return false, err
+	return errors.Join(err, failed)
+}
+
+// record writes the batch's row in the ledger.
+func (p *batchPut) record(ctx context.Context, o *arrival) error {
+	sums := p.copier.sums.cut()
+	var judged *time.Time
+	if o.standing != BatchCounted {
+		judged = &p.now // there is nothing to judge
 	}
-	_, err = tx.ExecContext(ctx, `insert into batch (id, sensor_id, import_id, window_start, window_seconds, digest,
-			packets, observations, copies, count_rule, created_at, next_attempt_at)
-		overriding system value values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)`,
-		id, sensorID, importID, h.window.UTC(), int(h.length/time.Second), c.digest.Sum(nil), bigint(c.packets), c.rows,
-		bigint(h.copies), observation.CountRule, now)
+	var covering *int64
+	if o.coveredBy != 0 {
+		covering = &o.coveredBy
+	}
+	_, err := p.tx.ExecContext(ctx, `insert into batch (id, sensor_id, import_id, window_start, window_seconds, digest, packets, observations,
+			copies, count_rule, created_at, next_attempt_at, first_at, last_at, country_data, standing, covered_by, judged_at)
+		overriding system value values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13, $14, $15, $16, $17)`,
+		p.id, p.sensorID, p.run.ImportID, p.head.window.UTC(), int(p.head.length/time.Second), p.copier.digest.Sum(nil), bigint(sums.packets),
+		p.copier.rows, bigint(p.head.copies), observation.CountRule, p.now, sums.first, sums.last, p.run.CountryData, string(o.standing), covering, judged)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return false, err
-	}
-	return true, nil
+	return p.recordOverlaps(ctx, o)
 }
 
-// lockKey folds a sensor and window into the second key of an advisory lock.
-// Two that fold into the same wait for each other, which does no harm.
-func lockKey(sensorID int64, window time.Time) int32 {
-	h := fnv.New32a()
-	fmt.Fprintf(h, "%d %d", sensorID, window.Unix())
-	return int32(h.Sum32())
-}
-
-// knownBatch reports whether the ledger has the batch.
-func knownBatch(ctx context.Context, tx *sql.Tx, sensorID int64, window time.Time, rows rowSource) (known bool, err error) {
+// known looks for the batch in the ledger; the arrival's id is 0 if it is not there.
+func (p *batchPut) known(ctx context.Context) (o arrival, err error) {
 	digest := sha256.New()
-	if _, err := rows(func(chunk []byte) error {
-		digest.Write(chunk)
+	sums, err := p.rows(func(chunk []byte) error {
+		digestRows(digest, chunk)
 		return ctx.Err()
-	}); err != nil {
-		return false, err
+	})
+	if err != nil {
+		return o, err
 	}
-	err = tx.QueryRowContext(ctx, `select exists (select 1 from batch
-		where sensor_id = $1 and window_start = $2 and digest = $3)`, sensorID, window.UTC(), digest.Sum(nil)).Scan(&known)
-	return known, err
+	err = p.tx.QueryRowContext(ctx, `select id, standing from batch where sensor_id = $1 and window_start = $2 and digest = $3`,
+		p.sensorID, p.head.window.UTC(), digest.Sum(nil)).Scan(&o.id, &o.standing)
+	if errors.Is(err, sql.ErrNoRows) {
+		return arrival{}, nil
+	}
+	if err != nil {
+		return o, err
+	}
+	o.from, o.to, o.packets = p.head.window.UTC(), p.head.window.UTC().Add(p.head.length), sums.packets
+	o.overlaps, err = p.namedOverlaps(ctx, o.id)
+	return o, err
 }
 
 // rowCopier sends rows by COPY, taking their digest as they pass.
 type rowCopier struct {
-	prefix  []byte // the ids that stand before each row
-	digest  hash.Hash
-	rows    int
-	packets uint64
-	buf     []byte
+	table  string
+	prefix []byte // the ids that stand before each row
+	digest hash.Hash
+	rows   int
+	sums   rowSums
+	buf    []byte
 }
 
 // copyData is the driver statement's way to take ready text.
@@ -275,8 +356,15 @@ type copyData interface {
 	CopyData(ctx context.Context, text string) (driver.Result, error)
 }
 
-// copyStatement names the columns in the order of rowText.
-const copyStatement = `copy observation (` + observationColumns + `) from stdin`
+// digestRows adds rows to a batch's digest, but not the country with which each
+// begins: that is no part of the capture, and another one when data are newer.
+func digestRows(digest hash.Hash, rows []byte) {
+	for len(rows) > 0 {
+		end := bytes.IndexByte(rows, '\n') + 1
+		digest.Write(rows[countryLength:end])
+		rows = rows[end:]
+	}
+}
 
 func (c *rowCopier) copy(ctx context.Context, driverConn any, rows rowSource) (err error) {
 	preparer, ok := driverConn.(driver.ConnPrepareContext)
@@ -286,7 +374,7 @@ func (c *rowCopier) copy(ctx context.Context, driverConn any, rows rowSource) (e
 	// A context that can be cancelled costs a goroutine per call and would
 	// break the connection in mid-COPY, so the driver gets one that cannot.
 	free := context.WithoutCancel(ctx)
-	stmt, err := preparer.PrepareContext(free, copyStatement)
+	stmt, err := preparer.PrepareContext(free, `copy `+c.table+` (`+observationColumns+`) from stdin`) // in the order of rowText
 	if err != nil {
 		return err
 	}
@@ -301,11 +389,11 @@ func (c *rowCopier) copy(ctx context.Context, driverConn any, rows rowSource) (e
 	if !ok {
 		return fmt.Errorf("the driver's %T takes no ready text", stmt)
 	}
-	c.packets, err = rows(func(chunk []byte) error {
+	c.sums, err = rows(func(chunk []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c.digest.Write(chunk)
+		digestRows(c.digest, chunk)
 		c.buf = c.buf[:0]
 		for len(chunk) > 0 {
 			end := bytes.IndexByte(chunk, '\n') + 1

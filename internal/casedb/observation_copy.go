@@ -29,9 +29,13 @@ const (
 )
 
 // observationColumns are the columns of a row as COPY gets it, in order. The
-// two ids come first: they are put in front of the text of rowText.
-const observationColumns = `batch_id, sensor_id, window_start, source, proto, port, class, packets, bytes,
+// two ids come first: they are put in front of the text of rowText. The country
+// is next, where digestRows leaves it out.
+const observationColumns = `batch_id, sensor_id, country, window_start, source, proto, port, class, packets, bytes,
 	destinations, destinations_exact, destination, peer_ports, first_at, last_at, marks, fingerprints, samples`
+
+// countryLength is the length of the country, or of NULL, and the tab behind it.
+const countryLength = 3
 
 // rowText writes observations in PostgreSQL's COPY text format, without the
 // ids of batch and sensor, so that the same observations always give the same
@@ -65,6 +69,12 @@ func (r *rowText) appendRow(b []byte, o *observation.Observation) ([]byte, error
 	if !timeInRange(o.First) || !timeInRange(o.Last) {
 		return b, fmt.Errorf("the times of an observation of %s are out of range", o.Source)
 	}
+	if isCountry(o.Country) {
+		b = append(b, o.Country...)
+	} else {
+		b = append(b, `\N`...)
+	}
+	b = append(b, '\t')
 	b = append(b, r.window...)
 	b = append(b, '\t')
 	b = appendAddr(b, o.Source)

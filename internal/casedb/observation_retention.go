@@ -83,7 +83,7 @@ func (q *Queries) ObservationDays(ctx context.Context) ([]time.Time, error) {
 // the given time, UTC, and returns how many days went. The ledger of batches
 // stays, so that what was dropped is not taken for new when it is sent again.
 // A partition that is busy for more than a few seconds ends it with an error;
-// the next run goes on.
+// the next run goes on. Observations that do not count go with the others.
 func (d *DB) DropObservationsBefore(ctx context.Context, day time.Time) (dropped int, err error) {
 	days, err := d.ObservationDays(ctx)
 	if err != nil {
@@ -110,5 +110,6 @@ func (d *DB) DropObservationsBefore(ctx context.Context, day time.Time) (dropped
 		}
 		dropped++
 	}
-	return dropped, nil
+	_, err = d.q.ExecContext(ctx, `delete from observation_aside where window_start < $1`, dayOf(day))
+	return dropped, fail("drop observations that do not count", err)
 }

@@ -25,7 +25,7 @@ func (q *Queries) JudgedBatches(ctx context.Context, since time.Time, after *Bat
 	var refs []BatchRef
 	err := q.q.SelectContext(ctx, &refs, `select `+of("b", batchRefColumns)+`, s.name as sensor
 		from batch b join sensor s on s.id = b.sensor_id
-		where b.judged_at is not null and (b.window_start, b.id) > ($1, $2) order by b.window_start, b.id limit $3`, from, id, limit)
+		where b.judged_at is not null and b.standing = 'counted' and (b.window_start, b.id) > ($1, $2) order by b.window_start, b.id limit $3`, from, id, limit)
 	for i := range refs {
 		refs[i].Window = refs[i].Window.UTC()
 	}

@@ -144,7 +144,7 @@ func (q *Queries) tcpWindowDay(ctx context.Context, ask *TCPWindowQuestion, day 
 	err := q.q.GetContext(ctx, &batches, `select case when bool_and((window_start at time zone 'UTC')::date::text = any($3))
 			then count(distinct sensor_id) else 0 end as sensors,
 			count(*) as batches, count(judged_at) as judged, coalesce(max(id), 0) as newest
-		from batch where window_start >= $1 and window_start < $2 and observations > 0`, from, to, partitions)
+		from batch where window_start >= $1 and window_start < $2 and observations > 0 and standing = 'counted'`, from, to, partitions)
 	if err != nil || batches.Sensors == 0 {
 		return d, fail("count sensors of a day", err)
 	}

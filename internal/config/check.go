@@ -159,6 +159,9 @@ func (c *Config) checkAttribution(f *faults) {
 	if _, err := time.LoadLocation(at.TimeZone); err != nil {
 		f.add("attribution.time_zone: %w", err)
 	}
+	if _, err := time.LoadLocation(c.Report.TimeZone); err != nil {
+		f.add("report.time_zone: %w", err)
+	}
 	for key, d := range map[string]time.Duration{"follow.quiet": c.Follow.Quiet, "follow.reopen_within": c.Follow.ReopenWithin,
 		"attribution.look_back": at.LookBack, "attribution.max_age": at.MaxAge, "retention.observations": c.Retention.Observations,
 		"mail.first_retry": c.Mail.FirstRetry, "owners.whois_every": c.Owners.WhoisEvery} {

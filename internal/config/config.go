@@ -101,6 +101,9 @@ type Config struct {
 		ScannerBlockAddresses int           `toml:"scanner_block_addresses" help:"See scanner_block_ports."`
 		ScannerProtocols      int           `toml:"scanner_protocols" help:"IP protocols that make a protocol scan."`
 	} `toml:"attribution"`
+	Report struct {
+		TimeZone string `toml:"time_zone" help:"Time zone of the days of reports. Windows of captures are cut at its midnight, so a change holds for what is imported later."`
+	} `toml:"report"`
 	Retention struct {
 		Observations time.Duration `toml:"observations" help:"How long observations are kept."`
 	} `toml:"retention"`
@@ -151,6 +154,7 @@ func Default() *Config {
 	c.Attribution.ScannerPorts, c.Attribution.ScannerAddresses = 10, 100
 	c.Attribution.ScannerBlockPorts, c.Attribution.ScannerBlockAddresses = 3, 20
 	c.Attribution.ScannerProtocols = 10
+	c.Report.TimeZone = "Asia/Tokyo"
 	c.Retention.Observations = 400 * 24 * time.Hour
 	c.Log.Level = "info"
 	c.Log.Format = "text"

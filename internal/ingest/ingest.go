@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"time"
 
@@ -19,12 +20,29 @@ import (
 type Options struct {
 	Window   time.Duration
 	KeyLimit int
-	Stdin    io.Reader // what "-" reads; nil: the process's standard input
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Location is the clock at whose midnight windows are cut; nil: they are not.
+	Location *time.Location
+	// Overlap says what becomes of windows that share packets with stored ones;
+	// empty: a coordinator is asked.
+	Overlap casedb.OverlapChoice
+	// Country gives the country of a source, "" if it is unknown, from the data
+	// that CountryData names. Each observation keeps what it says now. Nil:
+	// observations get none.
+	Country     func(netip.Addr) string
+	CountryData string
+	// Covers is when the sensor was live at least, where the operator knows more
+	// than the packets show; nil: from the first packet's window to the last
+	// one's.
+	Covers *Span
+	Stdin  io.Reader // what "-" reads; nil: the process's standard input
+	Now    func() time.Time
+	Log    *slog.Logger
 
 	textLimit int // 0: batchTextLimit
 }
+
+// Span is a stretch of time; To is not in it.
+type Span struct{ From, To time.Time }
 
 // FileResult is the result of importing one file.
 type FileResult struct {
@@ -35,6 +53,11 @@ type FileResult struct {
 	// Written and Repeated are the number of batches that were new and that
 	// the database had already.
 	Written, Repeated int
+	// Arrivals says what became of windows whose packets, or some of them, were
+	// there already; its other fields are of no use here.
+	Arrivals casedb.Arrivals
+	// Live is the time in which the sensor was live by this file; nil: not known.
+	Live *Span
 	// Err is why nothing could be read from the file.
 	Err error
 }
@@ -85,6 +108,9 @@ func (o *Options) Check() error {
 	}
 	if o.Window%time.Second != 0 {
 		return fmt.Errorf("window %s is not a number of whole seconds", o.Window)
+	}
+	if o.Covers != nil && !o.Covers.From.Before(o.Covers.To) {
+		return fmt.Errorf("the end of the time covered, %s, is not after its start", o.Covers.To.Format(time.RFC3339))
 	}
 	_, err := capture.NewReader(capture.Options{Window: o.Window, KeyLimit: o.KeyLimit}, nil)
 	return err
@@ -143,7 +169,12 @@ func (i *importer) file(ctx context.Context, name string) (FileResult, error) {
 	}
 	if r.Known {
 		r.Packets, r.Skipped, r.Truncated = uint64(row.Packets), row.Skipped.V, row.Truncated
-		return r, nil
+		if r.Live = i.opt.Covers; r.Live == nil {
+			return r, nil
+		}
+		return r, i.retry(ctx, "note live time", func() error {
+			return i.db.NoteLive(ctx, i.sensor, &row.ID, r.Live.From, r.Live.To)
+		})
 	}
 	// A file that is still being written is read as far as it was hashed.
 	in := struct {
@@ -182,10 +213,10 @@ func (i *importer) read(ctx context.Context, in io.ReadCloser, size int64, r Fil
 	}
 	defer plain.Close()
 	w := i.startWriter(ctx, importID)
-	opt := capture.Options{Sensor: i.sensor, Window: window, KeyLimit: keyLimit}
+	opt := capture.Options{Sensor: i.sensor, Window: window, KeyLimit: keyLimit, Location: i.opt.Location}
 	res, err := capture.Read(ctx, plain, r.File, opt, w.put)
 	werr := w.close()
-	r.FileResult, r.Written, r.Repeated = res, w.written, w.repeated
+	r.FileResult, r.Written, r.Repeated, r.Arrivals = res, w.written, w.repeated, w.arrivals
 	switch {
 	case werr != nil:
 		return r, werr
@@ -193,8 +224,38 @@ func (i *importer) read(ctx context.Context, in io.ReadCloser, size int64, r Fil
 		return r, ctx.Err()
 	case err != nil:
 		r.Err = err
+		return r, nil
 	}
-	return r, nil
+	r.Live = i.liveSpan(&w.arrivals)
+	if r.Live == nil {
+		return r, nil
+	}
+	return r, i.retry(ctx, "note live time", func() error {
+		return i.db.NoteLive(ctx, i.sensor, importID, r.Live.From, r.Live.To)
+	})
+}
+
+// liveSpan is the time in which the sensor was live: all windows from that of
+// the first packet to that of the last one, and what the operator says.
+func (i *importer) liveSpan(run *casedb.Arrivals) *Span {
+	var s *Span
+	if !run.From.IsZero() {
+		s = &Span{run.From, run.To}
+	}
+	c := i.opt.Covers
+	switch {
+	case c == nil:
+		return s
+	case s == nil:
+		return &Span{c.From, c.To}
+	}
+	if c.From.Before(s.From) {
+		s.From = c.From
+	}
+	if c.To.After(s.To) {
+		s.To = c.To
+	}
+	return s
 }
 
 // retry runs do until it succeeds, waiting while the database is away.

@@ -35,7 +35,7 @@ func writeCapture(t *testing.T, n, hours int) string {
 	le.PutUint32(head[20:], 101)
 	b.Write(head)
 	r := rand.New(rand.NewPCG(1, 2))
-	start := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC).UnixMicro()
+	start := time.Date(2026, 1, 15, 12, 0, 0, 7000, time.UTC).UnixMicro() // no packet on a full second
 	for i := range n {
 		at := start + int64(i)*int64(hours)*3600e6/int64(n)
 		p := make([]byte, 16+40)

@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"net/netip"
 
 	"teiten/internal/casedb"
 	"teiten/internal/observation"
@@ -18,22 +20,22 @@ const batchTextLimit = 32 << 20
 // takes the batch back, and is kept until it is written, so that it can be
 // sent again to a database that went away.
 type writer struct {
-	i        *importer
-	ctx      context.Context
-	importID *int64
-	free     chan *casedb.BatchText // both texts are in it when nothing is being written
-	todo     chan *casedb.BatchText
-	done     chan struct{} // closed when the goroutine has ended
+	i    *importer
+	ctx  context.Context
+	free chan *casedb.BatchText // both texts are in it when nothing is being written
+	todo chan *casedb.BatchText
+	done chan struct{} // closed when the goroutine has ended
 
 	sinkFailed error // of the tally's goroutine
 
 	// Of the writer's goroutine until done is closed, or while it is idle.
 	failed            error
 	written, repeated int
+	arrivals          casedb.Arrivals
 }
 
 func (i *importer) startWriter(ctx context.Context, importID *int64) *writer {
-	w := &writer{i: i, ctx: ctx, importID: importID, free: make(chan *casedb.BatchText, 2),
+	w := &writer{i: i, ctx: ctx, arrivals: casedb.Arrivals{ImportID: importID, Overlap: i.opt.Overlap, CountryData: i.opt.CountryData}, free: make(chan *casedb.BatchText, 2),
 		todo: make(chan *casedb.BatchText), done: make(chan struct{})}
 	w.free <- new(casedb.BatchText)
 	w.free <- new(casedb.BatchText)
@@ -44,7 +46,7 @@ func (i *importer) startWriter(ctx context.Context, importID *int64) *writer {
 func (w *writer) run() {
 	defer close(w.done)
 	for t := range w.todo {
-		w.failed = w.write(func() (bool, error) { return w.i.db.PutBatchText(w.ctx, t, w.importID, w.i.opt.Now()) })
+		w.failed = w.write(func() (bool, error) { return w.i.db.PutBatchText(w.ctx, t, &w.arrivals, w.i.opt.Now()) })
 		if w.failed != nil {
 			return
 		}
@@ -86,6 +88,7 @@ func (w *writer) put(b *observation.Batch) error {
 }
 
 func (w *writer) hand(b *observation.Batch) error {
+	w.assignCountries(b)
 	t, err := w.take()
 	if err != nil {
 		return err
@@ -108,10 +111,31 @@ func (w *writer) hand(b *observation.Batch) error {
 	if err != nil {
 		return err
 	}
-	err = w.write(func() (bool, error) { return w.i.db.PutBatch(w.ctx, b, w.importID, w.i.opt.Now()) })
+	err = w.write(func() (bool, error) { return w.i.db.PutBatch(w.ctx, b, &w.arrivals, w.i.opt.Now()) })
 	w.free <- t
 	w.free <- other
 	return err
+}
+
+// assignCountries makes each observation of a batch carry the country of its
+// source. They are in order of source.
+func (w *writer) assignCountries(b *observation.Batch) {
+	lookUp := w.i.opt.Country
+	if lookUp == nil {
+		return
+	}
+	each := b.Observations
+	b.Observations = func(yield func(*observation.Observation) bool) {
+		var last netip.Addr
+		country := ""
+		each(func(o *observation.Observation) bool {
+			if o.Source != last {
+				last, country = o.Source, cmp.Or(lookUp(o.Source), observation.CountryUnknown)
+			}
+			o.Country = country
+			return yield(o)
+		})
+	}
 }
 
 // close waits until everything is written and returns what went wrong.

@@ -85,10 +85,17 @@ type Observation struct {
 
 	First, Last time.Time
 
+	// Country is that of the source when the observation was stored, two
+	// capitals; CountryUnknown if there is none, empty if it was not looked up.
+	Country string
+
 	Marks        []MarkCount   // only those seen, in the order of Marks
 	Fingerprints []Fingerprint // the most frequent few, most frequent first
 	Samples      []Sample      // bounded; the first packet always
 }
+
+// CountryUnknown is the country of a source that the data do not know.
+const CountryUnknown = "ZZ"
 
 // Mark returns the number of packets that show m.
 func (o *Observation) Mark(m Mark) uint64 {
