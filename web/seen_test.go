@@ -73,6 +73,21 @@ func TestAnswerLeavesAHeldLetterInTheQueue(t *testing.T) {
 	want(t, "answer", []any{status, d.state().Waiting}, []any{http.StatusSeeOther, casedb.WaitingApproval})
 }
 
+// TestDecidingLeavesAReply: a letter that was held after a reply came stood before
+// it.
+func TestDecidingLeavesAReply(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"approve", "cancel"} {
+		d := atCase(t)
+		d.actMessage("approve")
+		d.replyArrives("r1@isp.example")
+		d.actMessage("hold", "reason", "look again")
+		want(t, "held", d.state().Waiting, casedb.WaitingApproval)
+		status, _ := d.actMessage(verb, "reason", "")
+		want(t, verb, []any{status, d.state().Waiting}, []any{http.StatusSeeOther, casedb.WaitingReply})
+	}
+}
+
 // TestSeenKeepsAFailureBehindAReply: the letter never arrived, whatever a
 // person wrote since.
 func TestSeenKeepsAFailureBehindAReply(t *testing.T) {

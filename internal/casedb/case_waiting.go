@@ -32,6 +32,17 @@ func (t *Tx) SeenCase(ctx context.Context, c *Case, by string, now time.Time) er
 		Data: JSON[EventData]{EventData{Reason: string(c.Waiting)}}}}, now)
 }
 
+// decided is the part of a change that says that the case's held letter was decided
+// about. A letter can be held again after a reply came, and stood before it then.
+func (t *Tx) decided(ctx context.Context, c *Case, ch *CaseChange) error {
+	if c.Waiting != WaitingApproval {
+		return nil
+	}
+	left, err := t.leftToDo(ctx, c, WaitingApproval)
+	ch.Waiting = &left
+	return err
+}
+
 // leftToDo returns the thing that a locked case waits for besides done, which a
 // coordinator has dealt with. It is read from the case's events since the case
 // last ended, and since the coordinator last marked the thing as seen. A note
