@@ -72,16 +72,9 @@ func wantedDay(hosts map[windowHost]casedb.TCPWindowGroup, n int, tt windowAsk) 
 	return want
 }
 
-// TestWindowDaysCountEachSourceOnce compares the query with sets made in
-// memory, over days, sensors, windows, countries and all kinds of fingerprints.
-func TestWindowDaysCountEachSourceOnce(t *testing.T) {
-	t.Parallel()
-	db := openTest(t)
-	rng := rand.New(rand.NewPCG(7, 8192))
-	tokyo := time.FixedZone("Asia/Tokyo", 9*60*60)
-	start := time.Date(2026, 1, 10, 0, 0, 0, 0, tokyo)
-	sensor(t, db, "north")
-	sensor(t, db, "south")
+// windowSources writes the sources as they were judged, and their network.
+func windowSources(t *testing.T, db *casedb.DB, start time.Time) {
+	t.Helper()
 	var registered int64
 	if err := db.SQL().QueryRow(`with o as (insert into owner (key, name, language, created_at) values ('TEST/NET', 'Example Net', 'ja', $1) returning id)
 		insert into network (owner_id, first_address, last_address, handle, name, country, registry, raw, fetched_at, expires_at)
@@ -100,6 +93,19 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWindowDaysCountEachSourceOnce compares the query with sets made in
+// memory, over days, sensors, windows, countries and all kinds of fingerprints.
+func TestWindowDaysCountEachSourceOnce(t *testing.T) {
+	t.Parallel()
+	db := openTest(t)
+	rng := rand.New(rand.NewPCG(7, 8192))
+	tokyo := time.FixedZone("Asia/Tokyo", 9*60*60)
+	start := time.Date(2026, 1, 10, 0, 0, 0, 0, tokyo)
+	sensor(t, db, "north")
+	sensor(t, db, "south")
+	windowSources(t, db, start)
 	groups := map[uint16]map[windowHost]casedb.TCPWindowGroup{8192: {}, 1024: {}}
 	for hour := range 3 * 24 {
 		if hour/24 == 1 {
