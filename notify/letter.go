@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -207,14 +208,7 @@ const timeLayout = "2006-01-02 15:04:05"
 // group makes the groups and returns the times of the first and last packet
 // that are told.
 func (l *letterData) group(accused []casedb.LetterGroup) (first, last time.Time) {
-	first, last = accused[0].First, accused[0].Last
 	for _, a := range accused { // in order of malware
-		if a.First.Before(first) {
-			first = a.First
-		}
-		if a.Last.After(last) {
-			last = a.Last
-		}
 		if n := len(l.Groups); n == 0 || l.Groups[n-1].Malware != a.Malware {
 			l.Groups = append(l.Groups, Group{Malware: a.Malware})
 		}
@@ -224,10 +218,35 @@ func (l *letterData) group(accused []casedb.LetterGroup) (first, last time.Time)
 	for i := range l.Groups {
 		l.Groups[i].Mixed = len(l.Groups) > 1
 	}
+	return told(accused)
+}
+
+// told is when the packets came that a letter about the groups tells of.
+func told(accused []casedb.LetterGroup) (first, last time.Time) {
+	first, last = accused[0].First, accused[0].Last
+	for _, a := range accused {
+		if a.First.Before(first) {
+			first = a.First
+		}
+		if a.Last.After(last) {
+			last = a.Last
+		}
+	}
 	if earliest := last.Add(-lookBack); first.Before(earliest) {
 		first = earliest
 	}
 	return first, last
+}
+
+// PacketsOf returns how many packets of each of the sources a letter of the scope
+// tells of; the sources that it may not name are not among them.
+func PacketsOf(ctx context.Context, q *casedb.Queries, scope casedb.LetterScope, sources []casedb.Addr) (map[netip.Addr]int64, error) {
+	accused, err := q.LetterGroups(ctx, scope)
+	if err != nil || len(accused) == 0 {
+		return nil, err
+	}
+	from, to := period(told(accused))
+	return q.LetterPackets(ctx, scope, sources, from, to)
 }
 
 // count fills in packets and ports.

@@ -275,7 +275,7 @@ func changes(c sampleCase) []string {
 		paths = append(paths, fmt.Sprintf("/cases/%s/messages/%d/%s", c.Number, c.Message.ID, verb))
 	}
 	return append(paths, "/mailbox/1/reply", "/mailbox/1/bounce", "/unmatched/1", "/registrations/1", "/settings/sending", "/settings/rules",
-		"/settings/suppressions")
+		"/settings/suppressions", "/settings/release")
 }
 
 func TestViewersChangeNothing(t *testing.T) {

@@ -28,6 +28,8 @@ type aggregatesPage struct {
 type aggregatePage struct {
 	Aggregate casedb.Aggregate
 	Words     string
+	Sources   []casedb.SourceRow // of a campaign
+	Next      string             // URL of more sources, empty: none
 	Chart     template.HTML
 	ChartRows []chartRow
 }
@@ -85,8 +87,21 @@ func (s *Server) aggregate(w http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	chart := Chart{Title: v.p.T("aggregate." + string(a.Kind)), Hours: hours}
-	return s.render(w, r, v, http.StatusOK, "aggregate", aggregatePage{Aggregate: a, Words: explain.Aggregate(&a, v.p.Lang()),
-		Chart: chart.SVG(v.p), ChartRows: chart.Rows(v.p)})
+	data := aggregatePage{Aggregate: a, Words: explain.Aggregate(&a, v.p.Lang()), Chart: chart.SVG(v.p), ChartRows: chart.Rows(v.p)}
+	if a.Kind == casedb.AggregateCampaign {
+		var after casedb.Addr
+		if behind, err := netip.ParseAddr(r.URL.Query().Get("behind")); err == nil {
+			after.Addr = behind.Unmap().WithZone("")
+		}
+		var more bool
+		if data.Sources, more, err = s.db.CampaignSources(r.Context(), &a, after, pageSize); err != nil {
+			return err
+		}
+		if more {
+			data.Next = listURL(r.URL.Path, nil, "behind", data.Sources[pageSize-1].Source.String()) + "#sources"
+		}
+	}
+	return s.render(w, r, v, http.StatusOK, "aggregate", data)
 }
 
 // aggregateHours returns the packets per hour of a flood or of a victim; a

@@ -153,19 +153,14 @@ func (s *Server) reopenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) erro
 	return tx.ReopenCase(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
 }
 
-// seenCase takes a case out of the queue that needs nothing done: the reply
-// was read, the bounce understood.
+// seenCase marks as seen what a case waits for: the reply was read, the bounce
+// understood.
 func (s *Server) seenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
 	c, err := a.locked(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if c.Waiting == casedb.WaitingNone || c.Waiting == casedb.WaitingApproval {
-		// A held message keeps its case in the queue until it is decided.
-		return casedb.ErrState
-	}
-	return tx.ChangeCase(ctx, &c, casedb.CaseChange{Waiting: casedb.WaitFor(casedb.WaitingNone),
-		Event: casedb.CaseEvent{Kind: casedb.EventNote, Actor: a.v.user.Name, Why: reason.Of(reason.Seen)}}, a.v.now)
+	return tx.SeenCase(ctx, &c, a.v.user.Name, a.v.now)
 }
 
 // endControl ends a case's time in the control group.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"teiten/internal/casedb"
+	"teiten/notify"
 )
 
 // caseVisit is who looks at a case, and what of it.
@@ -50,7 +51,15 @@ func (s *Server) loadSources(ctx context.Context, v caseVisit, data *casePage) e
 	if err != nil {
 		return err
 	}
-	data.SourceRows, data.NextRows = sourceRows(v.p, data.Base(), sources)
+	addresses := make([]casedb.Addr, len(sources))
+	for i := range sources {
+		addresses[i] = sources[i].Source
+	}
+	told, err := notify.PacketsOf(ctx, &s.db.Queries, casedb.LetterScope{CaseID: data.Case.ID, Now: v.now}, addresses)
+	if err != nil {
+		return err
+	}
+	data.SourceRows, data.NextRows = sourceRows(v.p, data.Base(), sources, told)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"html/template"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -68,6 +69,17 @@ type letter struct {
 	Sending  bool // it is on its way out, or will be in a moment
 }
 
+// IsMail reports whether the event is the coming in of its mail. Other events name a
+// mail, too: that it was filed, that its bounce suppressed an address, what it
+// says was found.
+func (r timelineRow) IsMail() bool {
+	switch r.Kind {
+	case casedb.EventReply, casedb.EventFeedback, casedb.EventBounce, casedb.EventForged, casedb.EventDelay, casedb.EventAutoReply:
+		return true
+	}
+	return false
+}
+
 // answerable is a mail that can be answered.
 type answerable struct {
 	casedb.Inbound
@@ -95,6 +107,9 @@ func unverified(matchedBy string) bool {
 type sourceRow struct {
 	casedb.CaseSourceRow
 	Words words
+	// Told is how many of its packets the letter tells of: those of the verdict's
+	// ports. The verdict's evidence counts all that the source sent.
+	Told int64
 }
 
 // newCasePage begins the page of a case with what follows from the case alone.
@@ -149,13 +164,13 @@ func olderEvents(path string, rows []timelineRow) string {
 
 // sourceRows are a page of sources with their verdicts in words, and where the
 // next page is; "" if these are all.
-func sourceRows(p *locale.Printer, path string, sources []casedb.CaseSourceRow) (rows []sourceRow, next string) {
+func sourceRows(p *locale.Printer, path string, sources []casedb.CaseSourceRow, told map[netip.Addr]int64) (rows []sourceRow, next string) {
 	if len(sources) > sourcesSize {
 		sources = sources[:sourcesSize]
 		next = path + "?sources=" + url.QueryEscape(sources[sourcesSize-1].Source.String()) + "#sources"
 	}
 	for _, row := range sources {
-		rows = append(rows, sourceRow{CaseSourceRow: row, Words: verdictWords(p, &row.Verdict)})
+		rows = append(rows, sourceRow{CaseSourceRow: row, Words: verdictWords(p, &row.Verdict), Told: told[row.Source.Addr]})
 	}
 	return rows, next
 }

@@ -1,7 +1,10 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,9 +21,8 @@ const pageSize = 50
 type casesPage struct {
 	Filter   casedb.CaseFilter
 	List     casedb.CaseList
-	Counts   map[casedb.Waiting]int
-	Controls int // cases held as controls
-	Waiting  int // all of Counts, at most casedb.CountLimit+1
+	Counts   casedb.CaseCounts // of a search what it finds, else the whole queue
+	Controls int               // cases held as controls
 	Tabs     []tab
 	States   []casedb.CaseState
 	Kinds    []casedb.Kind
@@ -28,6 +30,10 @@ type casesPage struct {
 	Next     string // URL of the next page, empty: none
 	Previous string
 	Filtered bool
+	// Elsewhere is how many cases the search finds in all views, if it finds none
+	// in this one; AllURL is where they are.
+	Elsewhere int
+	AllURL    string
 	// Contradictions are sources that need attention, with a case or without.
 	Contradictions int
 }
@@ -47,7 +53,11 @@ func caseFilter(q url.Values) casedb.CaseFilter {
 	switch view := q.Get("view"); view {
 	case "all":
 	case "":
-		// The queue is the home page; a search goes over all cases.
+		// The queue is the home page; a search goes over all cases. The form says in
+		// which view it stood, which counts if nothing is searched for.
+		if f.Text == "" && q.Get("in") != "" {
+			return caseFilter(url.Values{"view": {q.Get("in")}, "state": q["state"], "kind": q["kind"]})
+		}
 		f.OnlyWaiting = f.Text == "" && q.Get("state") == "" && q.Get("kind") == ""
 	case "waiting":
 		f.OnlyWaiting = true
@@ -115,6 +125,12 @@ func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 	ctx := r.Context()
 	q := r.URL.Query()
 	data := casesPage{Filter: caseFilter(q), States: casedb.CaseStates, Kinds: casedb.Kinds}
+	if to, err := s.straightTo(ctx, q, data.Filter); err != nil {
+		return err
+	} else if to != "" {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return nil
+	}
 	back := q.Get("before") != ""
 	place := q.Get("after")
 	if back {
@@ -126,18 +142,6 @@ func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	if data.Counts, err = s.db.CountWaiting(ctx); err != nil {
-		return err
-	}
-	if data.Controls, err = s.db.CountControls(ctx); err != nil {
-		return err
-	}
-	if data.Contradictions, err = s.db.CountAttention(ctx); err != nil {
-		return err
-	}
-	for _, n := range data.Counts {
-		data.Waiting = min(data.Waiting+n, casedb.CountLimit+1)
-	}
 	view := viewName(data.Filter)
 	data.Query = url.Values{"view": {view}}
 	for key, value := range map[string]string{"state": string(data.Filter.State), "kind": string(data.Filter.Kind), "q": data.Filter.Text} {
@@ -145,6 +149,9 @@ func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 			data.Query.Set(key, value)
 			data.Filtered = true
 		}
+	}
+	if err := s.countCases(ctx, &data); err != nil {
+		return err
 	}
 	data.Tabs = s.tabs(data, view)
 	rows := data.List.Rows
@@ -156,8 +163,55 @@ func (s *Server) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 		if (back && data.List.More) || (!back && id != 0) {
 			data.Previous = listURL("/cases", data.Query, "before", cursorText(first.At, first.ID))
 		}
+	} else if data.Filtered && view != "all" && !back && id == 0 {
+		data.Elsewhere, data.AllURL = data.Counts.Total(), listURL("/cases", data.Query, "view", "all")
 	}
 	return s.render(w, r, v, http.StatusOK, "cases", data)
+}
+
+// countCases counts the queue or, of a search, what it finds in each view.
+func (s *Server) countCases(ctx context.Context, data *casesPage) (err error) {
+	if data.Filtered {
+		data.Counts, err = s.db.CountCases(ctx, data.Filter)
+	} else {
+		data.Counts, err = s.db.CountWaiting(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if data.Controls, err = s.db.CountControls(ctx); err != nil {
+		return err
+	}
+	data.Contradictions, err = s.db.CountAttention(ctx)
+	return err
+}
+
+// straightTo is where a search goes without a list: to the one case with the
+// number, or the one case of the address; without a case, to the page of the
+// source. Empty: a list answers it, as does a tab, which names its view.
+func (s *Server) straightTo(ctx context.Context, q url.Values, f casedb.CaseFilter) (string, error) {
+	if f.Text == "" || q.Has("view") || f.State != "" || f.Kind != "" || q.Has("after") || q.Has("before") || !casedb.NamesCase(f.Text) {
+		return "", nil
+	}
+	found, err := s.db.ListCases(ctx, f, casedb.CaseCursor{}, false, 1)
+	if err != nil || found.More {
+		return "", err
+	}
+	if len(found.Rows) == 1 {
+		return "/cases/" + url.PathEscape(found.Rows[0].Number), nil
+	}
+	a, err := netip.ParseAddr(f.Text)
+	if err != nil {
+		return "", nil
+	}
+	a = a.Unmap().WithZone("")
+	switch _, err := s.db.SourcePage(ctx, a); {
+	case errors.Is(err, casedb.ErrNotFound):
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	return "/sources/" + a.String(), nil
 }
 
 // tabs are the views of the queue, each with its own address and the other
@@ -170,15 +224,19 @@ func (s *Server) tabs(data casesPage, view string) []tab {
 		}
 		return listURL("/cases", q, "view", view)
 	}
-	tabs := []tab{{Key: "queue.waiting", Count: data.Waiting, URL: link("waiting"), Current: view == "waiting", Counted: true}}
+	waiting := 0
+	for _, reason := range casedb.WaitingReasons {
+		waiting = min(waiting+data.Counts[reason], casedb.CountLimit+1)
+	}
+	tabs := []tab{{Key: "queue.waiting", Count: waiting, URL: link("waiting"), Current: view == "waiting", Counted: true}}
 	for _, reason := range casedb.WaitingReasons {
 		tabs = append(tabs, tab{Key: "waiting." + string(reason), Count: data.Counts[reason], URL: link(string(reason)),
 			Current: view == string(reason), Counted: true})
 	}
 	if data.Controls > 0 || view == viewControl {
-		tabs = append(tabs, tab{Key: "queue.control", Count: data.Controls, URL: link(viewControl), Current: view == viewControl, Counted: true})
+		tabs = append(tabs, tab{Key: "queue.control", Count: data.Controls, URL: link(viewControl), Current: view == viewControl, Counted: !data.Filtered})
 	}
-	return append(tabs, tab{Key: "queue.all", URL: link("all"), Current: view == "all"})
+	return append(tabs, tab{Key: "queue.all", Count: data.Counts.Total(), URL: link("all"), Current: view == "all", Counted: data.Filtered})
 }
 
 // listURL is the address of a list with one more parameter.

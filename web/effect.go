@@ -60,6 +60,14 @@ type effectGroup struct {
 // Label is the group's name in the reader's language.
 func (g effectGroup) Label() string { return g.label }
 
+// MedianText writes the median with one digit; nothing without one.
+func (g effectGroup) MedianText() string {
+	if g.Median == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*g.Median, 'f', 1, 64)
+}
+
 // shareAt is the share that has gone quiet by a day.
 type shareAt struct {
 	Day   float64 `json:"day"`

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"math"
 	"strings"
 
 	"teiten/internal/casedb"
@@ -25,7 +26,14 @@ func shortVerdict(p *locale.Printer, v *casedb.Verdict) string {
 		text += " – " + p.T("verdict.acknowledged", v.Acknowledged)
 	}
 	if e := v.Evidence.V; e.Of > 0 {
-		text += ": " + p.T("verdict.hits", numberText(e.Hits), numberText(e.Of))
+		switch explain.HitsUnit(v.Rule) {
+		case explain.UnitPorts:
+			text += ": " + p.N("verdict.ports", int(min(e.Hits, math.MaxInt32)))
+		case explain.UnitProtocols:
+			text += ": " + p.N("verdict.protocols", int(min(e.Hits, math.MaxInt32)))
+		default:
+			text += ": " + p.T("verdict.hits", numberText(e.Hits), numberText(e.Of))
+		}
 	}
 	if len(v.Ports) > 0 {
 		text += " (" + strings.Join(v.Ports[:min(len(v.Ports), 5)], ", ") + ")"

@@ -11,6 +11,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/internal/observation"
 	"teiten/internal/reason"
 	"teiten/notify"
 )
@@ -40,6 +41,8 @@ func families() map[string][]string {
 		"provenance":   {"abuse-role", "remark", "jpnic-whois", "local-part", "override", "none"},
 		"gate":         {"auto", "approve", "human"},
 		"class":        {"bounce", "delay", "autoreply", "feedback", "challenge", "human"},
+		"packet":       packetKeys(),
+		"mark":         markKeys(),
 		"action":       {"send", "hold", "cancel", "fail", "delay"},
 		"why":          whyKeys(),
 		"mode":         append(values(casedb.RuleModes), casedb.SendingStopped, casedb.SendingOn, casedb.SuppressionLifted),
@@ -77,6 +80,21 @@ func letterKeys() []string {
 	keys = append(keys, "part.body", "part.subject")
 	for _, n := range notify.LetterNames() {
 		keys = append(keys, "on."+n.About)
+	}
+	return keys
+}
+
+// packetKeys are the classes of packets.
+func packetKeys() (keys []string) {
+	for c := observation.ClassSYN; c <= observation.ClassOther; c++ {
+		keys = append(keys, c.String())
+	}
+	return keys
+}
+
+func markKeys() (keys []string) {
+	for m := range observation.Marks {
+		keys = append(keys, m.String())
 	}
 	return keys
 }

@@ -138,6 +138,8 @@ type visit struct {
 	// stop is who stopped all mail; nil: it is not stopped, or the visitor is
 	// not told.
 	stop *casedb.SwitchChange
+	// inbox is what came in and waits for a coordinator, for the navigation.
+	inbox casedb.Inbox
 }
 
 // action handles one route. An error it returns becomes an error page; it
@@ -164,6 +166,12 @@ func (s *Server) public(a action) http.Handler {
 			if v.stop, err = s.db.SendStop(r.Context()); err != nil {
 				s.fail(w, r, v, err)
 				return
+			}
+			if r.Method == http.MethodGet && r.Header.Get(partialHeader) == "" {
+				if v.inbox, err = s.db.CountInbox(r.Context()); err != nil {
+					s.fail(w, r, v, err)
+					return
+				}
 			}
 		}
 		v.flash = s.sessions.PopString(r.Context(), sessionFlash)

@@ -350,7 +350,7 @@ func TestQueueFilters(t *testing.T) {
 		addCase(t, b.db, n, b.now.Add(time.Duration(n)*time.Minute))
 	}
 	for query, want := range map[string]int{"": 3, "view=approval": 3, "view=reply": 0, "view=all&state=new": 3, "view=all&state=closed": 0,
-		"view=all&kind=infected": 3, "view=all&kind=scanner": 0, "q=TT-2026-000002": 1, "q=2": 1, "q=192.0.2.9": 1, "q=192.0.2.0/24": 3,
+		"view=all&kind=infected": 3, "view=all&kind=scanner": 0, "view=all&q=TT-2026-000002": 1, "view=all&q=2": 1, "view=all&q=192.0.2.9": 1, "in=approval&kind=infected": 3, "in=reply&kind=infected": 0, "q=192.0.2.0/24": 3,
 		"q=192.0.2.8/29": 1, "q=service 1": 1, "q=EXAMPLE": 3, "q=nobody": 0, "q=%00%ff": 0, "view=x&state=x&kind=x": 0, "after=x.y": 3} {
 		body := b.page("/cases?" + strings.ReplaceAll(query, " ", "+"))
 		if query == "view=x&state=x&kind=x" {

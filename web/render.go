@@ -63,6 +63,7 @@ type page struct {
 	MayChange    bool
 	MayLead      bool
 	Stop         *casedb.SwitchChange // the stop of all mail; nil: mail is not stopped
+	Inbox        casedb.Inbox         // counted where the frame is shown after a GET
 	Flash        string
 	Organisation string
 	Contact      string
@@ -82,7 +83,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, v *visit, status
 		return fmt.Errorf("render: no view %s", view)
 	}
 	p := page{Lang: v.p.Lang(), Path: r.URL.Path, Section: section(r.URL.Path), User: v.user, Flash: v.flash,
-		MayChange: v.user != nil && v.user.MayChange(), MayLead: v.user != nil && v.user.MayLead(), Stop: v.stop, Organisation: s.cfg.Organisation[v.p.Lang()], Contact: s.cfg.Contact,
+		MayChange: v.user != nil && v.user.MayChange(), MayLead: v.user != nil && v.user.MayLead(), Stop: v.stop, Inbox: v.inbox, Organisation: s.cfg.Organisation[v.p.Lang()], Contact: s.cfg.Contact,
 		Version: s.cfg.Version, Mailbox: s.cfg.Mailbox, Outgoing: s.cfg.Planner != nil, V: data}
 	p.Other = locale.English
 	if p.Lang == locale.English {

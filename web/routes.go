@@ -135,6 +135,7 @@ func (s *Server) routeSettings(handle router) {
 	handle("POST /settings/language", s.desk(s.setLanguage))
 	handle("POST /settings/sending", s.coordinator(s.setSending))
 	handle("POST /settings/rules", s.lead(s.setRule))
+	handle("POST /settings/release", s.lead(s.releaseHeld))
 	handle("POST /settings/suppressions", s.coordinator(s.liftSuppression))
 }
 

@@ -31,6 +31,9 @@ type ruleLine struct {
 	casedb.RulePolicy
 	Record casedb.RuleRecord
 	Modes  []casedb.RuleMode
+	// Held is how many letters still wait for an approval although the rule is
+	// automatic now.
+	Held int
 }
 
 // settings shows the switches that are changed while teiten runs.
@@ -80,13 +83,17 @@ func (s *Server) ruleLines(ctx context.Context, now time.Time) ([]ruleLine, erro
 	if err != nil {
 		return nil, err
 	}
+	held, err := s.db.CountHeldForRules(ctx)
+	if err != nil {
+		return nil, err
+	}
 	byRule := make(map[string]casedb.RuleRecord, len(records))
 	for _, r := range records {
 		byRule[r.Rule] = r
 	}
 	var lines []ruleLine
 	for _, p := range allRules(s.cfg.Rules, set) {
-		lines = append(lines, ruleLine{RulePolicy: p, Record: byRule[p.Rule], Modes: casedb.ModesOf(p.Rule)})
+		lines = append(lines, ruleLine{RulePolicy: p, Record: byRule[p.Rule], Modes: casedb.ModesOf(p.Rule), Held: held[p.Rule]})
 	}
 	return lines, nil
 }
@@ -145,7 +152,31 @@ func (s *Server) setRule(w http.ResponseWriter, r *http.Request, v *visit) error
 		return err
 	}
 	s.log.InfoContext(r.Context(), "rule policy set", "rule", policy.Rule, "mode", policy.Mode, "user", v.user.Name)
-	return s.redirect(w, r, "/settings", v.p.T("done.rule"))
+	held, err := s.db.CountHeldForRules(r.Context())
+	if err != nil {
+		return err
+	}
+	done := v.p.T("done.rule")
+	if n := held[policy.Rule]; n > 0 {
+		done = v.p.N("done.ruleheld", n)
+	}
+	return s.redirect(w, r, "/settings", done)
+}
+
+// releaseHeld queues the letters that wait only for the leave of a rule that is
+// automatic now. Whatever else holds one of them holds it on.
+func (s *Server) releaseHeld(w http.ResponseWriter, r *http.Request, v *visit) error {
+	rule := r.PostForm.Get("rule")
+	if s.cfg.ReleaseHeld == nil || !slices.Contains(s.cfg.Rules, rule) {
+		return errForm
+	}
+	released, kept, err := s.cfg.ReleaseHeld(r.Context(), rule, v.user.Name, v.now)
+	if err != nil {
+		return err
+	}
+	s.log.InfoContext(r.Context(), "held letters released", "rule", rule, "released", released, "kept", kept, "user", v.user.Name)
+	s.wake()
+	return s.redirect(w, r, "/settings", v.p.T("done.released", numberText(released), numberText(kept)))
 }
 
 // liftSuppression lets mail go to an address again.

@@ -70,6 +70,10 @@ type Config struct {
 	// Composer makes mails as they go out, for previews and for researchers; nil:
 	// stored texts are shown, and no researcher can register.
 	Composer *notify.Composer
+	// ReleaseHeld queues the letters that wait only for the leave of a rule that is
+	// automatic now, and says how many other reasons hold on; nil: the page does
+	// not offer it.
+	ReleaseHeld func(ctx context.Context, rule, by string, now time.Time) (released, kept int, err error)
 	// Planner predicts the results of the outgoing queue; nil: the page does not
 	// exist.
 	Planner *notify.Planner

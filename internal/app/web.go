@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"runtime/debug"
 	"time"
 
@@ -33,6 +34,7 @@ func (a *App) startWeb(composer *notify.Composer) error {
 		return err
 	}
 	contacts := a.cfg.ContactConfig()
+	releaser := casework.Releaser{DB: a.DB, FirstContactByGate: a.cfg.Notify.FirstContact == "gate"}
 	server, err := web.New(web.Config{
 		DB: a.DB, Logger: a.log,
 		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
@@ -43,6 +45,10 @@ func (a *App) startWeb(composer *notify.Composer) error {
 		Registration: web.RegistrationLimits{AllowDocumentation: a.cfg.RDAP.Mode == "recorded", Closed: !a.cfg.Web.Researchers},
 		Countries:    a.cfg.Constituency.Countries, Prefixes: config.Prefixes(a.cfg.Constituency.Prefixes), Location: location,
 		Notify: func() { wake(a.mailers) }, Composer: composer,
+		ReleaseHeld: func(ctx context.Context, rule, by string, now time.Time) (released, kept int, err error) {
+			done, err := releaser.Release(ctx, rule, by, now)
+			return done.Released, done.Kept, err
+		},
 		Planner: &notify.Planner{DB: a.DB, Limits: a.cfg.SendLimits(), Quiet: a.cfg.QuietHours(), DigestAt: a.cfg.DigestAt(), Control: a.control},
 	})
 	if err != nil {

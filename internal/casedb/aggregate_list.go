@@ -54,6 +54,37 @@ func (q *Queries) Aggregate(ctx context.Context, id int64) (Aggregate, error) {
 	return a, fail("get aggregate", err)
 }
 
+// CampaignSources returns at most limit sources of a campaign behind the address, in
+// order of address, and whether there are more: those whose verdict in force has
+// its rule and port, in its network and its time. SourceAggregates is the way back.
+func (q *Queries) CampaignSources(ctx context.Context, a *Aggregate, after Addr, limit int) ([]SourceRow, bool, error) {
+	w := where{}
+	w.add(`v.superseded_at is null`)
+	w.add(`v.rule = ?`, a.Rule)
+	w.add(`v.ports && ?`, a.Ports)
+	w.add(`v.first_at <= ? and v.last_at >= ?`, a.Last, a.First)
+	if a.Network.IsValid() {
+		w.add(`v.source <<= ?`, a.Network)
+	}
+	if after.IsValid() {
+		w.add(`v.source > ?`, after)
+	}
+	var rows []SourceRow
+	err := q.q.SelectContext(ctx, &rows, `with page as materialized (select `+of("v", verdictColumns)+`
+		from verdict v`+w.sql()+` order by v.source limit `+w.arg(limit+1)+`)
+		select `+of("p", verdictColumns)+`, s.country, coalesce(o.name, '') as owner_name
+		from page p join source s on s.address = p.source
+		left join network n on n.id = s.network_id left join owner o on o.id = n.owner_id
+		order by p.source`, w.args...)
+	if err != nil {
+		return nil, false, fail("list sources of campaign", err)
+	}
+	if len(rows) > limit {
+		return rows[:limit], true, nil
+	}
+	return rows, false, nil
+}
+
 // sourceAggregates is how many events a source page shows.
 const sourceAggregates = 10
 

@@ -180,14 +180,29 @@ func (q *Queries) searchCases(ctx context.Context, text string, w *where) (narro
 	return false, false, nil
 }
 
+// NamesCase reports whether a text of a search is a case number or an address, so
+// that its writer means one case.
+func NamesCase(text string) bool {
+	number := numberText(CleanLine(text, 200))
+	_, err := netip.ParseAddr(text)
+	return err == nil || strings.HasPrefix(number, "TT-") || isShortNumber(number)
+}
+
+func numberText(text string) string { return strings.ToUpper(strings.Trim(text, "[]# ")) }
+
+// isShortNumber reports whether a text can be the last part of a case number.
+func isShortNumber(text string) bool {
+	return text != "" && len(text) <= 9 && strings.Trim(text, "0123456789") == ""
+}
+
 // caseNumbers returns the case numbers a text can mean: a whole number, or its
 // last part in any year.
 func (q *Queries) caseNumbers(ctx context.Context, text string) ([]string, error) {
-	text = strings.ToUpper(strings.Trim(text, "[]# "))
+	text = numberText(text)
 	if strings.HasPrefix(text, "TT-") {
 		return []string{text}, nil
 	}
-	if len(text) == 0 || len(text) > 9 || strings.Trim(text, "0123456789") != "" {
+	if !isShortNumber(text) {
 		return nil, nil
 	}
 	var numbers []string
@@ -196,9 +211,57 @@ func (q *Queries) caseNumbers(ctx context.Context, text string) ([]string, error
 	return numbers, fail("list years of cases", err)
 }
 
+// CaseCounts says how many cases match a search, by what they wait for; those that
+// wait for nothing stand under WaitingNone. Each is counted to CountLimit+1.
+type CaseCounts map[Waiting]int
+
+// Total returns all of them, at most CountLimit+1.
+func (c CaseCounts) Total() (n int) {
+	for _, k := range c {
+		n = min(n+k, CountLimit+1)
+	}
+	return n
+}
+
+// CountCases returns how many cases the filter finds in each view, whatever view it
+// is for itself.
+//
+// Plans: as those of ListCases, once for each thing to wait for.
+func (q *Queries) CountCases(ctx context.Context, f CaseFilter) (CaseCounts, error) {
+	w := where{}
+	if f.State != "" {
+		w.add(`c.state = ?`, f.State)
+	}
+	if f.Kind != "" {
+		w.add(`c.kind = ?`, f.Kind)
+	}
+	if _, none, err := q.searchCases(ctx, f.Text, &w); err != nil || none {
+		return CaseCounts{}, err
+	}
+	w.conditions = append(w.conditions, `c.waiting = r.waiting`)
+	reasons := make(pq.StringArray, 0, len(WaitingReasons)+1)
+	for _, r := range append([]Waiting{WaitingNone}, WaitingReasons...) {
+		reasons = append(reasons, string(r))
+	}
+	var rows []struct {
+		Waiting Waiting `db:"waiting"`
+		N       int     `db:"n"`
+	}
+	query := `select r.waiting, n.n from unnest(` + w.arg(reasons) + `::text[]) as r(waiting) cross join lateral (select count(*) as n from
+		(select 1 from cases c` + w.sql() + ` limit ` + w.arg(CountLimit+1) + `) few) n`
+	if err := q.q.SelectContext(ctx, &rows, query, w.args...); err != nil {
+		return nil, fail("count found cases", err)
+	}
+	counts := make(CaseCounts, len(rows))
+	for _, r := range rows {
+		counts[r.Waiting] = r.N
+	}
+	return counts, nil
+}
+
 // CountWaiting returns how many cases wait for each reason, counting to
 // CountLimit+1.
-func (q *Queries) CountWaiting(ctx context.Context) (map[Waiting]int, error) {
+func (q *Queries) CountWaiting(ctx context.Context) (CaseCounts, error) {
 	var rows []struct {
 		Waiting Waiting `db:"waiting"`
 		N       int     `db:"n"`
@@ -210,7 +273,7 @@ func (q *Queries) CountWaiting(ctx context.Context) (map[Waiting]int, error) {
 	err := q.q.SelectContext(ctx, &rows, `select r.waiting, n.n from unnest($1::text[]) as r(waiting)
 		cross join lateral (select count(*) as n from
 			(select 1 from cases c where c.waiting = r.waiting and c.waiting <> '' limit $2) few) n`, reasons, CountLimit+1)
-	counts := make(map[Waiting]int, len(rows))
+	counts := make(CaseCounts, len(rows))
 	for _, r := range rows {
 		counts[r.Waiting] = r.N
 	}

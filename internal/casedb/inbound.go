@@ -154,6 +154,22 @@ func (q *Queries) UnmatchedInbound(ctx context.Context, before int64, limit int)
 	return in, fail("list unmatched mail", err)
 }
 
+// Inbox says how much of what came to us a coordinator has not looked after yet, each
+// counted to CountLimit+1.
+type Inbox struct {
+	Unmatched     int `db:"unmatched"`     // mails that belong to no case
+	Registrations int `db:"registrations"` // registrations of scanners that wait for a decision
+}
+
+// CountInbox returns what a coordinator has not looked after yet.
+func (q *Queries) CountInbox(ctx context.Context) (Inbox, error) {
+	var n Inbox
+	err := q.q.GetContext(ctx, &n, `select (select count(*) from (select 1 from inbound
+			where state in ('processed','failed') and `+unfiled+` limit $1) few) as unmatched,
+		(select count(*) from (select 1 from registration where state = 'pending' limit $1) few) as registrations`, CountLimit+1)
+	return n, fail("count what came in", err)
+}
+
 // MessageByHeaderIDs returns the newest message that has one of the
 // Message-IDs (without brackets).
 func (q *Queries) MessageByHeaderIDs(ctx context.Context, ids []string) (Message, error) {

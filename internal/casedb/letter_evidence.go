@@ -3,6 +3,7 @@ package casedb
 import (
 	"context"
 	"database/sql"
+	"net/netip"
 	"time"
 
 	"github.com/lib/pq"
@@ -152,6 +153,26 @@ func (q *Queries) LetterPorts(ctx context.Context, s LetterScope, from, to time.
 	err := q.q.SelectContext(ctx, &p, `select v.malware, o.proto, told.port, cast(sum(o.packets) as bigint) as packets`+
 		letterEvidence+` group by v.malware, o.proto, told.port`, s.args(from, to)...)
 	return p, fail("list the letter's ports", err)
+}
+
+// LetterPackets returns how many packets of each of the sources a letter tells of
+// between two times. A source that a letter may not name is not among them.
+func (q *Queries) LetterPackets(ctx context.Context, s LetterScope, sources []Addr, from, to time.Time) (map[netip.Addr]int64, error) {
+	addresses := make(pq.StringArray, len(sources))
+	for i, a := range sources {
+		addresses[i] = a.String()
+	}
+	var rows []struct {
+		Source  Addr  `db:"source"`
+		Packets int64 `db:"packets"`
+	}
+	err := q.q.SelectContext(ctx, &rows, `select cs.source, cast(sum(o.packets) as bigint) as packets`+letterEvidence+`
+		and cs.source = any($6::inet[]) group by cs.source`, s.args(from, to, addresses)...)
+	packets := make(map[netip.Addr]int64, len(rows))
+	for _, r := range rows {
+		packets[r.Source.Addr] = r.Packets
+	}
+	return packets, fail("count the letter's packets", err)
 }
 
 // LetterSeen reports whether there is any of a letter's evidence between two

@@ -80,7 +80,9 @@ func (t *Tx) AnswerCase(ctx context.Context, caseID int64, version int, a Answer
 	}
 	waiting := c.Waiting
 	if waiting == WaitingReply {
-		waiting = WaitingNone
+		if waiting, err = t.leftToDo(ctx, &c, WaitingReply); err != nil {
+			return m, err
+		}
 	}
 	return m, t.setCase(ctx, &c, c.State, waiting, now)
 }

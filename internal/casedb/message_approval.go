@@ -89,8 +89,8 @@ func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by strin
 	if c.State == CaseNew {
 		ch.State = CaseOpen
 	}
-	if c.Waiting == WaitingApproval {
-		ch.Waiting = WaitFor(WaitingNone)
+	if err := t.decided(ctx, c, &ch); err != nil {
+		return err
 	}
 	return t.ChangeCase(ctx, c, ch, now)
 }
@@ -193,8 +193,8 @@ func (t *Tx) cancelLocked(ctx context.Context, m Message, c *Case, by string, wh
 		return err
 	}
 	ch := CaseChange{Event: CaseEvent{Kind: EventCanceled, Actor: by, MessageID: &m.ID, Why: why}}
-	if c.Waiting == WaitingApproval {
-		ch.Waiting = WaitFor(WaitingNone)
+	if err := t.decided(ctx, c, &ch); err != nil {
+		return err
 	}
 	return t.ChangeCase(ctx, c, ch, now)
 }

@@ -91,8 +91,9 @@ type TCPWindowDay struct {
 	// as none.
 	Sensors int
 	Sources [TCPWindowGroups]int64 // unique sources by group
-	// Unjudged are the sources whose country is not known yet, because they have
-	// not been judged; they are in no group.
+	// Unjudged are the sources whose country is not known, because they have not
+	// been judged or because neither the table of countries nor a registry names
+	// one; they are in no group.
 	Unjudged int64
 }
 
@@ -107,6 +108,9 @@ func (d *TCPWindowDay) Total() (n int64) {
 // TCPWindowDays answers the question for each day from the day of from to that of
 // to. An observation belongs to the day in which its window starts. memory may
 // be nil.
+//
+// The country of a source is that of the table of countries and, where that does
+// not know one, that of the registry which its owner was asked from.
 //
 // A day is one pass over its partitions: a parallel scan that keeps the SYNs of
 // the port, and a hash of their sources that PostgreSQL bounds by work_mem.
@@ -143,7 +147,8 @@ func (q *Queries) tcpWindowDay(ctx context.Context, ask *TCPWindowQuestion, day 
 	var batches dayBatches
 	err := q.q.GetContext(ctx, &batches, `select case when bool_and((window_start at time zone 'UTC')::date::text = any($3))
 			then count(distinct sensor_id) else 0 end as sensors,
-			count(*) as batches, count(judged_at) as judged, coalesce(max(id), 0) as newest
+			count(*) as batches, count(judged_at) as judged, coalesce(max(id), 0) as newest,
+			(select coalesce(max(id), 0) from network) as network
 		from batch where window_start >= $1 and window_start < $2 and observations > 0 and standing = 'counted'`, from, to, partitions)
 	if err != nil || batches.Sensors == 0 {
 		return d, fail("count sensors of a day", err)
@@ -161,15 +166,16 @@ func (q *Queries) tcpWindowDay(ctx context.Context, ask *TCPWindowQuestion, day 
 	row := q.q.QueryRowxContext(ctx, `select count(*) filter (where counted and kind = 0), count(*) filter (where counted and kind = 1),
 			count(*) filter (where counted and kind = 2), count(*) filter (where counted and kind = 3), count(*) filter (where unjudged)
 		from (
-			select o.kind, w.all_of_them or coalesce(s.country = any($6), false) or w.covered as counted,
-				not w.all_of_them and not w.covered and s.address is null as unjudged
+			select o.kind, w.all_of_them or coalesce(w.country = any($6), false) or w.covered as counted,
+				not w.all_of_them and not w.covered and coalesce(w.country, '') !~ '^[A-Z]{2}$' as unjudged
 			from (
 				select o.source, max(`+windowGroupSQL+`) as kind from observation o
 				where o.window_start >= $1 and o.window_start < $2 and o.proto = $3 and o.port = $4 and o.class = 'syn'
 				group by o.source
 			) o
-			left join source s on s.address = o.source,
-			lateral (select cardinality($6::text[]) + cardinality($7::inet[]) = 0 as all_of_them, o.source <<= any($7::inet[]) as covered) w
+			left join source s on s.address = o.source left join network n on n.id = s.network_id,
+			lateral (select cardinality($6::text[]) + cardinality($7::inet[]) = 0 as all_of_them, o.source <<= any($7::inet[]) as covered,
+				case when `+countryUnknown+` then n.country else s.country end as country) w
 		) x`, from, to, protoTCP, int(ask.Port), int(ask.Window), countries, prefixes)
 	err = row.Scan(&d.Sources[TCPWindowOther], &d.Sources[TCPWindowUnknown], &d.Sources[TCPWindowAsked], &d.Sources[TCPWindowWorm], &d.Unjudged)
 	if err != nil {

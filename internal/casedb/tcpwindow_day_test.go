@@ -13,8 +13,9 @@ import (
 // windowHost is a source on a day.
 type windowHost struct{ day, i int }
 
-// windowCountry is the country of source i; ?: the source is not judged.
-func windowCountry(i int) string { return []string{"JP", "KR", "", "?"}[i%4] }
+// windowCountry is the country of source i in the table of countries; ?: the source
+// is not judged; network: only the registry knows it, which says JP.
+func windowCountry(i int) string { return []string{"JP", "KR", "", "?", "network"}[i%5] }
 
 func windowSource(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
 
@@ -39,15 +40,15 @@ func windowObservation(rng *rand.Rand, i int, at time.Time) observation.Observat
 type windowAsk struct {
 	ask     casedb.TCPWindowQuestion
 	counted func(i int) bool
-	checked bool // whether a source that has not been judged is told
+	checked bool // whether a source of unknown country is told
 }
 
 func windowAsks() map[string]windowAsk {
 	return map[string]windowAsk{
-		"JP":      {casedb.TCPWindowQuestion{Countries: []string{"JP"}}, func(i int) bool { return i%4 == 0 }, true},
-		"JP, KR":  {casedb.TCPWindowQuestion{Countries: []string{"JP", "KR"}}, func(i int) bool { return i%4 < 2 }, true},
+		"JP":      {casedb.TCPWindowQuestion{Countries: []string{"JP"}}, func(i int) bool { return i%5 == 0 || i%5 == 4 }, true},
+		"JP, KR":  {casedb.TCPWindowQuestion{Countries: []string{"JP", "KR"}}, func(i int) bool { return i%5 < 2 || i%5 == 4 }, true},
 		"a net":   {casedb.TCPWindowQuestion{Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 }, true},
-		"both":    {casedb.TCPWindowQuestion{Countries: []string{"JP"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 || i%4 == 0 }, true},
+		"both":    {casedb.TCPWindowQuestion{Countries: []string{"JP"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}, func(i int) bool { return i < 16 || i%5 == 0 || i%5 == 4 }, true},
 		"all":     {casedb.TCPWindowQuestion{}, func(int) bool { return true }, false},
 		"nowhere": {casedb.TCPWindowQuestion{Countries: []string{"ZZ"}}, func(int) bool { return false }, true},
 	}
@@ -64,11 +65,34 @@ func wantedDay(hosts map[windowHost]casedb.TCPWindowGroup, n int, tt windowAsk) 
 		case k.day != n:
 		case tt.counted(k.i):
 			want.Sources[g]++
-		case tt.checked && windowCountry(k.i) == "?":
+		case tt.checked && (windowCountry(k.i) == "?" || windowCountry(k.i) == ""):
 			want.Unjudged++
 		}
 	}
 	return want
+}
+
+// windowSources writes the sources as they were judged, and their network.
+func windowSources(t *testing.T, db *casedb.DB, start time.Time) {
+	t.Helper()
+	var registered int64
+	if err := db.SQL().QueryRow(`with o as (insert into owner (key, name, language, created_at) values ('TEST/NET', 'Example Net', 'ja', $1) returning id)
+		insert into network (owner_id, first_address, last_address, handle, name, country, registry, raw, fetched_at, expires_at)
+		select id, '192.0.2.0', '192.0.2.255', 'EX-NET', 'EX-NET', 'JP', 'apnic', '', $1, $1 from o returning id`, start).Scan(&registered); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 80 {
+		c, network := windowCountry(i), any(nil)
+		if c == "network" {
+			c, network = "ZZ", registered
+		}
+		if c != "?" {
+			if _, err := db.SQL().Exec(`insert into source (address, first_at, last_at, country, network_id) values ($1, $2, $2, $3, $4)`,
+				windowSource(i).String(), start, c, network); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // TestWindowDaysCountEachSourceOnce compares the query with sets made in
@@ -81,14 +105,7 @@ func TestWindowDaysCountEachSourceOnce(t *testing.T) {
 	start := time.Date(2026, 1, 10, 0, 0, 0, 0, tokyo)
 	sensor(t, db, "north")
 	sensor(t, db, "south")
-	for i := range 80 {
-		if c := windowCountry(i); c != "?" {
-			if _, err := db.SQL().Exec(`insert into source (address, first_at, last_at, country) values ($1, $2, $2, $3)`,
-				windowSource(i).String(), start, c); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	windowSources(t, db, start)
 	groups := map[uint16]map[windowHost]casedb.TCPWindowGroup{8192: {}, 1024: {}}
 	for hour := range 3 * 24 {
 		if hour/24 == 1 {

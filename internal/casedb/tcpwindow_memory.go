@@ -8,8 +8,9 @@ import (
 
 // TCPWindowMemory keeps answers of TCPWindowDays for days that are complete, so that
 // each costs its pass over the partitions once. What it keeps holds as long as
-// the day's batches are the same, all of them judged: then no source's country
-// is missing. It is safe for concurrent use.
+// the day's batches are the same, all of them judged; while the country of a
+// source is missing, it also holds only until a registry has answered again. It
+// is safe for concurrent use.
 type TCPWindowMemory struct {
 	mu   sync.Mutex // guards days
 	days map[string]windowMemo
@@ -29,6 +30,7 @@ type dayBatches struct {
 	Batches int64 `db:"batches"`
 	Judged  int64 `db:"judged"`
 	Newest  int64 `db:"newest"`
+	Network int64 `db:"network"` // the newest answer of a registry
 }
 
 func (ask *TCPWindowQuestion) memoryKey(day, end time.Time) string {
@@ -44,6 +46,9 @@ func (m *TCPWindowMemory) recall(key string, day time.Time, batches dayBatches) 
 	defer m.mu.Unlock()
 	kept, ok := m.days[key]
 	kept.answer.Day = day
+	if kept.answer.Unjudged == 0 {
+		batches.Network = kept.batches.Network
+	}
 	return kept.answer, ok && kept.batches == batches
 }
 

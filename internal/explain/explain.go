@@ -44,6 +44,27 @@ func HasNote(code string) bool {
 	return ok
 }
 
+// Unit is the thing that a rule counts in the hits of its evidence.
+type Unit string
+
+// The units.
+const (
+	UnitPackets   Unit = "packets"
+	UnitPorts     Unit = "ports"     // within one day
+	UnitProtocols Unit = "protocols" // of IP
+)
+
+// HitsUnit returns what a rule counts. Most rules count packets.
+func HitsUnit(rule string) Unit {
+	switch rule {
+	case "tsubame":
+		return UnitPorts
+	case "protocols":
+		return UnitProtocols
+	}
+	return UnitPackets
+}
+
 // RuleTitle names a rule in a few words. lang is "ja"; anything else is
 // English. An unknown rule is named by its code.
 func RuleTitle(rule, lang string) string {
