@@ -86,7 +86,7 @@ func letterKeys() []string {
 
 // packetKeys are the classes of packets.
 func packetKeys() (keys []string) {
-	for c := observation.ClassSYN; c <= observation.ClassOther; c++ {
+	for c := observation.ClassSYN; c <= observation.ClassUDPAnswer; c++ {
 		keys = append(keys, c.String())
 	}
 	return keys
