@@ -421,7 +421,9 @@ func TestOtherFormatsAreNamed(t *testing.T) {
 		var erf []byte
 		for i := range rapid.IntRange(1, 20).Draw(t, "records") {
 			n := rapid.IntRange(60, 200).Draw(t, "bytes")
-			erf = binary.LittleEndian.AppendUint32(erf, rapid.Uint32().Draw(t, "fraction"))
+			// Of any time but the one in 16 million whose bytes are the magic number of lzma.
+			notLZMA := func(fraction uint32) bool { return fraction&0xffffff != 0x5d }
+			erf = binary.LittleEndian.AppendUint32(erf, rapid.Uint32().Filter(notLZMA).Draw(t, "fraction"))
 			erf = binary.LittleEndian.AppendUint32(erf, uint32(fieldStart.Unix())+uint32(i))
 			erf = append(erf, 2, 4, byte((18+n)>>8), byte(18+n), 0, 0, 0, byte(n), 0, 0)
 			erf = append(erf, make([]byte, n)...)
