@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"teiten/internal/casedb"
+	"teiten/internal/soak"
 	"teiten/notify"
 )
 
@@ -51,16 +52,26 @@ func hostileShapes() []mailBomb {
 	}
 }
 
-// TestHostileShapes reads each shape, as the worker and the list of files do, well
-// within the deadline of a mail.
-func TestHostileShapes(t *testing.T) {
+// TestHostileShapes reads a third of the shapes, as the worker and the list of
+// files do, within the deadline of a mail.
+func TestHostileShapes(t *testing.T) { explodeShapes(t, 3) }
+
+// TestSoakHostileShapes reads all.
+func TestSoakHostileShapes(t *testing.T) {
+	soak.Start(t)
+	explodeShapes(t, 1)
+}
+
+// explodeShapes reads every step-th shape.
+func explodeShapes(t *testing.T, step int) {
+	t.Helper()
 	p := newPost(t, notify.InboundConfig{})
 	shapes := hostileShapes()
 	if len(shapes) < 20 {
 		t.Fatalf("%d shapes", len(shapes))
 	}
-	for _, bomb := range shapes {
-		p.explode(bomb)
+	for i := 0; i < len(shapes); i += step {
+		p.explode(shapes[i])
 	}
 	if in := p.take("abuse@isp.example", "csirt@"+domain, "From: abuse@isp.example\nSubject: Re: x\n\nWe cleaned it.\n"); in.Class != casedb.InboundHuman {
 		t.Errorf("behind them a person's mail is %s", in.Class)

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"teiten/internal/casedb"
+	"teiten/internal/soak"
 	"teiten/notify"
 )
 
@@ -122,8 +123,8 @@ func (p *post) explode(bomb mailBomb) {
 	used := allocated(func() { p.do(p.worker.Do) })
 	took := time.Since(begin)
 	p.t.Logf("%s: %d KB, read in %s with %d MB allocated", bomb.name, len(raw)>>10, took.Round(time.Millisecond), used>>20)
-	if used > 300<<20 || took > 10*time.Second {
-		p.t.Errorf("%s: %d KB took %s and %d MB", bomb.name, len(raw)>>10, took, used>>20)
+	if used > 300<<20 { // time is bounded by the worker, after which the mail is put aside
+		p.t.Errorf("%s: %d KB took %d MB", bomb.name, len(raw)>>10, used>>20)
 	}
 	if strings.Contains(bomb.name, "zip") && used > 20<<20 {
 		p.t.Errorf("%s: somebody has opened it: %d MB allocated", bomb.name, used>>20)
@@ -149,14 +150,25 @@ func (p *post) explode(bomb mailBomb) {
 
 // TestMailBombs sends mails that are made to be much more than they are. Each is
 // stored as it came, before the 250; reading it stays within bounds of time and
-// memory, and the mails around it take effect.
-func TestMailBombs(t *testing.T) {
+// memory, and the mails around it take effect. It takes a third of them.
+func TestMailBombs(t *testing.T) { explodeBombs(t, 3) }
+
+// TestSoakMailBombs takes all.
+func TestSoakMailBombs(t *testing.T) {
+	soak.Start(t)
+	explodeBombs(t, 1)
+}
+
+// explodeBombs sends every step-th bomb.
+func explodeBombs(t *testing.T, step int) {
+	t.Helper()
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	p.do(p.sender.Do)
 	zipped, gzipped := packed(t)
-	for _, bomb := range mailBombs(c.Number, zipped, gzipped) {
-		p.explode(bomb)
+	bombs := mailBombs(c.Number, zipped, gzipped)
+	for i := 0; i < len(bombs); i += step {
+		p.explode(bombs[i])
 	}
 	// The owner's answer among them is heard.
 	in := p.take("abuse@isp.example", p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID), "From: abuse@isp.example\nSubject: Re: x\n\nWe cleaned it.\n")

@@ -10,7 +10,7 @@ import (
 
 // maxExplanation is how much of a mail's beginning is searched for what it is
 // about. What machines have to say fits in far less.
-const maxExplanation = 12_000
+const maxExplanation = 6_000
 
 // explanation is the beginning of what a mail says before the mail that it
 // returns.
