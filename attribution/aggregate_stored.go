@@ -88,13 +88,12 @@ func (a *Aggregate) storedFlood() casedb.Aggregate {
 	k := a.flood
 	target := casedb.FloodTarget{Destination: k.dest, Proto: k.proto, Port: k.port, Class: k.class}
 	s := a.stored(target.Key())
-	hour := time.Unix(0, k.hour*hourNanos).UTC()
-	if end := hour.Add(time.Hour - time.Microsecond); a.Kind == AggregateFlood && s.Last.After(end) {
-		// A forged source may come again days later; the flood is what began in
-		// the hour.
+	if end := a.hours[len(a.hours)-1].At.Add(time.Hour - time.Microsecond); a.Kind == AggregateFlood && s.Last.After(end) {
+		// A forged source may come again days later; the flood is what began in its
+		// hours.
 		s.Last = end
 	}
-	s.Hours.V = []casedb.FloodHour{{At: hour, Sources: s.Sources, Packets: s.Packets}}
+	s.Hours.V = a.hours
 	return s
 }
 

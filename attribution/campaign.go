@@ -36,9 +36,9 @@ func (p *Profile) campaignMark() (observation.Mark, *entry) {
 		if e.has(flagRest) || !probeClass(e.class) {
 			continue
 		}
-		for j, k := range e.marks {
-			n := uint64(e.hits[j])
-			if k == observation.MarkNone || k >= observation.MarkSYNPayload || k == observation.MarkHping || n <= most || 2*n < e.packets {
+		for _, k := range e.marks {
+			n := e.mark(k)
+			if k == observation.MarkNone || k >= observation.MarkSYNPayload || k == observation.MarkHping || n <= most || 2*n < e.attempts() {
 				continue
 			}
 			m, best, most = k, e, n

@@ -93,7 +93,13 @@ func (f *facts) markServed() {
 		}
 	}
 	f.scratch = idx
-	if len(idx) < servedPorts {
+	switch {
+	case p.member == AggregateReflected: // the other sources told
+		for _, i := range idx {
+			p.entry(i).flags |= flagAnswers
+		}
+		return
+	case len(idx) < servedPorts:
 		return
 	}
 	from := func(i int) uint32 { return uint32(p.entry(i).proto)<<16 | uint32(p.entry(i).peer) }

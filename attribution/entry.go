@@ -19,7 +19,7 @@ const (
 
 // uncounted are the marks that no rule asks for per port. An entry holds four
 // marks, so these would only push others out.
-const uncounted = 1<<observation.MarkNone | 1<<observation.MarkWindow8192 | 1<<observation.MarkPeakMinute
+const uncounted = 1<<observation.MarkNone | 1<<observation.MarkWindow8192 | 1<<observation.MarkPeakMinute | 1<<observation.MarkRepeat
 
 // flags of an entry.
 const (
@@ -46,6 +46,7 @@ type entry struct {
 	days     uint32    // bit i: on the profile's i-th day
 	dests    uint32    // most destinations of one observation
 	destsSum uint32    // destinations of all observations added up: no less than the true number
+	repeats  uint32    // packets that show a mark and repeat an attempt: no evidence
 	port     uint16
 	peer     uint16 // the other port in the first sample
 	window   uint16 // TCP window of the first observation; for an ICMP error the quoted protocol
@@ -65,12 +66,23 @@ func (e *entry) key() uint32 { return entryKey(e.proto, e.class, e.port) }
 
 func (e *entry) has(flag uint16) bool { return e.flags&flag != 0 }
 
-// mark returns the packets that show m.
+// whole are the marks whose packets all count: a host that uses a reflector, or
+// answers, does so again and again, and hidden marks are of first attempts only.
+const whole = 1<<observation.MarkMasscanK | 1<<observation.MarkMiraiK | 1<<observation.MarkNmap |
+	1<<observation.MarkSYNPayload | 1<<observation.MarkReflectQuery | 1<<observation.MarkSamePayload | 1<<observation.MarkSameAck | 1<<observation.MarkSameWindow
+
+// mark returns the packets that show m; of a tool's or malware's mark those that
+// repeat no attempt.
 func (e *entry) mark(m observation.Mark) uint64 {
 	for i, k := range e.marks {
-		if k == m {
-			return uint64(e.hits[i])
+		if k != m {
+			continue
 		}
+		n := uint64(e.hits[i])
+		if m.Bit()&whole == 0 {
+			n -= min(n, uint64(e.repeats))
+		}
+		return n
 	}
 	return 0
 }
@@ -93,6 +105,9 @@ func (e *entry) addMark(m observation.Mark, n uint64) {
 		e.marks[least], e.hits[least] = m, addUint32(0, n)
 	}
 }
+
+// attempts returns the packets without those that repeat an attempt.
+func (e *entry) attempts() uint64 { return e.packets - min(e.packets, uint64(e.repeats)) }
 
 // reach returns a lower bound of the destinations.
 func (e *entry) reach() uint32 {

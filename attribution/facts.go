@@ -9,11 +9,10 @@ import (
 
 // group adds up the entries of one protocol and class.
 type group struct {
-	proto   uint8
-	class   observation.Class
-	packets uint64
-	entries int
-	hits    [observation.MarkEnd]uint64
+	proto    uint8
+	class    observation.Class
+	attempts uint64
+	hits     [observation.MarkEnd]uint64
 }
 
 // facts are drawn from a profile once, for all rules.
@@ -33,10 +32,13 @@ type facts struct {
 	broadcast   uint64 // packets for everybody on a link, or for a neighbour there
 	neighbour   uint64 // those of broadcast that only the addresses tell
 
-	ports     int // distinct ports asked for, conversations left out
-	portsDay  int // the same on the busiest day
-	portsTCP  int // TCP ports among ports
-	peerUDP   int // UDP ports that look like peer-to-peer traffic and are not in ports
+	ports     int    // distinct ports asked for, conversations left out
+	portsDay  int    // the same on the busiest day
+	portsTCP  int    // TCP ports among ports
+	peerUDP   int    // UDP ports that look like peer-to-peer traffic and are not in ports
+	peerTCP   int    // the same of TCP
+	talks     uint64 // pairs of port and address that conversations were with, at least
+	asks      uint64 // the same of what was asked without an answer
 	perDay    [maxDays]int
 	sweep     int // position of the entry with most destinations, -1 if none
 	answering int // distinct service ports answered from
@@ -90,11 +92,10 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 		e := p.entry(i)
 		f.order = append(f.order, i)
 		g := f.group(e)
-		g.packets += e.packets
-		g.entries++
-		for k, m := range e.marks {
+		g.attempts += e.attempts()
+		for _, m := range e.marks {
 			if m != observation.MarkNone {
-				g.hits[m] += uint64(e.hits[k])
+				g.hits[m] += e.mark(m)
 				f.marks |= m.Bit()
 			}
 		}
@@ -108,6 +109,9 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 		switch {
 		case e.has(flagEstablished):
 			f.established += e.packets
+			if e.class != observation.ClassFIN && e.class != observation.ClassSYN { // a conversation has one entry of ACKs
+				f.talks += uint64(e.destsSum)
+			}
 		case e.answer():
 			f.answers += e.packets
 			if !e.class.ICMPError() {
@@ -118,6 +122,7 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 		case e.has(flagDoubt):
 		default:
 			f.probes += e.packets
+			f.asks += uint64(e.destsSum)
 			if f.sweep < 0 || e.dests > p.entry(f.sweep).dests {
 				f.sweep = i
 			}
@@ -249,11 +254,12 @@ func (f *facts) countPorts() {
 		}
 		return
 	}
-	skipUDP := f.peerToPeer()
+	f.peers()
+	skipUDP, skipTCP := f.peerUDP > 0 || f.traceroute(), f.peerTCP > 0
 	idx := f.scratch[:0]
 	for i := range n {
 		e := p.entry(i)
-		if e.probePort() && !(skipUDP && e.proto == protoUDP) {
+		if e.probePort() && !(skipUDP && e.proto == protoUDP) && !(skipTCP && e.proto == protoTCP) {
 			idx = append(idx, i)
 		}
 	}
@@ -281,35 +287,70 @@ func (f *facts) countPorts() {
 	}
 }
 
-// peerToPeer reports whether the source's UDP looks like a peer-to-peer
-// client's: many high ports, each at its own destination. A scanner asks many
-// destinations for the same ports, or one for many.
-func (f *facts) peerToPeer() bool {
-	p := f.p
-	ports, high, single := 0, 0, 0
-	for i := range p.entryCount() {
-		e := p.entry(i)
-		// Ports in doubt are peers' as well as a server's clients'.
-		if e.proto != protoUDP || !e.probePort() && !(e.class == observation.ClassUDP && e.has(flagDoubt)) {
+// stackOptions is the option bytes that the SYN of every stack of today has at
+// least: segment size, window scale, selective acknowledgements.
+const stackOptions = 8
+
+// peers finds the protocols in which the source looks like a peer-to-peer client:
+// many high ports, each at its own destination. A scanner asks many destinations
+// for the same ports, or one for many.
+func (f *facts) peers() {
+	for _, proto := range [...]uint8{protoUDP, protoTCP} {
+		ports, high, single, plain := 0, 0, 0, 0
+		for i := range f.p.entryCount() {
+			e := f.p.entry(i)
+			// UDP ports in doubt are peers' as well as a server's clients'.
+			doubt := e.class == observation.ClassUDP && e.has(flagDoubt)
+			if e.proto != proto || !e.probePort() && !doubt || proto == protoTCP && e.class != observation.ClassSYN {
+				continue
+			}
+			ports++
+			if e.port >= 1024 && (proto == protoTCP || !servicePort(e.port)) {
+				high++
+			}
+			if e.reach() == 1 {
+				single++
+			}
+			if e.options < stackOptions {
+				plain++
+			}
+		}
+		dests := int(f.p.Destinations())
+		if ports < tsubamePorts || high*10 < ports*8 || single*10 < ports*8 || dests*10 < min(ports, maxDests)*7 {
 			continue
 		}
-		ports++
-		if e.port >= 1024 && !servicePort(e.port) {
-			high++
+		if proto == protoTCP && f.established == 0 && plain*10 > ports {
+			continue // scanners of all ports, too, ask each address for another one, but write no stack's SYNs
 		}
-		if e.reach() == 1 {
-			single++
+		if proto == protoUDP {
+			f.peerUDP = ports
+		} else {
+			f.peerTCP = ports
 		}
 	}
-	if ports < tsubamePorts {
-		return false
+}
+
+// traceroute reports whether the source's UDP is a traceroute's: to one address,
+// a port more for each packet from 33434 on (RFC 1393 names the program; the
+// numbers are traceroute.c's), with what is left of TTLs that begin at one.
+func (f *facts) traceroute() bool {
+	const (
+		first = 33434
+		ports = 255 * 3
+		ttl   = 40
+	)
+	n := 0
+	for i := range f.p.entryCount() {
+		e := f.p.entry(i)
+		if e.proto != protoUDP || !e.probePort() {
+			continue
+		}
+		if e.port < first || e.port >= first+ports || e.ttl > ttl || e.reach() > 1 {
+			return false
+		}
+		n++
 	}
-	dests := int(p.Destinations())
-	if high*10 >= ports*8 && single*10 >= ports*8 && dests*10 >= min(ports, maxDests)*7 {
-		f.peerUDP = ports
-		return true
-	}
-	return false
+	return n > 0 && f.p.Destinations() == 1
 }
 
 // portList writes the ports, most packets first, at most limit.

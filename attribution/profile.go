@@ -214,7 +214,10 @@ func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 		e.flags |= flagDestVaries
 	}
 	for i := range o.Marks {
-		if m := o.Marks[i].Mark; m.Bit()&uncounted == 0 {
+		switch m := o.Marks[i].Mark; {
+		case m == observation.MarkRepeat:
+			e.repeats = addUint32(e.repeats, o.Marks[i].Packets)
+		case m.Bit()&uncounted == 0:
 			e.addMark(m, o.Marks[i].Packets)
 		}
 	}

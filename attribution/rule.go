@@ -11,7 +11,7 @@ import (
 // RuleSet names this version of the rules and their thresholds. It is stored
 // with every verdict; a verdict of another version is superseded when its
 // source is judged again. Change it whenever a rule can answer differently.
-const RuleSet = "2026.11-8"
+const RuleSet = "2026.12-1"
 
 // Rule looks at a profile and answers with a verdict, or not. Rules are pure:
 // the same profile gives the same answer.

@@ -178,8 +178,12 @@ func judgeTSUBAME(p *Profile) (casedb.Verdict, bool) {
 }
 
 // clientLike reports whether the capture shows that the source mostly talks:
-// then the ports it found closed are no scan.
-func (f *facts) clientLike() bool { return f.established > 0 && f.established >= 2*f.probes }
+// then the ports it found closed are no scan. One long conversation makes no
+// client of a host that asks dozens of ports, so what is compared is what was
+// talked to and what was asked, besides the packets.
+func (f *facts) clientLike() bool {
+	return f.established > 0 && f.established >= 2*f.probes && 2*f.talks >= f.asks
+}
 
 // The thresholds of Durumeric et al. 2014: a hundred dark addresses on one
 // port, at an estimated ten packets a second over the whole Internet.
@@ -243,7 +247,7 @@ func judgeUnknown(p *Profile) (casedb.Verdict, bool) {
 	if f.established > 0 {
 		e.Notes = append(e.Notes, NoteConversation)
 	}
-	if f.peerUDP > 0 {
+	if f.peerUDP+f.peerTCP > 0 {
 		e.Notes = append(e.Notes, NotePeerToPeer)
 	}
 	if f.ports == 1 && p.Destinations() == 1 && p.packets >= 100 && f.established == 0 {

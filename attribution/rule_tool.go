@@ -18,9 +18,9 @@ func (f *facts) marked(m observation.Mark) count {
 	}
 	for i := range f.groups {
 		g := &f.groups[i]
-		if k := g.hits[m]; k >= 2 && 2*k >= g.packets && probeClass(g.class) {
+		if k := g.hits[m]; k >= 2 && 2*k >= g.attempts && probeClass(g.class) {
 			c.hits += k
-			c.of += g.packets
+			c.of += g.attempts
 		}
 	}
 	return c
@@ -73,6 +73,9 @@ func (p *Profile) toolVerdict(m observation.Mark) (casedb.Verdict, bool) {
 	if m == observation.MarkHping && (p.Destinations() < 5 && f.ports < 5 || f.established > 0) {
 		return casedb.Verdict{}, false // a flood of one port, or an odd client
 	}
+	if m == observation.MarkAngryIP && p.Destinations() < angryIPDests {
+		return casedb.Verdict{}, false // somebody pings one host, or a few
+	}
 	v := casedb.Verdict{Kind: casedb.KindScanner, Tool: toolOf(m), Confidence: toolConfidence(m, c)}
 	rate, assumed := perPacket(m)
 	e := &v.Evidence.V
@@ -84,6 +87,10 @@ func (p *Profile) toolVerdict(m observation.Mark) (casedb.Verdict, bool) {
 	v.Ports = f.portList(maxPorts, func(e *entry) bool { return e.mark(m) > 0 })
 	return v, true
 }
+
+// angryIPDests is the number of addresses from which on pings with zeros are a
+// scan: many other programs that watch whether a host is up send them too.
+const angryIPDests = 5
 
 func toolConfidence(m observation.Mark, c count) float64 {
 	most := 0.99
@@ -110,7 +117,7 @@ func toolConfidence(m observation.Mark, c count) float64 {
 // mark also agree with the tool.
 func (p *Profile) weakTool(m observation.Mark) (casedb.Verdict, bool) {
 	e := &p.one
-	if p.packets != 1 || e.mark(m) != 1 || e.has(flagDF) || !e.has(flagSample) {
+	if !p.oneAttempt() || e.mark(m) != 1 || e.has(flagDF) || !e.has(flagSample) {
 		return casedb.Verdict{}, false
 	}
 	agree := false
@@ -128,6 +135,11 @@ func (p *Profile) weakTool(m observation.Mark) (casedb.Verdict, bool) {
 	v := casedb.Verdict{Kind: casedb.KindScanner, Tool: toolOf(m), Confidence: 0.5}
 	v.Evidence.V = casedb.Evidence{Hits: 1, Of: 1, Chance: rate, Weak: true, Notes: []string{NoteOnePacket}}
 	return v, true
+}
+
+// oneAttempt reports whether the source was seen once, if also in copies.
+func (p *Profile) oneAttempt() bool {
+	return p.entryCount() == 1 && p.one.attempts() == 1
 }
 
 // ruleOf names the rule that a mark belongs to.

@@ -134,7 +134,7 @@ func (b *batchWriter) fill(number uint32) {
 func (b *batchWriter) marks(e *entry) {
 	for m := range observation.Marks {
 		n := b.w.marked(e, m)
-		if n == 0 || m == observation.MarkMiraiK && b.w.hidden.noMirai(e.firstDst) {
+		if n == 0 || !b.w.hidden.holds(m, e) {
 			continue
 		}
 		b.o.Marks = append(b.o.Marks, observation.MarkCount{Mark: m, Packets: uint64(n)})

@@ -157,8 +157,8 @@ func finishTCP(p *packet, sport, dport uint16, header, room int, options, payloa
 	if p.class.FromService() {
 		p.port, p.peer = sport, dport
 	}
-	if p.id == 54321 && p.bits&bitV6 == 0 {
-		p.marks |= observation.MarkZMap.Bit()
+	if p.flags == flagSYN && p.win == 65535 {
+		markZMap(p, sport)
 	}
 	if p.class == observation.ClassSYN {
 		markSYN(p, min(header, room) <= 20, options, ts, dataLen)
@@ -177,6 +177,7 @@ func finishUDP(p *packet, sport, dport uint16, length int, payload []byte) {
 		p.port, p.peer = sport, dport
 		return // marks are of probes
 	}
+	markZMap(p, sport)
 	markUDP(p, length, payload)
 }
 
@@ -217,9 +218,7 @@ func finishICMP(p *packet, t []byte) {
 		p.class = icmpClasses6[kind]
 	}
 	if p.bits&bitV6 == 0 {
-		if p.id == 54321 {
-			p.marks |= observation.MarkZMap.Bit()
-		}
+		markZMap(p, zmapPorts)
 		if kind == 8 && len(body) == 32 && allZero(body) {
 			p.marks |= observation.MarkAngryIP.Bit()
 		}

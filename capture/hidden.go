@@ -1,6 +1,10 @@
 package capture
 
-import "teiten/internal/observation"
+import (
+	"slices"
+
+	"teiten/internal/observation"
+)
 
 // Some marks show only in several packets. Their state is kept per window and
 // bounded; where a place is needed the state that has shown least gives way.
@@ -27,15 +31,40 @@ type hiddenState struct {
 	masscan, mirai *[hiddenSets]hiddenSet
 	nmap           *[nmapSets][nmapWays]nmapSource
 	used           [3]bool
+	// values counts the destinations at which a value of Masscan's was shared, and
+	// shares all such pairs; valued has the first values that a source sent.
+	values map[uint16]uint32
+	shares uint32
+	valued map[uint32]masscanProof
 	// mirais is the sequence number shared at a destination; miraiNone if there
-	// are several, which is a flood with few sequence numbers and no Mirai, whose
-	// one number is the destination.
+	// are several, which is a flood with few sequence numbers and no Mirai.
 	mirais map[uint32]int64
+	// places is the destination of a shared sequence number; miraiNone if it was
+	// shared at several, which no Mirai's is.
+	places map[uint32]int64
+	// proofs are the first shared sequence numbers that a source sent.
+	proofs map[uint32]miraiProof
+}
+
+// miraiProof holds shared sequence numbers of one source, each at a destination
+// of its own.
+type miraiProof struct {
+	n        uint8
+	dst, seq [miraiProofs]uint32
+}
+
+// masscanProof holds shared values of Masscan's that one source sent.
+type masscanProof struct {
+	n     uint8
+	value [3]uint16
 }
 
 const (
 	miraiNone = -1
-	maxMirais = 1 << 14 // destinations in mirais
+	maxMirais = 1 << 16 // destinations in mirais, numbers in places, sources in proofs and valued
+
+	miraiProofs = 8
+	miraiPlaces = 2 // destinations at which a source must have sent shared numbers
 )
 
 // hiddenSet holds values seen at destinations. Its first cache line is all that
@@ -54,23 +83,13 @@ type pendingMark struct {
 	entry, n uint32
 }
 
-// nmapSource is what one source's nmap-like SYNs have in common.
-type nmapSource struct {
-	key     uint64 // source and whether it is an IPv6 number; 0 while unused
-	active  bool
-	anchors [nmapAnchors]nmapAnchor
-}
-
-type nmapAnchor struct {
-	seq     uint32
-	target  uint32 // destination and port
-	entry   uint32
-	n       uint32 // packets, 0 while unused
-	related bool
-}
-
 func (h *hiddenState) reset() {
+	clear(h.values)
+	clear(h.valued)
+	h.shares = 0
 	clear(h.mirais)
+	clear(h.places)
+	clear(h.proofs)
 	for i, used := range h.used {
 		if !used {
 			continue
@@ -161,6 +180,7 @@ func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number ui
 	v.n[way]++
 	if v.active[way] {
 		w.mark(e, m, 1)
+		w.hidden.sent(m, src, key)
 		return
 	}
 	v.several[way] = v.several[way] || v.src[way] != src
@@ -176,11 +196,16 @@ func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number ui
 		v.active[way] = true
 		if m == observation.MarkMiraiK {
 			w.hidden.sharedSeq(uint32(key>>32), uint32(key))
+		} else {
+			w.hidden.sharedValue(uint16(key))
 		}
 		for _, q := range v.pending[way] {
-			if q.n != 0 {
-				w.mark(w.entries.at(q.entry), m, q.n)
+			if q.n == 0 {
+				continue
 			}
+			sent := w.entries.at(q.entry)
+			w.mark(sent, m, q.n)
+			w.hidden.sent(m, keySource(sent.key), key)
 		}
 	}
 }
@@ -188,72 +213,104 @@ func (w *window) shared(table *[hiddenSets]hiddenSet, key uint64, src, number ui
 // sharedSeq notes a sequence number that several sources sent to dst.
 func (h *hiddenState) sharedSeq(dst, seq uint32) {
 	if h.mirais == nil {
-		h.mirais = make(map[uint32]int64)
+		h.mirais, h.places, h.proofs = map[uint32]int64{}, map[uint32]int64{}, map[uint32]miraiProof{}
 	}
-	switch was, ok := h.mirais[dst]; {
-	case ok && was != int64(seq):
-		h.mirais[dst] = miraiNone
-	case !ok && len(h.mirais) < maxMirais:
-		h.mirais[dst] = int64(seq)
+	pairOnce(h.mirais, dst, seq)
+	pairOnce(h.places, seq, dst)
+}
+
+// pairOnce notes the value of a key, miraiNone if there are several.
+func pairOnce(m map[uint32]int64, key, value uint32) {
+	switch was, ok := m[key]; {
+	case ok && was != int64(value):
+		m[key] = miraiNone
+	case !ok && len(m) < maxMirais:
+		m[key] = int64(value)
 	}
 }
 
-// noMirai says whether the Mirai mark of packets to dst does not hold.
-func (h *hiddenState) noMirai(dst uint32) bool {
-	seq, ok := h.mirais[dst]
-	return !ok || seq == miraiNone
-}
-
-// nmap compares a SYN with the source's earlier ones. The sequence numbers of
-// one nmap run differ by 16 bits that are repeated in both halves; a repeated
-// number counts as evidence only towards another destination or port, since
-// every stack repeats a SYN.
-func (w *window) nmap(number uint32, e *entry, p *packet) {
-	key := uint64(p.src) | uint64(p.bits&bitV6)<<32 | 1<<63
-	target := p.dst ^ uint32(p.port)*0x9e3779b1
-	set := &w.hidden.nmap[mix64(key)%nmapSets]
-	var s *nmapSource
-	for i := range set {
-		if set[i].key == key {
-			s = &set[i]
-			break
-		}
-	}
-	if s == nil {
-		for i := range set {
-			if set[i].key == 0 || !set[i].active {
-				s = &set[i]
-				break
-			}
-		}
-		if s == nil {
-			return
-		}
-		*s = nmapSource{key: key}
-	}
-	for i := range s.anchors {
-		a := &s.anchors[i]
-		if a.n == 0 {
-			*a = nmapAnchor{seq: p.seq, target: target, entry: number, n: 1}
-			return
-		}
-		x := a.seq ^ p.seq
-		if x>>16 != x&0xffff {
-			continue
-		}
-		if a.related {
-			w.mark(e, observation.MarkNmap, 1)
-			return
-		}
-		if target == a.target && x == 0 {
-			if a.entry == number {
-				a.n++
-			}
-			return
-		}
-		a.related, s.active = true, true
-		w.mark(w.entries.at(a.entry), observation.MarkNmap, a.n)
-		w.mark(e, observation.MarkNmap, 1)
+// sent notes that a source sent a shared value.
+func (h *hiddenState) sent(m observation.Mark, src uint32, key uint64) {
+	if m == observation.MarkMiraiK {
+		h.prove(src, uint32(key>>32), uint32(key))
 		return
 	}
+	p, ok := h.valued[src]
+	value := uint16(key)
+	if int(p.n) == len(p.value) || !ok && len(h.valued) >= maxMirais || slices.Contains(p.value[:p.n], value) {
+		return
+	}
+	p.value[p.n] = value
+	p.n++
+	h.valued[src] = p
+}
+
+// sharedValue notes a value of Masscan's that several sources sent to one
+// destination.
+func (h *hiddenState) sharedValue(value uint16) {
+	if h.values == nil {
+		h.values, h.valued = map[uint16]uint32{}, map[uint32]masscanProof{}
+	}
+	h.values[value]++
+	h.shares++
+}
+
+// prove notes that a source sent a shared sequence number to dst.
+func (h *hiddenState) prove(src, dst, seq uint32) {
+	p, ok := h.proofs[src]
+	if int(p.n) == miraiProofs || !ok && len(h.proofs) >= maxMirais || slices.Contains(p.dst[:p.n], dst) {
+		return
+	}
+	p.dst[p.n], p.seq[p.n] = dst, seq
+	p.n++
+	h.proofs[src] = p
+}
+
+// holds reports whether the marks of a kind that an entry's packets showed mean
+// what they say, by all that its source sent.
+func (h *hiddenState) holds(m observation.Mark, e *entry) bool {
+	src := keySource(e.key)
+	switch m {
+	case observation.MarkMiraiK:
+		return h.proved(src)
+	case observation.MarkMasscanK:
+		return h.valuesDiffer(src)
+	case observation.MarkNmap:
+		if e.key&keyV6 != 0 {
+			return true // p.src is a hash there
+		}
+		return h.nmapProved(nmapKey(src, false))
+	}
+	return true
+}
+
+// valuesDiffer reports whether a source's hidden Masscan marks hold. The value is
+// the low half of the destination address, so destinations have different ones,
+// and one value belongs to one destination in 65,536. A copied scanner with
+// constant fields has the same value everywhere.
+func (h *hiddenState) valuesDiffer(src uint32) bool {
+	p := h.valued[src]
+	for _, v := range p.value[:p.n] {
+		if h.values[v] <= 1+h.shares>>13 {
+			return true
+		}
+	}
+	return false
+}
+
+// proved reports whether a source's hidden Mirai marks hold. A Mirai host's
+// sequence number is the destination address, so in a capture whose destinations
+// were rewritten each destination has one number of its own, in packets of every
+// such host. A copied scanner with a constant number, or a flood with one, shares
+// it too: at several destinations the same, or at a single one. So the source
+// must have sent numbers that hold at two destinations at least.
+func (h *hiddenState) proved(src uint32) bool {
+	p := h.proofs[src]
+	hold := 0
+	for i := range p.n {
+		if h.mirais[p.dst[i]] == int64(p.seq[i]) && h.places[p.seq[i]] == int64(p.dst[i]) {
+			hold++
+		}
+	}
+	return hold >= miraiPlaces
 }

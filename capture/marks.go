@@ -66,6 +66,23 @@ func markSYN(p *packet, bare bool, options []byte, ts, dataLen int) {
 	}
 }
 
+const (
+	zmapID       = 54321
+	zmapTTL      = 190   // less than what is left of 255 behind any number of hops
+	zmapPorts    = 32768 // the source ports of a scan, unless its user chose others
+	zmapPortsEnd = 61000
+)
+
+// markZMap sets the mark of ZMap up to 4.0 (packet.c, make_ip_header): the
+// identification, no DF, TTL 255 less the hops, and a source port of its default
+// range. The identification alone proves nothing: tutorials about raw sockets have
+// the same, with the TTL, window and ports of their own.
+func markZMap(p *packet, sport uint16) {
+	if p.id == zmapID && p.bits&(bitV6|bitDF) == 0 && p.ttl > zmapTTL && sport >= zmapPorts && sport <= zmapPortsEnd {
+		p.marks |= observation.MarkZMap.Bit()
+	}
+}
+
 // zmapOptions says whether options are exactly those of ZMap 4.1.0 and later:
 // its default, or its "linux" set.
 func zmapOptions(o []byte) bool {
@@ -103,9 +120,6 @@ const (
 func markUDP(p *packet, length int, b []byte) {
 	be := binary.BigEndian
 	v4 := p.bits&bitV6 == 0
-	if v4 && p.id == 54321 {
-		p.marks |= observation.MarkZMap.Bit()
-	}
 	k := p.id ^ uint16(p.dst) ^ p.port
 	switch p.port {
 	case portDNS, portNetBIOS:

@@ -60,6 +60,8 @@ type tally struct {
 	combinationsMu sync.Mutex
 	combinations   map[uint32]string
 
+	attempts *attempts // nil until a packet shows a mark
+
 	sources sourceSet
 	epoch   uint16
 
@@ -226,7 +228,8 @@ func (t *tally) update(w *window, number uint32, e *entry, bl *block, p *packet)
 	} else if p.opt == 0 || t.combination(bl, p) {
 		w.fingerprint(e, p)
 	}
-	marks := p.marks
+	related := p.bits&bitSYNv4 != 0 && unicornscan(e, p)
+	marks, hidden := t.attempt(bl, p, related)
 	if p.class == observation.ClassUDP || p.class == observation.ClassUDPAnswer {
 		if p.ack != 0 && p.ack == e.ack {
 			marks |= observation.MarkSamePayload.Bit()
@@ -237,13 +240,13 @@ func (t *tally) update(w *window, number uint32, e *entry, bl *block, p *packet)
 	for ; marks != 0; marks &= marks - 1 {
 		w.mark(e, observation.Mark(bits.TrailingZeros32(marks)), 1)
 	}
-	if p.bits&bitSYNv4 != 0 && unicornscan(e, p) {
+	if related {
 		if w.marked(e, observation.MarkUnicornscan) == 0 {
 			w.mark(e, observation.MarkUnicornscan, 1) // the first packet
 		}
 		w.mark(e, observation.MarkUnicornscan, 1)
 	}
-	if p.bits&bitsHidden != 0 {
+	if hidden {
 		w.observe(number, e, p)
 	}
 	if e.destN == destSpilled || !slices.Contains(e.dest[:e.destN], p.dst) {
@@ -321,10 +324,11 @@ func (t *tally) insert(w *window, key uint64, hash, i uint32, bl *block, p *pack
 		e.print = fingerprint{n: 1, opt: p.opt, win: p.win, ttl: p.ttl}
 	}
 	t.seen(w, e)
-	for marks := p.marks; marks != 0; marks &= marks - 1 {
+	marks, hidden := t.attempt(bl, p, false)
+	for ; marks != 0; marks &= marks - 1 {
 		w.mark(e, observation.Mark(bits.TrailingZeros32(marks)), 1)
 	}
-	if p.bits&bitsHidden != 0 {
+	if hidden {
 		w.observe(number, e, p)
 	}
 	e.blob, e.optLen, e.payLen = w.keep(bl, p)

@@ -46,6 +46,7 @@ type parquetRow struct {
 	SameAck           int64  `parquet:"same_ack"`
 	SameWindow        int64  `parquet:"same_window"`
 	PeakMinute        int64  `parquet:"peak_minute"`
+	Repeat            int64  `parquet:"repeat"`
 }
 
 type parquetWriter struct {
@@ -133,6 +134,8 @@ func (r *parquetRow) mark(m observation.Mark) *int64 {
 		return &r.SameWindow
 	case observation.MarkPeakMinute:
 		return &r.PeakMinute
+	case observation.MarkRepeat:
+		return &r.Repeat
 	}
 	return new(int64) // a mark without a column: a test compares the two lists
 }

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -31,10 +32,15 @@ var checks = map[string]struct {
 	filter string
 	obeys  func(o *observation.Observation, s *observation.Sample) bool
 }{
-	"zmap": {"ip.id == 54321", func(_ *observation.Observation, s *observation.Sample) bool { return s.ID == 54321 }},
-	"masscan": {"ip.id == (ip.dst ^ tcp.dstport ^ tcp.seq_raw) & 0xffff", func(o *observation.Observation, s *observation.Sample) bool {
-		return o.Proto == protoTCP && s.Destination.Is4() && s.ID == uint16(low32(s))^s.DestPort^uint16(s.Seq)
-	}},
+	"zmap": {"ip.id == 54321 && ip.flags.df == 0 && ip.ttl > 190 && (!tcp || tcp.flags == 2 && tcp.window_size_value == 65535)",
+		func(o *observation.Observation, s *observation.Sample) bool {
+			return s.ID == 54321 && !s.DF && s.TTL > 190 && (o.Proto != protoTCP || s.Flags == 2 && s.Window == 65535)
+		}},
+	"masscan": {"ip.id == (ip.dst ^ tcp.dstport ^ tcp.seq_raw) & 0xffff; over UDP udp.dstport and, for tcp.seq_raw, dns.id, nbns.id or snmp.request_id",
+		func(o *observation.Observation, s *observation.Sample) bool {
+			number, ok := masscanNumber(o, s)
+			return ok && s.Destination.Is4() && s.ID == uint16(low32(s))^s.DestPort^number
+		}},
 	"mirai": {"tcp.seq_raw == ip.dst", func(o *observation.Observation, s *observation.Sample) bool {
 		return o.Proto == protoTCP && s.Destination.Is4() && s.Seq == low32(s)
 	}},
@@ -45,13 +51,13 @@ var checks = map[string]struct {
 	"slammer": {"udp.dstport == 1434 && udp.length == 384 && udp.payload[0:4] == 04:01:01:01", func(o *observation.Observation, s *observation.Sample) bool {
 		return o.Proto == protoUDP && s.DestPort == 1434 && strings.HasPrefix(string(s.Payload), "\x04\x01\x01\x01")
 	}},
-	"hping3": {"tcp.window_size_value == 512 && tcp.hdr_len == 20", func(o *observation.Observation, s *observation.Sample) bool {
+	"hping3": {"tcp.window_size_value == 512 && !tcp.options", func(o *observation.Observation, s *observation.Sample) bool {
 		return o.Class == observation.ClassSYN && s.Window == 512 && len(s.Options) == 0
 	}},
 	"zmap-options":   {filter: "tcp.window_size_value == 65535 && ip.flags.df == 0 && tcp.options == 02:04:05:b4:01:03:03:08:01:01:04:02"},
 	"zmap-time":      {filter: "tcp.options.timestamp.tsval == int(frame.time_epoch)"},
 	"masscan-hidden": {filter: "ip.id ^ tcp.dstport ^ (tcp.seq_raw & 0xffff), the same for several sources"},
-	"mirai-hidden":   {filter: "tcp.seq_raw, the same for several sources"},
+	"mirai-hidden":   {filter: "tcp.seq_raw, the same for several sources at a destination, and another one at each"},
 	"nmap":           {filter: "(a ^ b) >> 16 == (a ^ b) & 0xffff for sequence numbers a, b; tcp.window_size_value <= 4096; MSS only"},
 	"unicornscan":    {filter: "tcp.seq_raw ^ swap(ip.dst) ^ (tcp.dstport << 16 | tcp.srcport), the same in every packet"},
 	"angryip":        {filter: "icmp.type == 8 && data == 32 zero bytes, or tcp.window_size_value == 32"},
@@ -63,6 +69,32 @@ const (
 	protoTCP = 6
 	protoUDP = 17
 )
+
+// masscanNumber is what Masscan chooses in a packet: the sequence number, and in
+// UDP requests the transaction (templ-payloads.c of its source).
+func masscanNumber(o *observation.Observation, s *observation.Sample) (number uint16, ok bool) {
+	switch {
+	case o.Proto == protoTCP:
+		return uint16(s.Seq), true
+	case o.Proto == protoUDP && (s.DestPort == 53 || s.DestPort == 137) && len(s.Payload) >= 2: // DNS, NetBIOS
+		return binary.BigEndian.Uint16(s.Payload), true
+	case o.Proto == protoUDP && s.DestPort == 161: // SNMP (RFC 3416, 3)
+		var message struct {
+			Version   int
+			Community []byte
+			PDU       asn1.RawValue
+		}
+		if _, err := asn1.Unmarshal(s.Payload, &message); err != nil {
+			return 0, false
+		}
+		var request int64
+		if _, err := asn1.Unmarshal(message.PDU.Bytes, &request); err != nil {
+			return 0, false
+		}
+		return uint16(request), true
+	}
+	return 0, false
+}
 
 // low32 is an IPv4 destination as a number.
 func low32(s *observation.Sample) uint32 {

@@ -64,8 +64,8 @@ var ruleTexts = map[string]ruleText{
 	},
 	"masscan": {
 		text{"Masscan", "Masscan"},
-		text{"In {hits} of {of} packets ({ports}) the IP identification follows from destination, port and sequence number as Masscan computes it. In unrelated packets this has a probability of {chance}.",
-			"パケット {of} 個中 {hits} 個 ({ports}) の IP 識別子が、宛先、ポート、シーケンス番号から Masscan の計算式どおりに求められます。偶然一致する確率は {chance} です。"},
+		text{"In {hits} of {of} packets ({ports}) the IP identification follows from destination, port and sequence number (over UDP, from the number of the request) as Masscan computes it. In unrelated packets this has a probability of {chance}.",
+			"パケット {of} 個中 {hits} 個 ({ports}) の IP 識別子が、宛先、ポート、シーケンス番号 (UDP では要求の番号) から Masscan の計算式どおりに求められます。偶然一致する確率は {chance} です。"},
 	},
 	"masscan-hidden": {
 		text{"Masscan (destination hidden)", "Masscan (宛先が匿名化されたデータ)"},

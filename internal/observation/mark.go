@@ -36,6 +36,7 @@ const (
 	MarkSameAck    // answers the same sequence number as the first one
 	MarkSameWindow // the same window as the first one, not 0
 	MarkPeakMinute // SYN/ACKs, RSTs and ICMP errors of the busiest minute, for two packets and more, the first one's repetitions left out
+	MarkRepeat     // packets that show a tool's or malware's mark and repeat an attempt: no evidence
 
 	MarkEnd = iota // one more than the last mark, for arrays that a mark indexes
 )
@@ -46,6 +47,7 @@ var markTexts = [MarkEnd]string{
 	MarkAngryIP: "angryip", MarkWorm445: "worm445", MarkSlammer: "slammer", MarkSYNPayload: "syn_payload",
 	MarkReflectQuery: "reflect_query", MarkSamePayload: "same_payload", MarkWindow8192: "window_8192", MarkSameAck: "same_ack",
 	MarkSameWindow: "same_window", MarkPeakMinute: "peak_minute",
+	MarkRepeat: "repeat",
 }
 
 // Marks yields every mark in the order of the columns of `teiten stats`.

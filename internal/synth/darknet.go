@@ -221,6 +221,9 @@ func (g *darkGen) source(addr uint32, group, n int) darkSource {
 			s.port = darkMiraiPorts[r.IntN(len(darkMiraiPorts))]
 			break
 		}
+		if s.habit == darkZMap {
+			s.ttl = 255 - s.ttl/2 // less the hops
+		}
 		u = r.IntN(100)
 		if n > 2000 {
 			u += 30

@@ -124,7 +124,8 @@ func (g *darkGen) syn(t []byte, s *darkSource, p *darkPacket) {
 	var options []byte
 	switch s.habit {
 	case darkZMap:
-		p.id, window = 54321, 65535
+		p.id, p.frag, window = 54321, 0, 65535
+		sport = 32768 + sport%28233
 	case darkMasscan:
 		sport, window = s.sport, 1024
 		p.id = uint16(p.dst) ^ p.key.port ^ uint16(seq)
@@ -190,7 +191,7 @@ func (g *darkGen) countMarks(s *darkSource, p *darkPacket) {
 	if p.key.class != "syn" {
 		return
 	}
-	if p.id == 54321 {
+	if s.habit == darkZMap {
 		g.truth.ZMap++
 	}
 	if p.masscan {
