@@ -37,14 +37,14 @@ func TestSoakPagesAtScale(t *testing.T) {
 		"/sources?tool=masscan", "/sources?attention=1", "/aggregates", "/aggregates?kind=campaign", "/aggregates?victim=10.0.7.9", "/sources?port=445", "/sources?port=7547/TCP", "/sources?q=10.3.0.0/16", "/sources?kind=infected&port=7547/TCP",
 		"/sources/10.0.7.9", "/unmatched", "/registrations", "/settings", "/public/scanners"} {
 		for range 3 {
-			b.page(path)
+			b.get(path)
 		}
 		var times []time.Duration
 		for range 100 {
 			start := time.Now()
 			status, _, _ := b.get(path)
 			times = append(times, time.Since(start))
-			if status != http.StatusOK {
+			if status != http.StatusOK && status != http.StatusSeeOther { // a number, or an address with one case, leads to it
 				t.Fatalf("%s: got %d", path, status)
 			}
 		}
