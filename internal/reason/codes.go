@@ -122,6 +122,10 @@ const (
 	WhoisOther        Code = "whois-other"
 	Remark            Code = "remark"
 	RemarkForbids     Code = "remark-forbids"
+	MailUnread        Code = "mail-unread"
+	NoReader          Code = "no-reader"
+	EntityEnded       Code = "entity-ended"
+	OtherDesk         Code = "other-desk"
 	NotMailable       Code = "not-mailable"
 	RegistrysOwn      Code = "registrys-own"
 	Placeholder       Code = "placeholder"
@@ -175,7 +179,7 @@ var shapes = map[Code][]Kind{
 	BeginsAbuseNoRole: {Entity}, BeginsAbuse: {Entity, Roles}, MarkedAbuseNoRole: {Entity}, MarkedAbuse: {Entity, Roles},
 	OtherNoRole: {Entity}, OtherRole: {Entity, Roles}, WhoisSection: {Text, Text}, WhoisField: {Text, Text}, WhoisBeginsAbuse: {Text},
 	WhoisOther: {Text, Text}, Remark: {Text}, RemarkForbids: {Text}, NotMailable: {Defect}, RegistrysOwn: {}, Placeholder: {Text},
-	Directory: {Text, Scope, Text, Text}, Bounced: {Text},
+	Directory: {Text, Scope, Text, Text}, Bounced: {Text}, MailUnread: {Text}, NoReader: {}, EntityEnded: {Text}, OtherDesk: {Text},
 
 	OfSeveralMarked: {}, OfSeveralPreferred: {}, OfSeveralBeginsAbuse: {}, OfSeveral: {}, Invalid: {}, ValidatedOn: {Text}, Validated: {},
 	NotValidated: {}, HasValidated: {}, WhoisNamesNone: {Text}, WhoisUnknown: {Text}, WhoisSilent: {Text},
