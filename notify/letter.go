@@ -57,7 +57,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	}
 	// Only the owner may give the owner's answers.
 	if c.config.Pages != "" && m.ID > 0 && m.Reason != casedb.ReasonProvider && m.Reason != casedb.ReasonCSIRT {
-		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, m.ID)
+		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, &m)
 	}
 	windows, err := l.notification(ctx, q, m, lc.Country, now)
 	if err != nil {

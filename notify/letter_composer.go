@@ -107,7 +107,7 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 		}
 		letter, number = l, l.Number
 	}
-	d.EnvelopeFrom = c.tokens.Make(TokenBounce, number, m.ID)
+	d.EnvelopeFrom = c.tokens.Make(TokenBounce, number, &m)
 	if len(m.Raw) > 0 {
 		d.Raw = m.Raw
 		p := ParseMail(m.Raw)

@@ -176,7 +176,7 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 	case clear:
 		return nil, tx.DissolveDigest(ctx, m, letters, reason.Of(reason.InClear), now)
 	}
-	from := s.Composer.tokens.Make(TokenBounce, "", m.ID)
+	from := s.Composer.tokens.Make(TokenBounce, "", &m)
 	if err := tx.BeginDigest(ctx, &m, letters, now.Add(s.retryAfter(m.Attempts+1)), now); err != nil {
 		return nil, err
 	}
@@ -228,7 +228,7 @@ type digestLetter struct {
 // evidence of all in one file, and each as a mail of its own
 // (RFC 2046, 5.1.5).
 func (c *Composer) digest(m casedb.Message, parts []digestPart, now time.Time) (Draft, error) {
-	d := Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, "", m.ID)}
+	d := Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, "", &m)}
 	f := digestFields{us: c.us(m.Language), Owner: parts[0].letter.Owner}
 	var csv bytes.Buffer
 	csv.WriteString("case," + strings.Join(csvColumns, ",") + "\r\n")

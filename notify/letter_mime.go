@@ -224,7 +224,7 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 	}
 	h.SetMessageID(m.HeaderID)
 	h.Set("Subject", encodeSubject(d.Subject))
-	h.SetAddressList("Reply-To", []*mail.Address{{Address: c.tokens.Make(TokenReply, number, m.ID)}})
+	h.SetAddressList("Reply-To", []*mail.Address{{Address: c.tokens.Make(TokenReply, number, &m)}})
 	h.SetAddressList("To", []*mail.Address{{Address: d.To}})
 	from := &mail.Address{Name: casedb.CleanLine(c.config.organisation(m.Language), 200), Address: d.From}
 	h.SetAddressList("From", []*mail.Address{from})

@@ -305,7 +305,11 @@ func inClear(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.
 
 // gather asks what Decide needs.
 func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.Case, control casework.Control, now time.Time) (Facts, error) {
-	f := Facts{Message: m, Case: c, Now: now}
+	restored, err := q.RestoredAt(ctx)
+	if err != nil {
+		return Facts{}, err
+	}
+	f := Facts{Message: m, Case: c, Restored: restored, Now: now}
 	sup, err := q.Suppression(ctx, m.Recipient, now)
 	switch {
 	case err == nil:

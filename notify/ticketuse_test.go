@@ -40,7 +40,7 @@ func TestTheirTicketIsInOurNextSubjects(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	p.sentBox()
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	acknowledge := func(from, subject string) casedb.Inbound {
 		return p.take(from, reply, fmt.Sprintf("From: %s\nMessage-ID: <%d@isp.example>\nSubject: %s\nAuto-Submitted: auto-replied\n\nWe got it.\n", from, len(subject), subject))
 	}

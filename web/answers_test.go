@@ -73,7 +73,7 @@ func TestFilesOfAMailAreListedAndFetchedAsBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := d.db.StoreInbound(t.Context(), "abuse1@isp.example", tokens.Make(notify.TokenReply, d.c.Number, d.c.Message.ID), []byte(hostileFiles()), d.now)
+	id, err := d.db.StoreInbound(t.Context(), "abuse1@isp.example", tokens.Make(notify.TokenReply, d.c.Number, &d.c.Message), []byte(hostileFiles()), d.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,9 @@ type Config struct {
 	// Ready reports what else /readyz should know besides the database; nil:
 	// nothing.
 	Ready func(ctx context.Context) error
-	// Registry is served at /metrics; nil: there is no such page.
+	// MetricsToken lets other machines read /metrics; empty: they cannot.
+	MetricsToken string
+	// Registry is served at /metrics, which names the sensors; nil: there is no such page.
 	Registry prometheus.Gatherer
 }
 

@@ -21,7 +21,7 @@ const (
 	eventColumns = `id, case_id, at, kind, actor, message_id, inbound_id, text, why, data`
 
 	messageListed = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_why, delay_why, end_why, overruled, recipient,
-		language, subject, body, edited, template, in_reply_to, message_id, token, attempts, next_attempt_at, last_error, approved_by,
+		language, subject, body, edited, template, in_reply_to, message_id, token, token_rule, attempts, next_attempt_at, last_error, approved_by,
 		approved_at, created_at, sent_at, version, evidence, digest_id`
 	messageColumns = messageListed + `, raw`
 

@@ -14,13 +14,14 @@ import (
 type Config struct {
 	Database struct {
 		URL    string `toml:"url" secret:"true" help:"PostgreSQL server to use; empty: the embedded one. Give sslmode."`
-		Dir    string `toml:"dir" help:"Folder of the embedded PostgreSQL's data; empty: /var/lib/teiten/pg as root, else ~/.local/share/teiten/pg."`
+		Dir    string `toml:"dir" help:"Folder of the embedded PostgreSQL's data; empty: /var/lib/teiten/pg as root, else ~/.local/share/teiten/pg. With url: the folder for the mark by which a restored database is noticed."`
 		BinDir string `toml:"bin_dir" help:"Folder of PostgreSQL's programs; empty: searched for."`
 	} `toml:"database"`
 	Web struct {
 		Listen         string   `toml:"listen" help:"Address of the web UI."`
 		BaseURL        string   `toml:"base_url" help:"URL under which people reach the web UI, for links in mails; empty: from listen."`
 		TrustedProxies []string `toml:"trusted_proxies" help:"Reverse proxies (prefixes) whose X-Forwarded-For header is trusted; needed behind a proxy, or all users share its login limits."`
+		MetricsToken   string   `toml:"metrics_token" secret:"true" help:"Bearer token with which other machines read /metrics; empty: only this machine reads it, not through a proxy."`
 		Researchers    bool     `toml:"researchers" help:"Let researchers register their scanners on public pages."`
 	} `toml:"web"`
 	Organisation struct {
