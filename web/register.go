@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"net/http"
@@ -62,6 +63,9 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	if !s.limits.registerMail.allow(strings.ToLower(reg.Email), v.now) {
 		return errBusy
+	}
+	if fits, err := s.confirmationFits(ctx, reg.Email); err != nil || !fits {
+		return cmp.Or(err, errBusy)
 	}
 	for _, p := range prefixes {
 		reg.Prefixes = append(reg.Prefixes, p.String())

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"teiten/internal/casedb"
@@ -29,6 +30,16 @@ func (s *Server) createRegistration(ctx context.Context, reg casedb.Registration
 		}
 		return s.mailResearcher(ctx, tx, created, casedb.PurposeConfirmation, subject, body, "teiten", reg.CreatedAt)
 	})
+}
+
+// confirmationFits reports whether the mail to an address would go out before its
+// link is dead. A request whose mail cannot is refused, rather than kept.
+func (s *Server) confirmationFits(ctx context.Context, email string) (bool, error) {
+	if s.cfg.Planner == nil {
+		return true, nil
+	}
+	_, domain, _ := strings.Cut(email, "@")
+	return s.db.ConfirmationFits(ctx, s.cfg.Planner.Limits, domain, confirmWithin)
 }
 
 // mailResearcher writes a mail about a registration, due at once.

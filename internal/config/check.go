@@ -65,6 +65,9 @@ func (c *Config) checkMail(f *faults) {
 	if c.Mail.PerHour < 1 || c.Mail.PerContactDay < 1 {
 		f.add("mail.per_hour and mail.per_contact_day must be at least 1; the stop switch on the settings page stops all mail")
 	}
+	if c.Mail.ConfirmationsPerHour < 1 || c.Mail.ConfirmationsPerDomainDay < 1 {
+		f.add("mail.confirmations_per_hour and mail.confirmations_per_domain_day must be at least 1; web.researchers = false closes the registration")
+	}
 	if c.Mail.PerDomainDay < 0 || c.Mail.PerASDay < 0 {
 		f.add("mail.per_domain_day and mail.per_as_day must not be negative")
 	}

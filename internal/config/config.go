@@ -31,27 +31,29 @@ type Config struct {
 		Website string `toml:"website" help:"Page that explains the observation."`
 	} `toml:"organisation"`
 	Mail struct {
-		Domain        string        `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
-		Transport     string        `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
-		Smarthost     string        `toml:"smarthost" help:"host:port of the smarthost."`
-		TLS           string        `toml:"tls" help:"starttls, implicit, optional or none."`
-		CAFile        string        `toml:"ca_file" help:"PEM file of certificate authorities to trust in addition to the system's."`
-		Username      string        `toml:"username" help:"User name at the smarthost."`
-		Password      string        `toml:"password" secret:"true" help:"Password at the smarthost."`
-		HELO          string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
-		Evidence      string        `toml:"evidence" help:"Form of the evidence in letters: csv, or xarf where X-ARF can express it (one source, no ICMP)."`
-		Connections   int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
-		DKIMDomain    string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
-		DKIMKeys      []string      `toml:"dkim_keys" help:"Keys that sign, each SELECTOR=FILE (teiten dkim keygen makes them); none: mail is not signed."`
-		PGPKey        string        `toml:"pgp_key" secret:"true" help:"Private PGP key in ASCII armour that signs mail (better TEITEN_MAIL_PGP_KEY_FILE); empty: mail is not signed so."`
-		PGPPassphrase string        `toml:"pgp_passphrase" secret:"true" help:"Passphrase of pgp_key."`
-		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
-		LMTPListen    string        `toml:"lmtp_listen" help:"Address of an additional LMTP server, so that a mail server on this machine can hand mail over; empty: none."`
-		PerHour       int           `toml:"per_hour" help:"Maximum number of mails an hour in total."`
-		PerContactDay int           `toml:"per_contact_day" help:"Maximum number of mails in 24 hours to one address."`
-		PerDomainDay  int           `toml:"per_domain_day" help:"Maximum number of mails in 24 hours to one recipient domain; 0: no such limit."`
-		PerASDay      int           `toml:"per_as_day" help:"Maximum number of mails in 24 hours about the networks of one AS; 0: no such limit."`
-		FirstRetry    time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
+		Domain                    string        `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
+		Transport                 string        `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
+		Smarthost                 string        `toml:"smarthost" help:"host:port of the smarthost."`
+		TLS                       string        `toml:"tls" help:"starttls, implicit, optional or none."`
+		CAFile                    string        `toml:"ca_file" help:"PEM file of certificate authorities to trust in addition to the system's."`
+		Username                  string        `toml:"username" help:"User name at the smarthost."`
+		Password                  string        `toml:"password" secret:"true" help:"Password at the smarthost."`
+		HELO                      string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
+		Evidence                  string        `toml:"evidence" help:"Form of the evidence in letters: csv, or xarf where X-ARF can express it (one source, no ICMP)."`
+		Connections               int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
+		DKIMDomain                string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
+		DKIMKeys                  []string      `toml:"dkim_keys" help:"Keys that sign, each SELECTOR=FILE (teiten dkim keygen makes them); none: mail is not signed."`
+		PGPKey                    string        `toml:"pgp_key" secret:"true" help:"Private PGP key in ASCII armour that signs mail (better TEITEN_MAIL_PGP_KEY_FILE); empty: mail is not signed so."`
+		PGPPassphrase             string        `toml:"pgp_passphrase" secret:"true" help:"Passphrase of pgp_key."`
+		InboundListen             string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
+		LMTPListen                string        `toml:"lmtp_listen" help:"Address of an additional LMTP server, so that a mail server on this machine can hand mail over; empty: none."`
+		PerHour                   int           `toml:"per_hour" help:"Maximum number of mails an hour in total, confirmations of registrations not counted."`
+		PerContactDay             int           `toml:"per_contact_day" help:"Maximum number of mails in 24 hours to one address."`
+		PerDomainDay              int           `toml:"per_domain_day" help:"Maximum number of mails in 24 hours to one recipient domain; 0: no such limit."`
+		PerASDay                  int           `toml:"per_as_day" help:"Maximum number of mails in 24 hours about the networks of one AS; 0: no such limit."`
+		ConfirmationsPerHour      int           `toml:"confirmations_per_hour" help:"Maximum number of confirmations of registrations an hour; they go to addresses that strangers enter, and count for no other limit."`
+		ConfirmationsPerDomainDay int           `toml:"confirmations_per_domain_day" help:"Maximum number of confirmations of registrations in 24 hours to one recipient domain. One address gets one in 24 hours."`
+		FirstRetry                time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
 	} `toml:"mail"`
 	Notify struct {
 		Kinds        []string      `toml:"kinds" help:"Kinds of sources that open cases: infected, backscatter (victims of attacks), misconfigured, scanner (not acknowledged ones)."`
@@ -136,6 +138,7 @@ func Default() *Config {
 	c.Mail.PerHour = 200
 	c.Mail.PerContactDay = 10
 	c.Mail.PerDomainDay, c.Mail.PerASDay = 50, 50
+	c.Mail.ConfirmationsPerHour, c.Mail.ConfirmationsPerDomainDay = 20, 5
 	c.Mail.FirstRetry = 450 * time.Second
 	c.Notify.Kinds = []string{string(casedb.KindInfected)}
 	c.Notify.StillActive = []string{"14d", "30d"}

@@ -66,6 +66,8 @@ const (
 	LimitRecipient Code = "limit-recipient"
 	LimitDomain    Code = "limit-domain"
 	LimitAS        Code = "limit-as"
+
+	LimitConfirmations Code = "limit-confirmations"
 )
 
 // Why a message was canceled, failed or came back, and why an address gets no
@@ -73,6 +75,7 @@ const (
 const (
 	CaseClosed     Code = "case-closed"
 	CaseIgnored    Code = "case-ignored"
+	LinkExpired    Code = "link-expired" // of a confirmation: it would not work any more
 	GaveUp         Code = "gave-up"
 	Suppressed     Code = "suppressed"
 	CameBack       Code = "came-back" // by a bounce's status
@@ -166,8 +169,9 @@ var shapes = map[Code][]Kind{
 	Acknowledged: {Texts}, ContactReplaced: {}, ControlQuiet: {}, NoneLeft: {}, SourceLost: {Texts}, EvidenceGone: {},
 
 	QuietHours: {}, Paused: {}, Digest: {}, Control: {}, BackOff: {}, LimitHour: {}, LimitRecipient: {}, LimitDomain: {}, LimitAS: {},
+	LimitConfirmations: {},
 
-	CaseClosed: {}, CaseIgnored: {}, GaveUp: {Text}, Suppressed: {}, CameBack: {Text}, DigestLetter: {Text},
+	CaseClosed: {}, CaseIgnored: {}, LinkExpired: {}, GaveUp: {Text}, Suppressed: {}, CameBack: {Text}, DigestLetter: {Text},
 	AddressRefused: {Text}, MailBounced: {Text, Text},
 
 	Rejudged: {Text}, AcknowledgedSource: {Text, Text}, Filed: {}, Seen: {},
