@@ -62,6 +62,16 @@ func (c *Config) checkMail(f *faults) {
 	if c.Mail.Domain == "" || strings.ContainsAny(c.Mail.Domain, "@ <>\r\n") {
 		f.add("mail.domain: %q is not a domain", c.Mail.Domain)
 	}
+	if (c.Mail.InboundCert == "") != (c.Mail.InboundKey == "") {
+		f.add("mail.inbound_cert and mail.inbound_key must be set together")
+	}
+	const most = 1 << 30 // MiB
+	if c.Mail.InboundMiBHour < 20 || c.Mail.InboundMiBHour > most || c.Mail.InboundTotalMiBHour < c.Mail.InboundMiBHour || c.Mail.InboundTotalMiBHour > most {
+		f.add("mail.inbound_mib_per_hour must be at least 20, and mail.inbound_total_mib_per_hour no less")
+	}
+	if c.Mail.InboundFreeMiB < 0 || c.Mail.InboundFreeMiB > most {
+		f.add("mail.inbound_free_mib must not be negative")
+	}
 	if c.Mail.PerHour < 1 || c.Mail.PerContactDay < 1 {
 		f.add("mail.per_hour and mail.per_contact_day must be at least 1; the stop switch on the settings page stops all mail")
 	}

@@ -47,6 +47,13 @@ type Config struct {
 		PGPPassphrase             string        `toml:"pgp_passphrase" secret:"true" help:"Passphrase of pgp_key."`
 		InboundListen             string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
 		LMTPListen                string        `toml:"lmtp_listen" help:"Address of an additional LMTP server, so that a mail server on this machine can hand mail over; empty: none."`
+		InboundCert               string        `toml:"inbound_cert" help:"PEM file with the certificate chain for STARTTLS of incoming mail, read again when it changes; empty: no STARTTLS."`
+		InboundKey                string        `toml:"inbound_key" help:"PEM file with the key of inbound_cert."`
+		InboundAuthserv           string        `toml:"inbound_authserv" help:"Name (authserv-id) under which our own mail server writes Authentication-Results, after it has removed those of others with that name (RFC 8601, 5); shown with the mail; empty: none is believed."`
+		InboundMiBHour            int           `toml:"inbound_mib_per_hour" help:"Maximum MiB that one address (IPv6: /64) may send in an hour; this machine is not limited."`
+		InboundTotalMiBHour       int           `toml:"inbound_total_mib_per_hour" help:"Maximum MiB that all addresses together may send in an hour."`
+		InboundFreeMiB            int           `toml:"inbound_free_mib" help:"Incoming mail is refused for now (452) while the disk of the embedded database or of inbound_spool has less free; 0: not checked."`
+		InboundSpool              string        `toml:"inbound_spool" help:"Folder of large mails while they come in; empty: the one for temporary files."`
 		PerHour                   int           `toml:"per_hour" help:"Maximum number of mails an hour in total, confirmations of registrations not counted."`
 		PerContactDay             int           `toml:"per_contact_day" help:"Maximum number of mails in 24 hours to one address."`
 		PerDomainDay              int           `toml:"per_domain_day" help:"Maximum number of mails in 24 hours to one recipient domain; 0: no such limit."`
@@ -135,6 +142,7 @@ func Default() *Config {
 	c.Mail.Connections = 1
 	c.Mail.Evidence = "csv"
 	c.Mail.InboundListen = "127.0.0.1:2525"
+	c.Mail.InboundMiBHour, c.Mail.InboundTotalMiBHour, c.Mail.InboundFreeMiB = 100, 1000, 512
 	c.Mail.PerHour = 200
 	c.Mail.PerContactDay = 10
 	c.Mail.PerDomainDay, c.Mail.PerASDay = 50, 50

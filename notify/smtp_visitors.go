@@ -1,0 +1,112 @@
+package notify
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"teiten/internal/quota"
+)
+
+// What one address may do, and how many addresses are remembered.
+const (
+	defaultPerMinute = 60        // mails
+	defaultPerHour   = 100 << 20 // bytes; of all addresses together ten times as many
+	maxPerAddress    = 10        // connections at once
+	maxVisitors      = 10_000
+)
+
+// visitors counts connections, mails and bytes per remote address.
+type visitors struct {
+	mu        sync.Mutex // guards open
+	open      map[string]int
+	mails     *quota.Buckets
+	bytes     *quota.Buckets
+	total     *quota.Buckets // bytes of all addresses, under one key
+	localFree bool           // loopback is our own mail server and not limited
+}
+
+// newVisitors limits every address to perMinute mails, and to perHour bytes, and all
+// together to total bytes an hour; zero is the default. Without perMinute, loopback
+// is let through.
+func newVisitors(perMinute int, perHour, total int64) *visitors {
+	v := &visitors{open: map[string]int{}, localFree: perMinute <= 0}
+	if perMinute <= 0 {
+		perMinute = defaultPerMinute
+	}
+	if perHour <= 0 {
+		perHour = defaultPerHour
+	}
+	if total <= 0 {
+		total = 10 * perHour
+	}
+	v.mails = quota.New(float64(perMinute), time.Minute, maxVisitors)
+	v.bytes = quota.New(float64(perHour), time.Hour, maxVisitors)
+	v.total = quota.New(float64(total), time.Hour, 1)
+	return v
+}
+
+// free reports whether the address is not limited.
+func (v *visitors) free(address string) bool {
+	ip := net.ParseIP(address)
+	return v.localFree && ip != nil && ip.IsLoopback()
+}
+
+// enter reports whether one more connection from the address is welcome; then
+// leave must be called at its end.
+func (v *visitors) enter(address string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open[address] >= maxPerAddress && !v.free(address) {
+		return false
+	}
+	v.open[address]++
+	return true
+}
+
+func (v *visitors) leave(address string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open[address]--; v.open[address] <= 0 {
+		delete(v.open, address)
+	}
+}
+
+// mail reports whether one more mail from the address is welcome now.
+func (v *visitors) mail(address string, now time.Time) bool {
+	return v.free(address) || v.bytes.Has(address, 1, now) && v.mails.Take(address, 1, now)
+}
+
+// take counts n more bytes from the address. The error is the reply if they are too
+// many.
+func (v *visitors) take(address string, n int, now time.Time) error {
+	switch {
+	case v.free(address):
+		return nil
+	case !v.bytes.Take(address, float64(n), now):
+		return smtpError(451, 4, 7, 1, "too much mail from your address, come again later")
+	case !v.total.Take("", float64(n), now):
+		return errNoRoom()
+	}
+	return nil
+}
+
+// visitor returns what a remote address is counted as: itself, or the /64 that
+// an IPv6 host takes as many addresses from as it likes.
+func visitor(a net.Addr) string {
+	host := a.String()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is6() && !ip.IsLoopback() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return ip.String()
+}
