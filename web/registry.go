@@ -58,7 +58,7 @@ func (s *Server) confirmData(r *http.Request, v *visit) (confirmPage, error) {
 	if s.cfg.Registration.Closed || !tokenPattern.MatchString(data.Token) {
 		return data, nil
 	}
-	if !s.limits.confirm.allow(addressKey(s.clientAddr(r)), v.now) {
+	if !s.limits.confirm.Take(addressKey(s.clientAddr(r)), 1, v.now) {
 		return data, errBusy
 	}
 	sum := sha256.Sum256([]byte(data.Token))
