@@ -65,8 +65,10 @@ type Inbound struct {
 
 	Attachments JSON[InboundFiles] `db:"attachments"`
 
-	Answers         bool   `db:"answers"`           // it counts as the owner's answer
-	Waits           bool   `db:"waits"`             // a person must look at it
+	Answers bool   `db:"answers"` // it counts as the owner's answer
+	Waits   bool   `db:"waits"`   // a person must look at it
+	Auth    string `db:"auth"`    // what our own mail server found about the sender: "spf=pass dkim=fail"; empty: nothing is known
+
 	SuggestedCaseID *int64 `db:"suggested_case_id"` // the case that a stranger's mail names by its number
 }
 
@@ -129,11 +131,11 @@ func (q *Queries) Inbound(ctx context.Context, id int64) (Inbound, error) {
 	return in, fail("get inbound mail", err)
 }
 
-// CaseInbound returns the latest limit inbound mails of a case, newest first,
-// without their raw contents.
+// CaseInbound returns the latest limit inbound mails of a case that were not purged,
+// newest first, without their raw contents.
 func (q *Queries) CaseInbound(ctx context.Context, caseID int64, limit int) ([]Inbound, error) {
 	var in []Inbound
-	err := q.q.SelectContext(ctx, &in, `select `+inboundListed+` from inbound where case_id = $1
+	err := q.q.SelectContext(ctx, &in, `select `+inboundListed+` from inbound where case_id = $1 and state <> 'purged'
 		order by id desc limit $2`, caseID, limit)
 	return in, fail("list inbound mail of case", err)
 }

@@ -176,7 +176,7 @@ func (c *Config) checkAttribution(f *faults) {
 		f.add("report.time_zone: %w", err)
 	}
 	for key, d := range map[string]time.Duration{"follow.quiet": c.Follow.Quiet, "follow.reopen_within": c.Follow.ReopenWithin,
-		"attribution.look_back": at.LookBack, "attribution.max_age": at.MaxAge, "retention.observations": c.Retention.Observations,
+		"attribution.look_back": at.LookBack, "attribution.max_age": at.MaxAge, "retention.observations": c.Retention.Observations, "retention.unmatched_mail": c.Retention.UnmatchedMail,
 		"mail.first_retry": c.Mail.FirstRetry, "owners.whois_every": c.Owners.WhoisEvery} {
 		if d <= 0 {
 			f.add("%s must be positive", key)

@@ -114,7 +114,8 @@ type Config struct {
 		TimeZone string `toml:"time_zone" help:"Time zone of the days of reports. Windows of captures are cut at its midnight, so a change holds for what is imported later."`
 	} `toml:"report"`
 	Retention struct {
-		Observations time.Duration `toml:"observations" help:"How long observations are kept."`
+		Observations  time.Duration `toml:"observations" help:"How long observations are kept."`
+		UnmatchedMail time.Duration `toml:"unmatched_mail" help:"How long incoming mail is kept that belongs to no case; then only the fact that it came is kept."`
 	} `toml:"retention"`
 	Log struct {
 		Level  string `toml:"level" help:"debug, info, warn or error."`
@@ -167,6 +168,7 @@ func Default() *Config {
 	c.Attribution.ScannerProtocols = 10
 	c.Report.TimeZone = "Asia/Tokyo"
 	c.Retention.Observations = 400 * 24 * time.Hour
+	c.Retention.UnmatchedMail = 180 * 24 * time.Hour
 	c.Log.Level = "info"
 	c.Log.Format = "text"
 	return c

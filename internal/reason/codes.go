@@ -92,6 +92,14 @@ const (
 	Seen               Code = "seen"
 )
 
+// Why nothing is left of a mail that came in.
+const (
+	PurgedRequest  Code = "purged-request"  // its writer, or a person in it, asked for that
+	PurgedMistake  Code = "purged-mistake"  // it was not meant for us
+	PurgedUnwanted Code = "purged-unwanted" // advertising, abuse
+	PurgedOld      Code = "purged-old"      // it belonged to no case when its time was over
+)
+
 // Why a case is no control any more, or cannot be one.
 const (
 	ControlMail     Code = "control-mail" // a message to the owner left
@@ -175,6 +183,8 @@ var shapes = map[Code][]Kind{
 	AddressRefused: {Text}, MailBounced: {Text, Text},
 
 	Rejudged: {Text}, AcknowledgedSource: {Text, Text}, Filed: {}, Seen: {},
+
+	PurgedRequest: {}, PurgedMistake: {}, PurgedUnwanted: {}, PurgedOld: {},
 
 	ControlMail: {Text}, ControlMailed: {}, ControlRules: {}, ControlSources: {Text}, ControlSure: {Text, Text}, ControlICS: {},
 	ControlCritical: {},
