@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -210,6 +211,29 @@ func TestBytesOfAnAddressAreLimited(t *testing.T) {
 	}
 	if n, m := v.bytes.Len(), v.mails.Len(); n > maxVisitors || m > maxVisitors {
 		t.Errorf("%d and %d addresses are remembered, want at most %d", n, m, maxVisitors)
+	}
+}
+
+// TestOurOwnServersAreNotLimited: one on this machine, and those that are named.
+func TestOurOwnServersAreNotLimited(t *testing.T) {
+	t.Parallel()
+	v := newVisitors(0, 0, 0)
+	v.relays = []netip.Prefix{netip.MustParsePrefix("192.0.2.25/32"), netip.MustParsePrefix("2001:db8:1::25/128")}
+	for address, free := range map[string]bool{"127.0.0.1:1": true, "[::1]:1": true, "192.0.2.25:1": true, "[::ffff:192.0.2.25]:1": true, "[2001:db8:1::25]:1": true,
+		"192.0.2.26:1": false, "[2001:db8:1::26]:1": false} {
+		a, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := v.of(a) == ""; got != free || ours(a, v.relays) != free {
+			t.Errorf("%s is counted as %q", address, v.of(a))
+		}
+	}
+	now := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	for range 2 * maxPerAddress {
+		if !v.enter("") || !v.mail("", now) || v.take("", defaultPerHour, now) != nil {
+			t.Fatal("a server of ours is limited")
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -42,6 +43,12 @@ type InboundConfig struct {
 	Room func(context.Context) (bool, error)
 	// Spool is the directory of large mails under way; empty: that for temporary files.
 	Spool string
+	// Relays are mail servers of ours on other machines: they are not limited, as one
+	// on this machine is not.
+	Relays []netip.Prefix
+	// Authserv is the name under which our own mail servers say what they found about
+	// the sender (RFC 8601); it counts only in mail that they hand over. Empty: none.
+	Authserv string
 	// LMTP speaks RFC 2033 instead of SMTP: a mail server on this machine hands
 	// its mail over, and keeps what we do not take.
 	LMTP bool
@@ -78,6 +85,7 @@ func NewInboundServer(db *casedb.DB, config InboundConfig) *InboundServer {
 	s := &InboundServer{db: db, config: config, spool: newSpool(config.Spool)}
 	s.server = newServer(s, config.Tokens.domain, config.Logger)
 	s.server.visitors = newVisitors(config.PerMinute, config.PerHour, config.TotalPerHour)
+	s.server.visitors.relays = config.Relays
 	s.server.MaxMessageBytes = config.MaxBytes
 	s.server.LMTP = config.LMTP
 	s.server.TLSConfig = config.TLS
@@ -95,13 +103,15 @@ func (s *InboundServer) Close() error { return s.server.Close() }
 
 // NewSession implements smtp.Backend.
 func (s *InboundServer) NewSession(c *smtp.Conn) (smtp.Session, error) {
-	return &inboundSession{server: s, conn: c.Conn(), visitor: visitor(c.Conn().RemoteAddr())}, nil
+	from := c.Conn().RemoteAddr()
+	return &inboundSession{server: s, conn: c.Conn(), visitor: s.server.visitors.of(from), ours: s.config.LMTP || ours(from, s.config.Relays)}, nil
 }
 
 type inboundSession struct {
 	server  *InboundServer
 	conn    net.Conn
 	visitor string
+	ours    bool // a mail server of ours hands the mail over
 	from    string
 	to      []string
 }
@@ -172,9 +182,20 @@ func (s *inboundSession) Data(r io.Reader) error {
 	defer cancel()
 	err := m.use(ctx, func(raw []byte) error {
 		now := s.server.config.Now()
+		auth := ""
+		if s.ours {
+			auth = authVerdicts(raw, s.server.config.Authserv)
+		}
 		return s.server.db.InTx(ctx, func(tx *casedb.Tx) error {
 			for _, to := range s.server.leads(s.to) {
-				if _, err := tx.StoreInbound(ctx, s.from, to, raw, now); err != nil {
+				id, err := tx.StoreInbound(ctx, s.from, to, raw, now)
+				if err != nil {
+					return err
+				}
+				if auth == "" {
+					continue
+				}
+				if err := tx.NoteAuth(ctx, id, auth); err != nil {
 					return err
 				}
 			}

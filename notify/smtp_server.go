@@ -101,7 +101,7 @@ func (l trackingListener) Accept() (net.Conn, error) {
 		}
 		tracked := &trackedConn{Conn: conn, server: l.server}
 		if v := l.server.visitors; v != nil {
-			tracked.visitor = visitor(conn.RemoteAddr())
+			tracked.visitor = v.of(conn.RemoteAddr())
 			if !v.enter(tracked.visitor) {
 				turnAway(conn, "421 4.7.0 too many connections from your address\r\n")
 				continue

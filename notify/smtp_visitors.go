@@ -3,6 +3,7 @@ package notify
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type visitors struct {
 	bytes     *quota.Buckets
 	total     *quota.Buckets // bytes of all addresses, under one key
 	localFree bool           // loopback is our own mail server and not limited
+	relays    []netip.Prefix // of our own, too
 }
 
 // newVisitors limits every address to perMinute mails, and to perHour bytes, and all
@@ -47,10 +49,33 @@ func newVisitors(perMinute int, perHour, total int64) *visitors {
 	return v
 }
 
-// free reports whether the address is not limited.
-func (v *visitors) free(address string) bool {
-	ip := net.ParseIP(address)
-	return v.localFree && ip != nil && ip.IsLoopback()
+// of returns what a remote address is counted as; empty: it is not limited.
+func (v *visitors) of(a net.Addr) string {
+	if ip, ok := addrOf(a); ok && (v.localFree && ip.IsLoopback() || within(v.relays, ip)) {
+		return ""
+	}
+	return visitor(a)
+}
+
+// ours reports whether a remote address is that of a mail server of ours: on this
+// machine, or one of the relays.
+func ours(a net.Addr, relays []netip.Prefix) bool {
+	ip, ok := addrOf(a)
+	return ok && (ip.IsLoopback() || within(relays, ip))
+}
+
+func within(prefixes []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// addrOf returns the IP address of a remote address.
+func addrOf(a net.Addr) (netip.Addr, bool) {
+	host := a.String()
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip, err := netip.ParseAddr(host)
+	return ip.Unmap().WithZone(""), err == nil
 }
 
 // enter reports whether one more connection from the address is welcome; then
@@ -58,7 +83,7 @@ func (v *visitors) free(address string) bool {
 func (v *visitors) enter(address string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.open[address] >= maxPerAddress && !v.free(address) {
+	if v.open[address] >= maxPerAddress && address != "" {
 		return false
 	}
 	v.open[address]++
@@ -75,14 +100,14 @@ func (v *visitors) leave(address string) {
 
 // mail reports whether one more mail from the address is welcome now.
 func (v *visitors) mail(address string, now time.Time) bool {
-	return v.free(address) || v.bytes.Has(address, 1, now) && v.mails.Take(address, 1, now)
+	return address == "" || v.bytes.Has(address, 1, now) && v.mails.Take(address, 1, now)
 }
 
 // take counts n more bytes from the address. The error is the reply if they are too
 // many.
 func (v *visitors) take(address string, n int, now time.Time) error {
 	switch {
-	case v.free(address):
+	case address == "":
 		return nil
 	case !v.bytes.Take(address, float64(n), now):
 		return smtpError(451, 4, 7, 1, "too much mail from your address, come again later")
@@ -95,15 +120,11 @@ func (v *visitors) take(address string, n int, now time.Time) error {
 // visitor returns what a remote address is counted as: itself, or the /64 that
 // an IPv6 host takes as many addresses from as it likes.
 func visitor(a net.Addr) string {
-	host := a.String()
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
+	ip, ok := addrOf(a)
+	if !ok {
+		return a.String()
 	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is6() && !ip.IsLoopback() {
+	if ip.Is6() && !ip.IsLoopback() {
 		if p, err := ip.Prefix(64); err == nil {
 			return p.String()
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"teiten/internal/config"
 	"teiten/internal/localpg"
 	"teiten/notify"
 )
@@ -78,29 +79,29 @@ func (a *App) startInbound(composer *notify.Composer, wakeInbound chan<- struct{
 func (a *App) inboundConfig() (notify.InboundConfig, error) {
 	const mib = 1 << 20
 	m := a.cfg.Mail
-	config := notify.InboundConfig{Logger: a.log, PerHour: int64(m.InboundMiBHour) * mib, TotalPerHour: int64(m.InboundTotalMiBHour) * mib,
-		Spool: m.InboundSpool}
-	if config.Spool == "" {
-		config.Spool = notify.SpoolDir()
+	in := notify.InboundConfig{Logger: a.log, PerHour: int64(m.InboundMiBHour) * mib, TotalPerHour: int64(m.InboundTotalMiBHour) * mib,
+		Spool: m.InboundSpool, Relays: config.Prefixes(m.InboundRelays), Authserv: m.InboundAuthserv}
+	if in.Spool == "" {
+		in.Spool = notify.SpoolDir()
 	}
 	if m.InboundFreeMiB > 0 {
-		space := &notify.FreeSpace{Dirs: []string{config.Spool}, Min: uint64(m.InboundFreeMiB) * mib}
+		space := &notify.FreeSpace{Dirs: []string{in.Spool}, Min: uint64(m.InboundFreeMiB) * mib}
 		if a.cfg.Database.URL == "" {
 			dir, err := a.databaseDir()
 			if err != nil {
-				return config, err
+				return in, err
 			}
 			space.Dirs = append(space.Dirs, dir)
 		}
-		config.Room = space.Room
+		in.Room = space.Room
 	}
 	if m.InboundCert != "" {
 		var err error
-		if config.TLS, err = notify.ServerTLS(m.InboundCert, m.InboundKey, a.log); err != nil {
-			return config, fmt.Errorf("mail.inbound_cert: %w", err)
+		if in.TLS, err = notify.ServerTLS(m.InboundCert, m.InboundKey, a.log); err != nil {
+			return in, fmt.Errorf("mail.inbound_cert: %w", err)
 		}
 	}
-	return config, nil
+	return in, nil
 }
 
 // databaseDir returns the folder of the embedded database.

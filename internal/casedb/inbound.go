@@ -100,6 +100,12 @@ func (q *Queries) StoreInbound(ctx context.Context, from, to string, raw []byte,
 	return id, fail("store inbound mail", err)
 }
 
+// NoteAuth keeps with a stored mail what our own mail server found about its sender.
+func (q *Queries) NoteAuth(ctx context.Context, id int64, auth string) error {
+	_, err := q.q.ExecContext(ctx, `update inbound set auth = $2 where id = $1`, id, CleanLine(auth, 100))
+	return fail("note what our mail server found", err)
+}
+
 // ClaimInbound returns at most limit mails that nothing was made of yet. They
 // are due again after a back-off, so a mail whose worker dies is not lost.
 func (q *Queries) ClaimInbound(ctx context.Context, limit int, now time.Time) ([]Inbound, error) {

@@ -133,7 +133,7 @@ func (c *Config) checkOwners(f *faults) {
 }
 
 func (c *Config) checkLists(f *faults) {
-	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "control.critical": c.Control.Critical, "web.trusted_proxies": c.Web.TrustedProxies} {
+	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "control.critical": c.Control.Critical, "web.trusted_proxies": c.Web.TrustedProxies, "mail.inbound_relays": c.Mail.InboundRelays} {
 		for _, p := range list {
 			if _, err := netip.ParsePrefix(p); err != nil {
 				f.add("%s: %q is not a prefix", key, p)

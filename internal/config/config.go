@@ -49,7 +49,8 @@ type Config struct {
 		LMTPListen                string        `toml:"lmtp_listen" help:"Address of an additional LMTP server, so that a mail server on this machine can hand mail over; empty: none."`
 		InboundCert               string        `toml:"inbound_cert" help:"PEM file with the certificate chain for STARTTLS of incoming mail, read again when it changes; empty: no STARTTLS."`
 		InboundKey                string        `toml:"inbound_key" help:"PEM file with the key of inbound_cert."`
-		InboundAuthserv           string        `toml:"inbound_authserv" help:"Name (authserv-id) under which our own mail server writes Authentication-Results, after it has removed those of others with that name (RFC 8601, 5); shown with the mail; empty: none is believed."`
+		InboundRelays             []string      `toml:"inbound_relays" help:"Our own mail servers on other machines (prefixes) that hand mail over: they are not limited, and their Authentication-Results count. One on this machine is always among them."`
+		InboundAuthserv           string        `toml:"inbound_authserv" help:"Name (authserv-id) under which our own mail servers write Authentication-Results, after they removed those of others with that name (RFC 8601, 5); shown with the mail; empty: none is believed."`
 		InboundMiBHour            int           `toml:"inbound_mib_per_hour" help:"Maximum MiB that one address (IPv6: /64) may send in an hour; this machine is not limited."`
 		InboundTotalMiBHour       int           `toml:"inbound_total_mib_per_hour" help:"Maximum MiB that all addresses together may send in an hour."`
 		InboundFreeMiB            int           `toml:"inbound_free_mib" help:"Incoming mail is refused for now (452) while the disk of the embedded database or of inbound_spool has less free; 0: not checked."`
