@@ -33,8 +33,9 @@ type Facts struct {
 	Accused []casedb.LetterGroup
 	// Lost are sources that a letter whose words are settled names, and that
 	// are not judged so any more.
-	Lost []string
-	Gone bool // the observations that the letter would show are past their retention
+	Lost    []string
+	Expired bool // it is a confirmation whose link does not work any more
+	Gone    bool // the observations that the letter would show are past their retention
 	// Leave says which rules' letters may go to the contact on their own.
 	Leave   casedb.RuleLeave
 	Country string // of the case's owner
@@ -93,6 +94,9 @@ func decide(f Facts) Decision {
 			code = reason.CaseIgnored
 		}
 		return Decision{Action: ActionCancel, Why: reason.Of(code)}
+	}
+	if f.Expired {
+		return Decision{Action: ActionCancel, Why: reason.Of(reason.LinkExpired)}
 	}
 	if f.Suppression != nil {
 		return Decision{Action: ActionFail, Why: append(reason.Of(reason.Suppressed), f.Suppression.Why...), Waiting: casedb.WaitingBounce}

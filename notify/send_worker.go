@@ -324,6 +324,11 @@ func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.
 		}
 		f.ContactRetired = !there
 	}
+	if m.Purpose == casedb.PurposeConfirmation && m.RegistrationID != nil {
+		r, err := q.Registration(ctx, *m.RegistrationID)
+		f.Expired = err == nil && !r.ConfirmUntil.After(now)
+		return f, err
+	}
 	if c == nil || m.Purpose != casedb.PurposeNotification {
 		return f, nil
 	}
@@ -441,6 +446,9 @@ func (s *Sender) judge(m casedb.Message, receipt Receipt, err error) casedb.Atte
 		end.Outcome = casedb.AttemptUnknown
 	}
 	end.BackOff = s.backOff(blame(failed))
+	if m.Purpose == casedb.PurposeConfirmation && end.BackOff.Blame == casedb.BlameDomain {
+		end.BackOff = casedb.BackOff{} // a stranger chose the address: letters to its domain do not wait
+	}
 	return end
 }
 

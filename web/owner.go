@@ -74,9 +74,9 @@ func (s *Server) byLink(a action) http.Handler {
 func (s *Server) mayFollow(r *http.Request, now time.Time) bool {
 	address := addressKey(s.clientAddr(r))
 	if token, ok := s.pageToken(r); ok {
-		return s.limits.owner.allow(address+" "+strconv.FormatInt(token.Message, 10), now)
+		return s.limits.owner.Take(address+" "+strconv.FormatInt(token.Message, 10), 1, now)
 	}
-	return s.limits.ownerGuess.allow(address, now)
+	return s.limits.ownerGuess.Take(address, 1, now)
 }
 
 // ownerShow shows an owner the evidence. Mail scanners follow links, so it

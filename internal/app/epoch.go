@@ -13,12 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"teiten/internal/casedb"
 	"teiten/internal/config"
 	"teiten/internal/localpg"
+	"teiten/notify"
 )
 
 // epochEvery is how often the mark moves while mail can leave: a backup that is
@@ -170,7 +170,7 @@ const leastFree = 64 << 20
 
 // ready says what is wrong: the last mark could not be written, or the disk with the
 // embedded database is full.
-func (e *epoch) ready(context.Context) error {
+func (e *epoch) ready(ctx context.Context) error {
 	// A mark that is being written to a stopped database must not keep the answer.
 	if e.mu.TryLock() {
 		err := e.err
@@ -182,13 +182,12 @@ func (e *epoch) ready(context.Context) error {
 	if e.file == "" {
 		return nil
 	}
-	var st syscall.Statfs_t
 	dir := filepath.Dir(e.file)
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return fmt.Errorf("free space of %s: %w", dir, err)
-	}
-	if free := int64(st.Bavail) * st.Bsize; free < leastFree {
-		return fmt.Errorf("%d bytes are free in %s, less than %d", free, dir, int64(leastFree))
+	space := notify.FreeSpace{Dirs: []string{dir}, Min: leastFree}
+	if room, err := space.Room(ctx); err != nil {
+		return err
+	} else if !room {
+		return fmt.Errorf("fewer than %d bytes are free in %s", leastFree, dir)
 	}
 	return nil
 }

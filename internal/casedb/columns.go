@@ -27,7 +27,7 @@ const (
 
 	inboundListed = `id, received_at, envelope_from, envelope_to, state, attempts, next_attempt_at, last_error, class, hard, status,
 		recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text, header_id,
-		processed_at, attachments, answers, waits, suggested_case_id`
+		processed_at, attachments, answers, waits, suggested_case_id, auth`
 	inboundColumns = inboundListed + `, raw`
 
 	// aggregateListed is all but our own address and what is made of it.

@@ -67,6 +67,8 @@ const (
 	LimitRecipient Code = "limit-recipient"
 	LimitDomain    Code = "limit-domain"
 	LimitAS        Code = "limit-as"
+
+	LimitConfirmations Code = "limit-confirmations"
 )
 
 // Why a message was canceled, failed or came back, and why an address gets no
@@ -74,6 +76,7 @@ const (
 const (
 	CaseClosed     Code = "case-closed"
 	CaseIgnored    Code = "case-ignored"
+	LinkExpired    Code = "link-expired" // of a confirmation: it would not work any more
 	GaveUp         Code = "gave-up"
 	Suppressed     Code = "suppressed"
 	CameBack       Code = "came-back" // by a bounce's status
@@ -88,6 +91,14 @@ const (
 	AcknowledgedSource Code = "acknowledged-source"
 	Filed              Code = "filed" // a mail, by hand
 	Seen               Code = "seen"
+)
+
+// Why nothing is left of a mail that came in.
+const (
+	PurgedRequest  Code = "purged-request"  // its writer, or a person in it, asked for that
+	PurgedMistake  Code = "purged-mistake"  // it was not meant for us
+	PurgedUnwanted Code = "purged-unwanted" // advertising, abuse
+	PurgedOld      Code = "purged-old"      // it belonged to no case when its time was over
 )
 
 // Why a case is no control any more, or cannot be one.
@@ -167,11 +178,14 @@ var shapes = map[Code][]Kind{
 	Acknowledged: {Texts}, ContactReplaced: {}, ControlQuiet: {}, NoneLeft: {}, SourceLost: {Texts}, EvidenceGone: {},
 
 	QuietHours: {}, Paused: {}, Digest: {}, Control: {}, BackOff: {}, LimitHour: {}, LimitRecipient: {}, LimitDomain: {}, LimitAS: {},
+	LimitConfirmations: {},
 
-	CaseClosed: {}, CaseIgnored: {}, GaveUp: {Text}, Suppressed: {}, CameBack: {Text}, DigestLetter: {Text},
+	CaseClosed: {}, CaseIgnored: {}, LinkExpired: {}, GaveUp: {Text}, Suppressed: {}, CameBack: {Text}, DigestLetter: {Text},
 	AddressRefused: {Text}, MailBounced: {Text, Text},
 
 	Rejudged: {Text}, AcknowledgedSource: {Text, Text}, Filed: {}, Seen: {},
+
+	PurgedRequest: {}, PurgedMistake: {}, PurgedUnwanted: {}, PurgedOld: {},
 
 	ControlMail: {Text}, ControlMailed: {}, ControlRules: {}, ControlSources: {Text}, ControlSure: {Text, Text}, ControlICS: {},
 	ControlCritical: {},
