@@ -64,7 +64,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 		return nil, err
 	}
 	if cmp.Or(Format(l.wishes.Format), c.config.Format) == FormatXARF && m.Reason != casedb.ReasonRecovered {
-		l.xarf, err = c.xarf(m, lc.Kind, windows, l.csv, now)
+		l.xarf, err = c.xarf(m, lc.Kind, windows, l.csv)
 		l.XARF = l.xarf != nil
 	}
 	return l, err

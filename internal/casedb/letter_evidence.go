@@ -97,7 +97,6 @@ type LetterRow struct {
 	First      time.Time     `db:"first_at"`
 	Last       time.Time     `db:"last_at"`
 	SourcePort sql.NullInt32 `db:"source_port"` // only if all packets had the same
-	SamplePort sql.NullInt32 `db:"sample_port"` // of one of the packets; in windows only
 	Country    string        `db:"country"`     // of the source; in windows only
 	Total      int           `db:"total"`       // rows there are, whatever the limit
 }
@@ -188,7 +187,7 @@ func (q *Queries) LetterSeen(ctx context.Context, s LetterScope, from, to time.T
 func (q *Queries) LetterTable(ctx context.Context, s LetterScope, malware string, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
 	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, told.port, cast(sum(o.packets) as bigint) as packets,
-		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, cast(null as integer) as sample_port, '' as country,
+		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, '' as country,
 		cast(count(*) over () as integer) as total`+letterEvidence+` and v.malware = $6
 		group by cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, sum(o.packets) desc, o.proto, told.port limit $7`, s.args(from, to, malware, limit)...)
@@ -203,7 +202,6 @@ func (q *Queries) LetterWindows(ctx context.Context, s LetterScope, from, to tim
 		min(o.first_at) as first_at, max(o.last_at) as last_at,
 		case when max(o.peer_ports) = 1 and min(o.samples->0->>'sport') = max(o.samples->0->>'sport')
 			then min(cast(o.samples->0->>'sport' as integer)) end as source_port,
-		min(cast(o.samples->0->>'sport' as integer)) as sample_port,
 		min(s.country) as country, cast(count(*) over () as integer) as total`+letterEvidence+`
 		group by o.window_start, cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, min(o.first_at), o.proto, told.port limit $6`, s.args(from, to, limit)...)
