@@ -63,7 +63,7 @@ type xarfEvidence struct {
 // refused for having no port; and a scan wants the source's port. The timestamp
 // is when the incident began, not when it is reported: a desk looks up by it who
 // had the address (xarf-core.json, timestamp).
-func (c *Composer) xarf(m casedb.Message, kind casedb.Kind, rows []casedb.LetterRow, csv []byte) ([]byte, error) {
+func (c *Composer) xarf(m casedb.Message, kind casedb.Kind, rows []casedb.LetterRow, csv []byte, label casedb.TLP) ([]byte, error) {
 	incident, ok := oneIncident(rows)
 	if !ok || (kind != casedb.KindInfected && kind != casedb.KindScanner) {
 		return nil, nil
@@ -75,12 +75,13 @@ func (c *Composer) xarf(m casedb.Message, kind casedb.Kind, rows []casedb.Letter
 		Source: incident.Source.String(), SourcePort: int(incident.SourcePort.Int32), EvidenceSource: "honeypot",
 		Evidence: []xarfEvidence{{ContentType: "text/csv", Description: "What arrived at unused addresses, by hour and destination port; times are UTC",
 			Payload: base64.StdEncoding.EncodeToString(csv), Hash: "sha256:" + hex.EncodeToString(sum[:]), Size: len(csv)}}}
+	r.Tags = xarfTags("tlp", strings.TrimPrefix(string(label), "TLP:"))
 	if incident.Malware != "" {
 		// Not infected_host, which means web bots.
 		r.Category, r.Type = "infrastructure", "botnet"
 		r.Compromise = fmt.Sprintf("%d packets to %s of unused addresses between %s and %s, in the way of %s",
 			incident.Packets, portName(incident.Proto, incident.Port), first, last, incident.Malware)
-		r.Tags = xarfTags("malware", incident.Malware)
+		r.Tags = append(xarfTags("malware", incident.Malware), r.Tags...)
 	} else {
 		if r.SourcePort == 0 {
 			return nil, nil

@@ -66,7 +66,7 @@ func TestXARFIncident(t *testing.T) {
 		if rows[0].Malware == "" {
 			kind = casedb.KindScanner
 		}
-		b, err := c.xarf(casedb.Message{Token: "token"}, kind, rows, []byte("evidence"))
+		b, err := c.xarf(casedb.Message{Token: "token"}, kind, rows, []byte("evidence"), casedb.DefaultTLP)
 		if err != nil {
 			t.Fatal(err)
 		}

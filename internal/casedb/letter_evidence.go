@@ -16,12 +16,13 @@ type LetterCase struct {
 	Language string `db:"language"`
 	Owner    string `db:"owner"`
 	Country  string `db:"country"`
+	TLP      TLP    `db:"tlp"` // empty: as configured
 }
 
 // LetterCase returns the data about a case in a letter.
 func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, error) {
 	var l LetterCase
-	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, o.name as owner, o.country
+	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, c.tlp, o.name as owner, o.country
 		from cases c join owner o on o.id = c.owner_id where c.id = $1`, caseID)
 	return l, fail("get the letter's case", err)
 }
