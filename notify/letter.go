@@ -107,6 +107,13 @@ func (l *letterData) notification(ctx context.Context, q *casedb.Queries, m case
 		return nil, fmt.Errorf("case %s: %w", l.Number, ErrGone)
 	}
 	l.count(counted)
+	if l.wishes.Networks {
+		networks, err := q.LetterNetworks(ctx, scope, at.from, at.to, maxNetworks)
+		if err != nil {
+			return nil, err
+		}
+		l.Networks = strings.Join(networks, ", ")
+	}
 	if err := l.tables(ctx, q, scope, at); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ var templateFiles embed.FS
 const (
 	maxTableRows = 100   // lines of the table in the text
 	maxCSVRows   = 10000 // rows of the CSV part
+	maxNetworks  = 3     // networks of sensors, where a contact wants them
 	lookBack     = 31 * 24 * time.Hour
 )
 
@@ -75,6 +76,7 @@ type Draft struct {
 	CSV          []byte
 	XARF         []byte // instead of the CSV, which is in it
 	Key          string // the recipient's public key, to which all is encrypted; empty: none
+	Silent       bool   // it does not say Auto-Submitted if a person approved it
 	Tags         string // what sorts the mail on both sides, all that stands outside of an encrypted one's subject
 	Files        []casedb.MessageFile
 	Letters      []casedb.MessageFile // of a digest: the mails in it, whole
@@ -134,6 +136,7 @@ func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now tim
 	number := ""
 	if letter != nil {
 		number, d.Key, d.Tags = letter.Number, letter.wishes.PGPKey, withTicket("["+letter.Number+"]", letter.ticket)
+		d.Silent = letter.wishes.Silent
 		letter.attachTo(&d)
 	}
 	raw, err := c.encode(d, m, number, now)

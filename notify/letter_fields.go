@@ -24,23 +24,24 @@ type Fields struct {
 	Verify    string // how to check us by a way that is not in the letter; empty: not told
 	TLP       string // the label, "TLP:AMBER+STRICT"
 
-	Number  string // of the case
-	Page    string // where the owner sees the evidence and answers with one press; empty: no such page
-	Owner   string
-	Told    string // the day of the last notification before this one, in Zone; empty: there was none
-	Groups  []Group
-	Sources int
-	Address string // the source, if the letter is about one alone
-	Packets int64
-	Ports   string // "445/TCP, 23/TCP"
-	Zone    string // the recipient's likely zone, "JST"; empty: UTC only
-	First   string // in Zone, or UTC
-	Last    string
-	FirstZ  string // in UTC
-	LastZ   string
-	CSVRows int  // rows of the CSV part
-	CSVLeft int  // rows it leaves out
-	XARF    bool // the evidence is X-ARF with the CSV in it
+	Number   string // of the case
+	Page     string // where the owner sees the evidence and answers with one press; empty: no such page
+	Owner    string
+	Told     string // the day of the last notification before this one, in Zone; empty: there was none
+	Groups   []Group
+	Sources  int
+	Address  string // the source, if the letter is about one alone
+	Packets  int64
+	Ports    string // "445/TCP, 23/TCP"
+	Zone     string // the recipient's likely zone, "JST"; empty: UTC only
+	First    string // in Zone, or UTC
+	Last     string
+	FirstZ   string // in UTC
+	LastZ    string
+	Networks string // of our sensors where the packets arrived, if the contact wants them: "198.51.100.0/24"; empty: not told
+	CSVRows  int    // rows of the CSV part
+	CSVLeft  int    // rows it leaves out
+	XARF     bool   // the evidence is X-ARF with the CSV in it
 
 	Attacks     []Attack // on the sources of a victim's letter, the latest first
 	AttacksLeft int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -207,6 +208,17 @@ func (q *Queries) LetterWindows(ctx context.Context, s LetterScope, from, to tim
 		group by o.window_start, cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, min(o.first_at), o.proto, told.port limit $6`, s.args(from, to, limit)...)
 	return r, fail("list the letter's evidence", err)
+}
+
+// LetterNetworks returns the networks of sensors in which a letter's packets
+// arrived between two times, /24 and of IPv6 /48, at most limit. Only a contact
+// that asks for it may learn them, and never an address.
+func (q *Queries) LetterNetworks(ctx context.Context, s LetterScope, from, to time.Time, limit int) ([]string, error) {
+	var n []string
+	err := q.q.SelectContext(ctx, &n, `select cast(network(set_masklen(dst.a, case family(dst.a) when 4 then 24 else 48 end)) as text)`+
+		strings.Replace(letterEvidence, letterWhere, ` cross join lateral (select coalesce(o.destination, cast(o.samples->0->>'dst' as inet)) as a) dst`+letterWhere, 1)+
+		` and dst.a is not null group by 1 order by sum(o.packets) desc, 1 limit $6`, s.args(from, to, limit)...)
+	return n, fail("list the networks where a letter's packets arrived", err)
 }
 
 // LostSources returns sources that a message covers and that a letter may not
