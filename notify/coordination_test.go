@@ -61,7 +61,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	})
 	m = w.getMessage(m.ID)
 	d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
-	if err != nil || d.Subject != "["+c.Number+"] My subject" || d.Body != "My words\nsecond line\n" || len(d.CSV) == 0 {
+	if err != nil || d.Subject != "["+c.Number+"] My subject TLP:AMBER+STRICT" || d.Body != "My words\nsecond line\n" || len(d.CSV) == 0 {
 		t.Errorf("preview %q %q %v", d.Subject, d.Body, err)
 	}
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {

@@ -182,7 +182,7 @@ func TestLettersAboutOneAddress(t *testing.T) {
 			golden(t, "one-address."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
 			checkMail(t, d)
 			checkWidth(t, d.Body)
-			if !strings.HasSuffix(d.Subject, "("+address+", 445/TCP)") || strings.Count(d.Body, address) != 2 {
+			if !strings.HasSuffix(d.Subject, "("+address+", 445/TCP) TLP:AMBER+STRICT") || strings.Count(d.Body, address) != 2 {
 				t.Error("subject or first lines do not name the address")
 			}
 		})

@@ -39,6 +39,9 @@ type ownerPage struct {
 	Form    form
 	Errors  map[string]string
 	Pauses  []int // days
+
+	Label                 casedb.TLP
+	We, Authority, Verify string // who writes; who we are and how to check us, empty: not set
 }
 
 // ownerRow is what one source of the owner sent to one port.
@@ -204,6 +207,9 @@ func (s *Server) renderOwner(w http.ResponseWriter, r *http.Request, v *visit, s
 	if !locale.Supported(r.URL.Query().Get("lang")) {
 		v.p = s.catalog.Printer(data.Page.Language)
 	}
+	lang := v.p.Lang()
+	data.Label, data.We = s.label(data.Page.TLP), s.cfg.Organisation[lang]
+	data.Authority, data.Verify = s.cfg.Authority[lang], s.cfg.Verify[lang]
 	data.Other = locale.English
 	if data.Page.WriteIn == locale.English {
 		data.Other = locale.Japanese

@@ -46,7 +46,7 @@ func TestOwnerSeesTheEvidenceOfHisLetterOnly(t *testing.T) {
 		status, body, h := d.get(page + "?lang=" + lang)
 		want(t, "status", status, http.StatusOK)
 		checkPage(t, page, lang, body)
-		for _, s := range []string{d.c.Number, "192.0.2.9", "445/TCP"} {
+		for _, s := range []string{d.c.Number, "192.0.2.9", "445/TCP", "TLP:AMBER&#43;STRICT", map[string]string{"ja": "金銭やパスワード", "en": "money or passwords"}[lang]} {
 			if !strings.Contains(body, s) {
 				t.Errorf("%s: the page does not show %s", lang, s)
 			}

@@ -223,7 +223,9 @@ func (a *App) startMail(ctx context.Context) error {
 		return err
 	}
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
-		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
+		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence),
+		Authority: map[string]string{"ja": o.AuthorityJA, "en": o.AuthorityEN}, Verify: map[string]string{"ja": o.CheckJA, "en": o.CheckEN},
+		TLP: casedb.TLP(a.cfg.Mail.TLP)}, key)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,9 @@ func (a *App) startWeb(composer *notify.Composer) error {
 	server, err := web.New(web.Config{
 		DB: db, Logger: a.log, MetricsToken: a.cfg.Web.MetricsToken,
 		Organisation: map[string]string{"ja": a.cfg.Organisation.NameJA, "en": a.cfg.Organisation.NameEN},
+		Authority:    map[string]string{"ja": a.cfg.Organisation.AuthorityJA, "en": a.cfg.Organisation.AuthorityEN},
+		Verify:       map[string]string{"ja": a.cfg.Organisation.CheckJA, "en": a.cfg.Organisation.CheckEN},
+		TLP:          casedb.TLP(a.cfg.Mail.TLP),
 		Contact:      a.cfg.Organisation.Email, BaseURL: base, MailDomain: a.cfg.Mail.Domain, Version: version,
 		Mailbox: a.cfg.Mail.Transport == "mailbox", TrustedProxies: config.Prefixes(a.cfg.Web.TrustedProxies), Rules: append(casework.NotifyingRules(a.cfg.CaseKinds()...), casedb.RuleEscalation),
 		NotAnOwner: func(address string) error { return owner.NotAnOwner(address, contacts, a.cfg.Mail.Domain) }, Registry: a.registry,

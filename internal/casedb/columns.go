@@ -16,7 +16,7 @@ const (
 		first_at, last_at, created_at, superseded_at`
 
 	caseColumns = `id, number, owner_id, kind, malware, state, waiting, waiting_since, contact_id, language, version, created_at,
-		updated_at, closed_at, paused_until, tell_recovered`
+		updated_at, closed_at, paused_until, tell_recovered, tlp`
 
 	eventColumns = `id, case_id, at, kind, actor, message_id, inbound_id, text, why, data`
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"teiten/internal/casedb"
 	"teiten/internal/casework"
 	"teiten/notify"
 )
@@ -45,6 +46,9 @@ func (c *Config) checkMail(f *faults) {
 	f.oneOf("mail.transport", c.Mail.Transport, "mailbox", "smtp")
 	f.oneOf("mail.tls", c.Mail.TLS, "starttls", "implicit", "optional", "none")
 	f.oneOf("mail.evidence", c.Mail.Evidence, "csv", "xarf")
+	if !casedb.TLP(c.Mail.TLP).Valid() {
+		f.add("mail.tlp: %q is not one of %v", c.Mail.TLP, casedb.TLPs())
+	}
 	if c.Mail.Transport == "smtp" && c.Mail.Smarthost == "" {
 		f.add("mail.transport is smtp, so mail.smarthost must be set")
 	}

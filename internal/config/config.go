@@ -30,6 +30,11 @@ type Config struct {
 		Email   string `toml:"email" help:"Mail address at which a person can be reached."`
 		Phone   string `toml:"phone" help:"Telephone number, as it is written in mails."`
 		Website string `toml:"website" help:"Page that explains the observation."`
+		// What letters say about us; the Japanese ones and the English ones.
+		AuthorityJA string `toml:"authority_ja" help:"Who we are and by which authority we write, one sentence in Japanese letters; empty: a sentence that claims none."`
+		AuthorityEN string `toml:"authority_en" help:"The same in English letters."`
+		CheckJA     string `toml:"check_ja" help:"How a recipient checks us by a way that is not in the letter, one sentence in Japanese letters: an official list that names us, a switchboard; empty: to look our name up."`
+		CheckEN     string `toml:"check_en" help:"The same in English letters."`
 	} `toml:"organisation"`
 	Mail struct {
 		Domain                    string        `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
@@ -40,6 +45,7 @@ type Config struct {
 		Username                  string        `toml:"username" help:"User name at the smarthost."`
 		Password                  string        `toml:"password" secret:"true" help:"Password at the smarthost."`
 		HELO                      string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
+		TLP                       string        `toml:"tlp" help:"Label of letters and cases by FIRST's TLP 2.0, where a case has none of its own: TLP:CLEAR, TLP:GREEN, TLP:AMBER, TLP:AMBER+STRICT or TLP:RED."`
 		Evidence                  string        `toml:"evidence" help:"Form of the evidence in letters: csv, or xarf where X-ARF can express it (one source, no ICMP)."`
 		Connections               int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
 		DKIMDomain                string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
@@ -139,6 +145,7 @@ func Default() *Config {
 	c.Organisation.NameJA = "Example CSIRT"
 	c.Organisation.NameEN = "Example CSIRT"
 	c.Organisation.Email = "csirt@teiten.example"
+	c.Mail.TLP = string(casedb.DefaultTLP)
 	c.Mail.Domain = "teiten.example"
 	c.Mail.Transport = "mailbox"
 	c.Mail.TLS = "starttls"
