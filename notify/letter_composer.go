@@ -45,9 +45,9 @@ func NewComposer(config Config, key []byte) (*Composer, error) {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 	c := &Composer{config: config, tokens: tokens, templates: map[string]*template.Template{}}
-	for _, purpose := range []casedb.Purpose{casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision, casedb.PurposeDigest} {
+	for _, kind := range []string{string(casedb.PurposeAnswer), string(casedb.PurposeConfirmation), string(casedb.PurposeDecision), string(casedb.PurposeDigest), casedb.ReasonCorrection} {
 		for _, language := range []string{"ja", "en"} {
-			name := string(purpose) + "." + language
+			name := kind + "." + language
 			t, err := template.New(name).Option("missingkey=error").ParseFS(templateFiles, "templates/"+name+".txt")
 			if err != nil {
 				return nil, fmt.Errorf("mail template %s: %w", name, err)
@@ -160,6 +160,11 @@ func (l *letterData) attachTo(d *Draft) {
 // words fills in subject and body.
 func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m casedb.Message, letter *letterData) error {
 	switch {
+	case m.Reason == casedb.ReasonCorrection && letter != nil:
+		var err error
+		if d.Subject, d.Body, d.Template, err = c.correction(ctx, q, m, letter); err != nil {
+			return err
+		}
 	case m.Purpose == casedb.PurposeAnswer:
 		if letter == nil {
 			return fmt.Errorf("an answer without a case")
@@ -171,7 +176,7 @@ func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m cas
 			subject = "Re: " + subject
 		}
 		letter.Text = strings.TrimSpace(m.Body)
-		_, body, name, err := c.render(m.Purpose, m.Language, letter)
+		_, body, name, err := c.render(string(m.Purpose), m.Language, letter)
 		if err != nil {
 			return err
 		}
@@ -222,8 +227,8 @@ func unlabelled(subject string) string {
 }
 
 // render executes a letter's templates.
-func (c *Composer) render(purpose casedb.Purpose, language string, data any) (subject, body, name string, err error) {
-	name = string(purpose) + "." + language
+func (c *Composer) render(kind, language string, data any) (subject, body, name string, err error) {
+	name = kind + "." + language
 	t := c.templates[name]
 	if t == nil {
 		return "", "", name, fmt.Errorf("no letter for %s", name)
@@ -295,7 +300,7 @@ func (c *Composer) registration(purpose casedb.Purpose, language string, r Regis
 	// another person: one line each, and short.
 	r.Organisation = casedb.CleanLine(r.Organisation, 200)
 	r.Reason = casedb.Clean(r.Reason, 2000)
-	subject, body, _, err = c.render(purpose, language, struct {
+	subject, body, _, err = c.render(string(purpose), language, struct {
 		us
 		Registration
 		Hours int

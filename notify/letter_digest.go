@@ -250,7 +250,7 @@ func (c *Composer) digest(m casedb.Message, parts []digestPart, now time.Time) (
 			csv.Write(line)
 		}
 	}
-	subject, body, name, err := c.render(casedb.PurposeDigest, m.Language, f)
+	subject, body, name, err := c.render(string(casedb.PurposeDigest), m.Language, f)
 	if err != nil {
 		return d, err
 	}

@@ -209,7 +209,7 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 	h.Set("MIME-Version", "1.0")
 	// RFC 3834, 5. A coordinator's own words are not automatic; nor is a letter that
 	// a person approved, for a contact whose ticket system drops automatic mail.
-	if m.Purpose != casedb.PurposeAnswer && (!d.Silent || m.ApprovedBy == "") {
+	if (m.Purpose != casedb.PurposeAnswer || m.Reason == casedb.ReasonCorrection) && (!d.Silent || m.ApprovedBy == "") {
 		h.Set("Auto-Submitted", "auto-generated")
 	}
 	var references []string

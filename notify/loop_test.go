@@ -231,7 +231,14 @@ func (l *loop) stored() map[int64]casedb.MessageState {
 		l.t.Fatal(err)
 	}
 	states := map[int64]casedb.MessageState{}
+	live := l.getCase(l.c.ID).State.Live()
 	for _, m := range list {
+		if m.Reason == casedb.ReasonCorrection { // nobody approves one here
+			if m.State != casedb.MessageHeld && m.State != casedb.MessageCanceled || m.State == casedb.MessageHeld && live {
+				l.differ("a correction is %s in a case that is live: %v", m.State, live)
+			}
+			continue
+		}
 		states[m.ID] = m.State
 	}
 	return states

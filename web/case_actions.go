@@ -128,6 +128,9 @@ func (s *Server) closeCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error
 	if err != nil {
 		return err
 	}
+	if a.values.Get("mistake") != "" {
+		return tx.CloseMistaken(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
+	}
 	return tx.CloseCase(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
 }
 

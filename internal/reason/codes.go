@@ -42,6 +42,8 @@ const (
 	RuleFirst       Code = "rule-first"    // the first letter of the rule to the contact
 	ByHand          Code = "by-hand"       // a coordinator wrote it and has not released it
 	Restored        Code = "restored"      // it may have left between a backup and its restore
+	Correction      Code = "correction"    // it takes an accusation back
+	Reopened        Code = "reopened"      // the case that it corrects is live again
 	InDoubt         Code = "in-doubt"      // it may have arrived with a digest that was given up
 	NoMail          Code = "no-mail"       // no mail can be made of it
 	InClear         Code = "in-clear"      // tried without encryption, and a key exists now
@@ -174,7 +176,7 @@ var shapes = map[Code][]Kind{
 	Person: {Text}, Other: {Text}, LastError: {Text},
 
 	ContactApproval: {}, ContactByHand: {}, ContactInvalid: {}, ContactFirst: {}, ContactChanged: {}, CaseWaits: {}, JudgedAgain: {},
-	RuleHolds: {}, RuleFirst: {}, ByHand: {}, InDoubt: {}, Restored: {}, NoMail: {Text}, InClear: {}, EditedBefore: {},
+	RuleHolds: {}, RuleFirst: {}, ByHand: {}, InDoubt: {}, Restored: {}, Correction: {}, Reopened: {}, NoMail: {Text}, InClear: {}, EditedBefore: {},
 	Acknowledged: {Texts}, ContactReplaced: {}, ControlQuiet: {}, NoneLeft: {}, SourceLost: {Texts}, EvidenceGone: {},
 
 	QuietHours: {}, Paused: {}, Digest: {}, Control: {}, BackOff: {}, LimitHour: {}, LimitRecipient: {}, LimitDomain: {}, LimitAS: {},
