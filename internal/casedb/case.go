@@ -84,6 +84,7 @@ type Case struct {
 	PausedUntil  *time.Time `db:"paused_until"` // the owner wants no mail before that
 	// TellRecovered: the owner or a coordinator asked for a mail when all sources are quiet.
 	TellRecovered bool `db:"tell_recovered"`
+	TLP           TLP  `db:"tlp"` // its own label; empty: as configured
 }
 
 // CaseSource is a source of a case with the verdict that brought it there.

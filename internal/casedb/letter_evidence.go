@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -16,12 +17,13 @@ type LetterCase struct {
 	Language string `db:"language"`
 	Owner    string `db:"owner"`
 	Country  string `db:"country"`
+	TLP      TLP    `db:"tlp"` // empty: as configured
 }
 
 // LetterCase returns the data about a case in a letter.
 func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, error) {
 	var l LetterCase
-	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, o.name as owner, o.country
+	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, c.tlp, o.name as owner, o.country
 		from cases c join owner o on o.id = c.owner_id where c.id = $1`, caseID)
 	return l, fail("get the letter's case", err)
 }
@@ -97,7 +99,6 @@ type LetterRow struct {
 	First      time.Time     `db:"first_at"`
 	Last       time.Time     `db:"last_at"`
 	SourcePort sql.NullInt32 `db:"source_port"` // only if all packets had the same
-	SamplePort sql.NullInt32 `db:"sample_port"` // of one of the packets; in windows only
 	Country    string        `db:"country"`     // of the source; in windows only
 	Total      int           `db:"total"`       // rows there are, whatever the limit
 }
@@ -188,7 +189,7 @@ func (q *Queries) LetterSeen(ctx context.Context, s LetterScope, from, to time.T
 func (q *Queries) LetterTable(ctx context.Context, s LetterScope, malware string, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
 	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, told.port, cast(sum(o.packets) as bigint) as packets,
-		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, cast(null as integer) as sample_port, '' as country,
+		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, '' as country,
 		cast(count(*) over () as integer) as total`+letterEvidence+` and v.malware = $6
 		group by cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, sum(o.packets) desc, o.proto, told.port limit $7`, s.args(from, to, malware, limit)...)
@@ -203,11 +204,21 @@ func (q *Queries) LetterWindows(ctx context.Context, s LetterScope, from, to tim
 		min(o.first_at) as first_at, max(o.last_at) as last_at,
 		case when max(o.peer_ports) = 1 and min(o.samples->0->>'sport') = max(o.samples->0->>'sport')
 			then min(cast(o.samples->0->>'sport' as integer)) end as source_port,
-		min(cast(o.samples->0->>'sport' as integer)) as sample_port,
 		min(s.country) as country, cast(count(*) over () as integer) as total`+letterEvidence+`
 		group by o.window_start, cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, min(o.first_at), o.proto, told.port limit $6`, s.args(from, to, limit)...)
 	return r, fail("list the letter's evidence", err)
+}
+
+// LetterNetworks returns the networks of sensors in which a letter's packets
+// arrived between two times, /24 and of IPv6 /48, at most limit. Only a contact
+// that asks for it may learn them, and never an address.
+func (q *Queries) LetterNetworks(ctx context.Context, s LetterScope, from, to time.Time, limit int) ([]string, error) {
+	var n []string
+	err := q.q.SelectContext(ctx, &n, `select cast(network(set_masklen(dst.a, case family(dst.a) when 4 then 24 else 48 end)) as text)`+
+		strings.Replace(letterEvidence, letterWhere, ` cross join lateral (select coalesce(o.destination, cast(o.samples->0->>'dst' as inet)) as a) dst`+letterWhere, 1)+
+		` and dst.a is not null group by 1 order by sum(o.packets) desc, 1 limit $6`, s.args(from, to, limit)...)
+	return n, fail("list the networks where a letter's packets arrived", err)
 }
 
 // LostSources returns sources that a message covers and that a letter may not
