@@ -111,11 +111,11 @@ type LetterRow struct {
 const letterEvidence = letterFrom + ` join observation o on o.source = cs.source and o.window_start >= $4 and o.window_start <= $5
 	and case v.kind when 'backscatter' then o.class in ('synack','rst','udp-answer','icmp-reply','icmp-unreachable','icmp-quench','icmp-redirect','icmp-exceeded','icmp-parameter','icmp-too-big')
 		or o.class = 'icmp-other' and (o.proto = 1 and o.port / 256 in (14, 16, 18) or o.proto = 58 and o.port / 256 = 140)
-		or o.class = 'udp' and o.peer_ports = 1 and (o.samples->0->>'sport') || '/UDP' = any(v.ports)
+		or o.class = 'udp' and o.peer_ports = 1 and sample_port(o.samples, o.packed) || '/UDP' = any(v.ports)
 	else o.class in ('syn','udp','fin','null','xmas','tcp-other','icmp-echo') and (v.malware = '' or o.class in ('syn','udp'))
 		and (v.ports = '{}' or case o.proto when 6 then o.port || '/TCP' when 17 then o.port || '/UDP' when 1 then 'ICMP'
 		when 58 then 'ICMPv6' else 'IP/' || o.proto end = any(v.ports)) end
-	cross join lateral (select case when v.kind = 'backscatter' and o.class = 'udp' then cast(o.samples->0->>'sport' as integer) else o.port end as port) told
+	cross join lateral (select case when v.kind = 'backscatter' and o.class = 'udp' then sample_port(o.samples, o.packed) else o.port end as port) told
 	join source s on s.address = cs.source` + letterWhere
 
 // LetterAttack is an attack on a source of a letter: what its answers to forged
@@ -202,8 +202,8 @@ func (q *Queries) LetterWindows(ctx context.Context, s LetterScope, from, to tim
 	var r []LetterRow
 	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, told.port, cast(sum(o.packets) as bigint) as packets,
 		min(o.first_at) as first_at, max(o.last_at) as last_at,
-		case when max(o.peer_ports) = 1 and min(o.samples->0->>'sport') = max(o.samples->0->>'sport')
-			then min(cast(o.samples->0->>'sport' as integer)) end as source_port,
+		case when max(o.peer_ports) = 1 and min(sample_port(o.samples, o.packed)) = max(sample_port(o.samples, o.packed))
+			then min(sample_port(o.samples, o.packed)) end as source_port,
 		min(s.country) as country, cast(count(*) over () as integer) as total`+letterEvidence+`
 		group by o.window_start, cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, min(o.first_at), o.proto, told.port limit $6`, s.args(from, to, limit)...)
