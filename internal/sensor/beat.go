@@ -14,6 +14,10 @@ import (
 // beatEvery is how often a sensor says that it lives.
 const beatEvery = time.Minute
 
+// rotateEvery is the age at which a sensor replaces its token: one that was copied
+// from a rack is of no use for longer.
+const rotateEvery = 30 * 24 * time.Hour
+
 // beater tells the hub each minute how the sensor is, and fetches a configuration
 // that is newer than the one in force.
 type beater struct {
@@ -64,6 +68,12 @@ func (b *beater) beat(ctx context.Context) error {
 	if err := b.client.post(ctx, sensorwire.PathHeartbeat, b.describe(), &got); err != nil {
 		return err
 	}
+	if b.client.now().Sub(b.id.TokenAt) > rotateEvery {
+		if err := b.rotate(ctx); err != nil {
+			return err
+		}
+		b.log.Info("the token was replaced")
+	}
 	if got.Config == b.inForce() {
 		return nil
 	}
@@ -102,7 +112,7 @@ func (b *beater) rotate(ctx context.Context) error {
 		return errors.New("rotate token: the hub's answer has none")
 	}
 	id := *b.id
-	id.Token = got.Token
+	id.Token, id.TokenAt = got.Token, b.client.now().UTC()
 	if err := b.state.write(identityFile, &id); err != nil {
 		return err
 	}

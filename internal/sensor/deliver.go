@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"teiten/internal/sensorwire"
+	"teiten/internal/spool"
 )
 
 // How long a deliverer waits when the hub does not take a batch. It doubles from
@@ -27,28 +28,12 @@ const (
 	refusedPause = time.Minute
 )
 
-// waiting is the folder of batches that the hub does not have yet.
-type waiting interface {
-	// Oldest opens the batch of the earliest window; io.EOF if none waits.
-	Oldest() (sensorwire.BatchID, *Batch, error)
-	// Done removes a batch, PutAside keeps it apart with the reason.
-	Done(sensorwire.BatchID) error
-	PutAside(id sensorwire.BatchID, reason string) error
-}
-
-// Batch is an open batch of the spool.
-type Batch struct {
-	io.ReadSeekCloser
-	Size int64
-}
-
 // deliverer sends batches to the hub, the oldest first, and forgets one only after
 // the hub has said that it is in its database.
 type deliverer struct {
-	spool  waiting
+	spool  *spool.Spool
 	client *client
 	log    *slog.Logger
-	wake   <-chan struct{} // a batch was put into the spool
 
 	delivered atomic.Uint64 // batches that the hub has taken or had
 }
@@ -98,7 +83,7 @@ func (d *deliverer) run(ctx context.Context) {
 			continue
 		case errors.Is(err, io.EOF):
 			failures = 0
-			d.sleep(ctx, time.Minute, d.wake)
+			d.sleep(ctx, time.Minute, d.spool.Wake())
 			continue
 		}
 		_, pause := decide(err, failures)
@@ -130,11 +115,12 @@ func (d *deliverer) drain(ctx context.Context) error {
 
 // next delivers the oldest batch. io.EOF means that none waits.
 func (d *deliverer) next(ctx context.Context) error {
-	id, batch, err := d.spool.Oldest()
+	batch, err := d.spool.Oldest()
 	if err != nil {
 		return err
 	}
-	stored, err := d.put(ctx, id, batch)
+	id := batch.ID
+	stored, err := d.put(ctx, batch)
 	if cerr := batch.Close(); err == nil && cerr != nil {
 		err = cerr
 	}
@@ -148,14 +134,14 @@ func (d *deliverer) next(ctx context.Context) error {
 		return nil
 	case outcomeAside:
 		d.log.Error("the hub does not take a batch: it is put aside", "batch", id.String(), "err", err)
-		return d.spool.PutAside(id, err.Error())
+		return d.spool.Refuse(id, err.Error())
 	}
 	return fmt.Errorf("batch %s: %w", id, err)
 }
 
 // put sends one batch.
-func (d *deliverer) put(ctx context.Context, id sensorwire.BatchID, b *Batch) (stored sensorwire.BatchStored, err error) {
-	sum := sha256.New()
+func (d *deliverer) put(ctx context.Context, b *spool.Batch) (stored sensorwire.BatchStored, err error) {
+	id, sum := b.ID, sha256.New()
 	if _, err := io.Copy(sum, b); err != nil {
 		return stored, err
 	}

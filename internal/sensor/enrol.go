@@ -56,7 +56,7 @@ func Enrol(ctx context.Context, e Enrolment) (sensor string, err error) {
 	if _, err := openConfig(got.PublicKey, got.Config); err != nil {
 		return "", fmt.Errorf("enrol: %w", err)
 	}
-	id := &identity{Sensor: got.Sensor, Hub: c.hub.String(), Token: got.Token, PublicKey: got.PublicKey, CA: ca}
+	id := &identity{Sensor: got.Sensor, Hub: c.hub.String(), Token: got.Token, TokenAt: time.Now().UTC(), PublicKey: got.PublicKey, CA: ca}
 	if err := s.write(configFile, got.Config); err != nil {
 		return "", err
 	}

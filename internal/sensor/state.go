@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"teiten/internal/sensorwire"
 )
@@ -22,11 +23,12 @@ const (
 // identity is what enrolment gave to a sensor. It is secret: the token sends
 // batches in the sensor's name.
 type identity struct {
-	Sensor    string `json:"sensor"`
-	Hub       string `json:"hub"`
-	Token     string `json:"token"`
-	PublicKey []byte `json:"public_key"`   // of the hub, Ed25519
-	CA        string `json:"ca,omitempty"` // PEM of the authority that signs the hub's certificate; empty: those of the system
+	Sensor    string    `json:"sensor"`
+	Hub       string    `json:"hub"`
+	Token     string    `json:"token"`
+	TokenAt   time.Time `json:"token_at"`
+	PublicKey []byte    `json:"public_key"`   // of the hub, Ed25519
+	CA        string    `json:"ca,omitempty"` // PEM of the authority that signs the hub's certificate; empty: those of the system
 }
 
 // ErrNotEnrolled is in the error about a state folder without an identity.

@@ -438,3 +438,32 @@ func syncFolder(dir string) error {
 	}
 	return err
 }
+
+// Waiting is a batch that waits.
+type Waiting struct {
+	ID   sensorwire.BatchID
+	Size int64
+}
+
+// Look says what waits in a folder, and what it has lost, without locking it.
+func Look(dir string) (list []Waiting, lost sensorwire.Spool, err error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, lost, fmt.Errorf("look into spool: %w", err)
+	}
+	for _, f := range files {
+		id, err := sensorwire.ParseBatchID(strings.TrimSuffix(f.Name(), suffix))
+		if err != nil || !strings.HasSuffix(f.Name(), suffix) {
+			continue
+		}
+		if info, err := f.Info(); err == nil { // it may have been delivered meanwhile
+			list = append(list, Waiting{id, info.Size()})
+		}
+	}
+	slices.SortFunc(list, func(a, b Waiting) int { return byWindow(entry{a.ID, a.Size}, entry{b.ID, b.Size}) })
+	var c counts
+	if b, err := os.ReadFile(filepath.Join(dir, countsFile)); err == nil {
+		_ = json.Unmarshal(b, &c) // a damaged file says nothing
+	}
+	return list, sensorwire.Spool{GivenUp: c.GivenUp, Damaged: c.Damaged, Refused: c.Refused}, nil
+}

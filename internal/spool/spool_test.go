@@ -65,7 +65,7 @@ func TestSpool(t *testing.T) {
 		}
 		opt := spool.Options{MaxBytes: rapid.SampledFrom([]int64{0, 1200}).Draw(r, "bound"), Policy: rapid.SampledFrom([]spool.Policy{spool.DropOldest, spool.Stop}).Draw(r, "policy")}
 		s := open(r, dir, opt)
-		model, gone, refused := map[int]int{}, uint64(0), uint64(0)
+		model, taken := map[int]int{}, 0
 		sum := func() (n int64) {
 			for _, size := range model {
 				n += int64(size)
@@ -93,38 +93,10 @@ func TestSpool(t *testing.T) {
 						break
 					}
 					delete(model, earliest)
-					gone++
 				}
 				model[n] = size
 			case "take", "refuse":
-				b, err := s.Oldest()
-				if len(model) == 0 {
-					if !errors.Is(err, io.EOF) {
-						r.Fatalf("got %v", err)
-					}
-					continue
-				}
-				n := slices.Min(slices.Collect(maps.Keys(model)))
-				if err != nil || b.ID != batch(n) {
-					r.Fatalf("got %+v, %v, want %s", b, err, batch(n))
-				}
-				text, err := io.ReadAll(b)
-				if err != nil || string(text) != content(n, model[n]) || b.Size != int64(len(text)) {
-					r.Fatalf("batch %d has %d bytes, %v", n, len(text), err)
-				}
-				b.Close()
-				if refused%2 == 0 {
-					err = s.Done(b.ID)
-				} else {
-					err = s.Refuse(b.ID, "no")
-				}
-				if refused%2 == 1 {
-					refused++
-				}
-				if err != nil {
-					r.Fatal(err)
-				}
-				delete(model, n)
+				takeEarliest(r, s, model, &taken)
 			case "again":
 				s.Close()
 				s = open(r, dir, opt)
@@ -138,6 +110,35 @@ func TestSpool(t *testing.T) {
 		}
 		s.Close()
 	})
+}
+
+// takeEarliest takes or refuses, in turns, the batch that must be the next.
+func takeEarliest(r *rapid.T, s *spool.Spool, model map[int]int, taken *int) {
+	b, err := s.Oldest()
+	if len(model) == 0 {
+		if !errors.Is(err, io.EOF) {
+			r.Fatalf("got %v", err)
+		}
+		return
+	}
+	n := slices.Min(slices.Collect(maps.Keys(model)))
+	if err != nil || b.ID != batch(n) {
+		r.Fatalf("got %+v, %v, want %s", b, err, batch(n))
+	}
+	text, err := io.ReadAll(b)
+	if err != nil || string(text) != content(n, model[n]) || b.Size != int64(len(text)) {
+		r.Fatalf("batch %d has %d bytes, %v", n, len(text), err)
+	}
+	b.Close()
+	if *taken++; *taken%2 == 0 {
+		err = s.Done(b.ID)
+	} else {
+		err = s.Refuse(b.ID, "no")
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	delete(model, n)
 }
 
 // TestTwoProcesses: a folder is of one process.
