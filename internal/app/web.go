@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"teiten/internal/casedb"
 	"teiten/internal/casework"
 	"teiten/internal/config"
+	"teiten/internal/hub"
 	"teiten/notify"
 	"teiten/web"
 )
@@ -65,6 +67,24 @@ func (a *App) startWeb(composer *notify.Composer) error {
 		l.Close()
 		return err
 	}
-	a.serveHTTP("web", l, server)
+	sensors, err := a.hub(context.Background())
+	if err != nil {
+		l.Close()
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", server)
+	mux.Handle(hub.Path, sensors)
+	a.serveHTTP("web", l, mux)
 	return nil
+}
+
+// hub makes the part that sensors talk to.
+func (a *App) hub(ctx context.Context) (*hub.Hub, error) {
+	opt, err := ImportOptions(a.cfg)
+	if err != nil {
+		return nil, err
+	}
+	return hub.New(ctx, hub.Config{DB: a.DB, Ingest: opt, Zone: a.cfg.Report.TimeZone, Logger: a.log,
+		Proxies: config.Prefixes(a.cfg.Web.TrustedProxies)})
 }

@@ -249,12 +249,12 @@ func (p *packer) pack(prints, samples []byte) (ok bool) {
 	}
 	var err error
 	if !bytes.Equal(prints, null) {
-		if p.prints, err = decodeFingerprints(prints, p.prints); err != nil {
+		if p.prints, err = observation.DecodeFingerprints(prints, p.prints); err != nil {
 			return false
 		}
 	}
 	if !bytes.Equal(samples, null) {
-		if p.samples, p.arena, err = decodeSamples(samples, p.samples, p.arena); err != nil {
+		if p.samples, p.arena, err = observation.DecodeSamples(samples, p.samples, p.arena); err != nil {
 			return false
 		}
 	}

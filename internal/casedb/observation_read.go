@@ -98,17 +98,17 @@ func (s *observationScanner) read(r *observationText, o *observation.Observation
 func (s *observationScanner) decode(r *observationText, o *observation.Observation) (err error) {
 	o.Marks, o.Fingerprints, o.Samples, s.arena = o.Marks[:0], o.Fingerprints[:0], o.Samples[:0], s.arena[:0]
 	if len(r.marks) > 0 {
-		if o.Marks, err = decodeMarks(r.marks, o.Marks); err != nil {
+		if o.Marks, err = observation.DecodeMarks(r.marks, o.Marks); err != nil {
 			return fmt.Errorf("marks: %w", err)
 		}
 	}
 	if len(r.fingerprints) > 0 {
-		if o.Fingerprints, err = decodeFingerprints(r.fingerprints, o.Fingerprints); err != nil {
+		if o.Fingerprints, err = observation.DecodeFingerprints(r.fingerprints, o.Fingerprints); err != nil {
 			return fmt.Errorf("fingerprints: %w", err)
 		}
 	}
 	if len(r.samples) > 0 {
-		if o.Samples, s.arena, err = decodeSamples(r.samples, o.Samples, s.arena); err != nil {
+		if o.Samples, s.arena, err = observation.DecodeSamples(r.samples, o.Samples, s.arena); err != nil {
 			return fmt.Errorf("samples: %w", err)
 		}
 	}

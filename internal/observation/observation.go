@@ -146,4 +146,24 @@ type Batch struct {
 	// Partial is true when the window was closed early because of the key limit.
 	Partial      bool
 	Observations func(yield func(*Observation) bool)
+	// Facts are of a batch that was captured live or followed; nil: of a file.
+	Facts *Facts
+}
+
+// Facts are what a sensor knows of a window besides its observations. The sums are
+// of the packets of this batch; where a window comes in parts, they add up.
+type Facts struct {
+	// From and To are the part of the window in which the sensor listened.
+	From, To time.Time
+	Records  uint64            // frames that the kernel or the file handed over
+	Dropped  uint64            // frames that the kernel dropped
+	Skipped  map[string]uint64 // frames in no observation, by the reasons of package capture
+	// Elsewhere counts packets to addresses that are not monitored, Own those that
+	// the sensor sent and the answers to them; neither is looked at further.
+	Elsewhere, Own uint64
+	Late           uint64 // packets of an earlier window that was closed
+	// Networks were monitored in this window.
+	Networks []netip.Prefix
+	// Inputs are the interfaces or files that were read.
+	Inputs []string
 }

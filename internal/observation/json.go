@@ -1,4 +1,4 @@
-package casedb
+package observation
 
 import (
 	"encoding/base64"
@@ -6,22 +6,19 @@ import (
 	"math"
 	"net/netip"
 	"time"
-
-	"teiten/internal/observation"
 )
 
-// The JSON columns of observation, read back. Reading a day of observations
-// through encoding/json takes two thirds of the time, so what observation_copy.go writes
-// is read by the same fixed order of keys, and everything else by
-// encoding/json.
+// Fingerprints, samples and marks in JSON, as encoding/json writes them. Reading a
+// day of observations through encoding/json takes two thirds of the time, so text
+// in the fixed order of keys is read here, and everything else by encoding/json.
 
-// decodeFingerprints appends what the column holds to f.
-func decodeFingerprints(text []byte, f []observation.Fingerprint) ([]observation.Fingerprint, error) {
+// DecodeFingerprints appends the fingerprints of a JSON array to f.
+func DecodeFingerprints(text []byte, f []Fingerprint) ([]Fingerprint, error) {
 	had := len(f)
 	c := jsonCursor{b: text}
 	if c.lit("[") {
 		for {
-			var p observation.Fingerprint
+			var p Fingerprint
 			p.TTL = uint8(c.key(`{"ttl":`, math.MaxUint8))
 			p.Window = uint16(c.key(`,"win":`, math.MaxUint16))
 			p.Options = c.text(`,"opt":"`)
@@ -37,19 +34,19 @@ func decodeFingerprints(text []byte, f []observation.Fingerprint) ([]observation
 			return f, nil
 		}
 	}
-	var slow []observation.Fingerprint
+	var slow []Fingerprint
 	err := json.Unmarshal(text, &slow)
 	return append(f[:had], slow...), err
 }
 
-// decodeSamples appends what the column holds to samples. Options and payloads
+// DecodeSamples appends the samples of a JSON array to samples. Options and payloads
 // lie in arena, which is returned grown.
-func decodeSamples(text []byte, samples []observation.Sample, arena []byte) ([]observation.Sample, []byte, error) {
+func DecodeSamples(text []byte, samples []Sample, arena []byte) ([]Sample, []byte, error) {
 	had, hadBytes := len(samples), len(arena)
 	c := jsonCursor{b: text, arena: arena}
 	if c.lit("[") {
 		for {
-			var s observation.Sample
+			var s Sample
 			s.When = c.time(`{"when":"`)
 			s.Destination = c.addr(`,"dst":"`)
 			s.SourcePort = uint16(c.key(`,"sport":`, math.MaxUint16))
@@ -64,7 +61,7 @@ func decodeSamples(text []byte, samples []observation.Sample, arena []byte) ([]o
 			s.Options = c.bytes(`,"opt":"`)
 			s.Payload = c.bytes(`,"payload":"`)
 			if c.lit(`,"quoted":{"src":"`) {
-				s.Quoted = &observation.Quote{
+				s.Quoted = &Quote{
 					Source:      c.addr(``),
 					Destination: c.addr(`,"dst":"`),
 					Proto:       uint8(c.key(`,"proto":`, math.MaxUint8)),
@@ -84,15 +81,15 @@ func decodeSamples(text []byte, samples []observation.Sample, arena []byte) ([]o
 			return samples, c.arena, nil
 		}
 	}
-	var slow []observation.Sample
+	var slow []Sample
 	err := json.Unmarshal(text, &slow)
 	return append(samples[:had], slow...), arena[:hadBytes], err
 }
 
-// decodeMarks appends the counts to marks in the order of Marks. Marks that
+// DecodeMarks appends the counts of a JSON object to marks in the order of Marks. Marks that
 // this version does not know are left out.
-func decodeMarks(text []byte, marks []observation.MarkCount) ([]observation.MarkCount, error) {
-	var counts [32]observation.MarkCount
+func DecodeMarks(text []byte, marks []MarkCount) ([]MarkCount, error) {
+	var counts [32]MarkCount
 	n := 0
 	c := jsonCursor{b: text}
 	c.want(`{`)
@@ -107,14 +104,14 @@ func decodeMarks(text []byte, marks []observation.MarkCount) ([]observation.Mark
 		if err := json.Unmarshal(text, &slow); err != nil {
 			return marks, err
 		}
-		for m := range observation.Marks {
+		for m := range Marks {
 			if packets, ok := slow[m.String()]; ok {
-				marks = append(marks, observation.MarkCount{Mark: m, Packets: packets})
+				marks = append(marks, MarkCount{Mark: m, Packets: packets})
 			}
 		}
 		return marks, nil
 	}
-	for m := range observation.Marks {
+	for m := range Marks {
 		for _, c := range counts[:n] {
 			if c.Mark == m {
 				marks = append(marks, c)
@@ -203,8 +200,8 @@ func (c *jsonCursor) text(key string) string {
 }
 
 // mark takes a mark's name without making a string of it.
-func (c *jsonCursor) mark() observation.Mark {
-	m, _ := observation.ParseMark(string(c.quoted()))
+func (c *jsonCursor) mark() Mark {
+	m, _ := ParseMark(string(c.quoted()))
 	return m
 }
 
