@@ -14,9 +14,8 @@ const maxPeers = 64
 // peers are the far ends of the sensor's own connections: what comes from there
 // is an answer, not an observation.
 type peers struct {
-	mu   sync.Mutex // guards all
-	all  []netip.AddrPort
-	tell func([]netip.AddrPort) // gets the list when it changes
+	mu  sync.Mutex // guards all
+	all []netip.AddrPort
 }
 
 func newPeers() *peers { return &peers{} }
@@ -56,15 +55,4 @@ func (p *peers) add(a netip.AddrPort) {
 	if len(p.all) > maxPeers {
 		p.all = append([]netip.AddrPort(nil), p.all[len(p.all)-maxPeers:]...)
 	}
-	if p.tell != nil {
-		p.tell(append([]netip.AddrPort(nil), p.all...))
-	}
-}
-
-// follow gives the list to tell, now and after each change.
-func (p *peers) follow(tell func([]netip.AddrPort)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tell = tell
-	tell(append([]netip.AddrPort(nil), p.all...))
 }

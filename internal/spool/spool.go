@@ -338,11 +338,6 @@ func (s *Spool) Refuse(id sensorwire.BatchID, reason string) error {
 	return s.putAside(id, reason, &s.counts.Refused)
 }
 
-// Damaged puts a batch aside that cannot be read, with the reason.
-func (s *Spool) Damaged(id sensorwire.BatchID, reason string) error {
-	return s.putAside(id, reason, &s.counts.Damaged)
-}
-
 func (s *Spool) putAside(id sensorwire.BatchID, reason string, count *uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
