@@ -3,7 +3,6 @@ package batchfile_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -152,15 +151,5 @@ func TestEmptyWindow(t *testing.T) {
 	f, err := read(write(t, batchOf(&observation.Facts{From: window, To: window.Add(time.Minute)})))
 	if err != nil || f.Batch.Keys != 0 || f.ID != "20260520T150000Z-600-0" {
 		t.Fatalf("%+v, %v", f, err)
-	}
-}
-
-// refused fails unless reading ends with a refusal for the reason.
-func refused(t *testing.T, name string, raw []byte, reason batchfile.Reason) {
-	t.Helper()
-	_, err := read(raw)
-	var r *batchfile.RefusedError
-	if !errors.As(err, &r) || r.Reason != reason && reason != "" {
-		t.Errorf("%s: got %v, want %s", name, err, reason)
 	}
 }
