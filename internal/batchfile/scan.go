@@ -225,7 +225,7 @@ func pageValues(p *format.PageHeader, limits Limits) (int64, error) {
 	if values < 0 || values > groupRows || int64(values) > limits.Rows {
 		return 0, fmt.Errorf("a page of %d values", values)
 	}
-	if encoding != format.Plain && encoding != format.RLEDictionary && encoding != format.PlainDictionary && encoding != format.RLE {
+	if encoding != format.Plain && encoding != format.RLEDictionary && encoding != format.RLE {
 		return 0, fmt.Errorf("encoding %v", encoding)
 	}
 	return int64(values), nil

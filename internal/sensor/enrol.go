@@ -27,7 +27,7 @@ func Enrol(ctx context.Context, e Enrolment) (sensor string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer s.close()
+	defer func() { _ = s.close() }() // it only gives the lock back
 	if old, err := s.identity(); err == nil && !e.Again {
 		return "", fmt.Errorf("state folder %s has the identity of sensor %s: use another folder, or --again to replace it", e.State, old.Sensor)
 	} else if err != nil && !errors.Is(err, ErrNotEnrolled) && !e.Again {

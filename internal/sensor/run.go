@@ -115,7 +115,7 @@ func Run(ctx context.Context, opt Options, giveUp <-chan struct{}) (Result, erro
 	if err != nil {
 		return Result{}, err
 	}
-	defer st.close()
+	defer func() { _ = st.close() }() // it only gives the lock back
 	r := &runner{opt: opt, state: st, start: opt.Now()}
 	if r.id, err = st.identity(); err != nil {
 		return Result{}, err
@@ -127,7 +127,7 @@ func Run(ctx context.Context, opt Options, giveUp <-chan struct{}) (Result, erro
 	if r.spool, err = spool.Open(opt.SpoolDir, spool.Options{MaxBytes: opt.SpoolBytes, MaxAge: opt.SpoolAge, Policy: opt.SpoolPolicy, Now: opt.Now}); err != nil {
 		return Result{}, err
 	}
-	defer r.spool.Close()
+	defer func() { _ = r.spool.Close() }() // it only gives the lock back
 	c := st.config(r.id.PublicKey)
 	if c == nil {
 		c = &sensorwire.Config{Sensor: r.id.Sensor, WindowSeconds: 600, PayloadBytes: 64}
