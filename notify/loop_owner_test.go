@@ -186,3 +186,23 @@ func (l *loop) back() {
 		l.state, l.quietAt, l.unread = casedb.CaseOpen, time.Time{}, false
 	}
 }
+
+// stored are the states of the case's messages.
+func (l *loop) stored() map[int64]casedb.MessageState {
+	list, err := l.db.CaseMessages(l.t.Context(), l.c.ID, 1000)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	states := map[int64]casedb.MessageState{}
+	live := l.getCase(l.c.ID).State.Live()
+	for _, m := range list {
+		if m.Reason == casedb.ReasonCorrection { // nobody approves one here
+			if m.State != casedb.MessageHeld && m.State != casedb.MessageCanceled || m.State == casedb.MessageHeld && live {
+				l.differ("a correction is %s in a case that is live: %v", m.State, live)
+			}
+			continue
+		}
+		states[m.ID] = m.State
+	}
+	return states
+}
