@@ -43,7 +43,9 @@ func (w *world) ended(id int64, how func(tx *casedb.Tx, c *casedb.Case) error) {
 
 func (w *world) ignore(id int64, why reason.List) {
 	w.t.Helper()
-	w.ended(id, func(tx *casedb.Tx, c *casedb.Case) error { return tx.IgnoreCase(w.t.Context(), c, "taro", why, w.clock.now()) })
+	w.ended(id, func(tx *casedb.Tx, c *casedb.Case) error {
+		return tx.IgnoreCase(w.t.Context(), c, "taro", why, w.clock.now())
+	})
 }
 
 // TestCorrection: after a false positive each address that got the accusation has a
@@ -101,7 +103,9 @@ func TestCorrection(t *testing.T) {
 				t.Errorf("the correction is %s, the case %s", p.getMessage(k.ID).State, p.getCase(c.ID).State)
 			}
 			// Opened again and ignored again: the letter is corrected already.
-			p.ended(c.ID, func(tx *casedb.Tx, c *casedb.Case) error { return tx.ReopenCase(t.Context(), c, "taro", nil, p.clock.now()) })
+			p.ended(c.ID, func(tx *casedb.Tx, c *casedb.Case) error {
+				return tx.ReopenCase(t.Context(), c, "taro", nil, p.clock.now())
+			})
 			p.ignore(c.ID, reason.Typed("x"))
 			if n := len(p.corrections(c.ID)); n != 1 {
 				t.Errorf("%d corrections of one letter", n)
@@ -131,7 +135,9 @@ func TestCorrectionGoesToAllWhoWereTold(t *testing.T) {
 	p.tx(func(ctx context.Context, tx *casedb.Tx) error {
 		return tx.Suppress(ctx, casedb.Suppression{Address: "dead@provider.example", Why: reason.Typed("x"), CreatedAt: epoch})
 	})
-	p.ended(c.ID, func(tx *casedb.Tx, c *casedb.Case) error { return tx.CloseMistaken(t.Context(), c, "taro", reason.Typed("x"), p.clock.now()) })
+	p.ended(c.ID, func(tx *casedb.Tx, c *casedb.Case) error {
+		return tx.CloseMistaken(t.Context(), c, "taro", reason.Typed("x"), p.clock.now())
+	})
 	var to []string
 	for _, k := range p.corrections(c.ID) {
 		to = append(to, strings.ToLower(k.Recipient))
@@ -165,7 +171,9 @@ func TestNoCorrection(t *testing.T) {
 	s.owner, s.email, s.sources = "Example Datacenter", "abuse@dc.example", []string{"192.0.2.77"}
 	other, _ := p.queued(s)
 	p.sentBox()
-	p.ended(other.ID, func(tx *casedb.Tx, c *casedb.Case) error { return tx.CloseCase(t.Context(), c, "taro", nil, p.clock.now()) })
+	p.ended(other.ID, func(tx *casedb.Tx, c *casedb.Case) error {
+		return tx.CloseCase(t.Context(), c, "taro", nil, p.clock.now())
+	})
 	for _, id := range []int64{c.ID, other.ID} {
 		if n, w := len(p.corrections(id)), p.getCase(id).Waiting; n != 0 || w != casedb.WaitingNone {
 			t.Errorf("%d corrections, waits for %q", n, w)
