@@ -63,7 +63,11 @@ func openState(dir string) (*state, error) {
 	return &state{dir: dir, lock: f}, nil
 }
 
-func (s *state) close() error { return s.lock.Close() }
+// close unlocks first: a program that is being started at this moment has the file,
+// too, until it runs.
+func (s *state) close() error {
+	return errors.Join(syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
+}
 
 // identity reads who the sensor is.
 func (s *state) identity() (*identity, error) {

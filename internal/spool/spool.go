@@ -114,8 +114,11 @@ func Open(dir string, opt Options) (*Spool, error) {
 	return s, nil
 }
 
-// Close gives the folder back.
-func (s *Spool) Close() error { return s.lock.Close() }
+// Close gives the folder back. It unlocks it first: a program that is being started
+// at this moment has the file, too, until it runs.
+func (s *Spool) Close() error {
+	return errors.Join(syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
+}
 
 // Wake gets a value when a batch was put.
 func (s *Spool) Wake() <-chan struct{} { return s.wake }

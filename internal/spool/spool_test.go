@@ -289,8 +289,12 @@ func killTimes(t *testing.T, times int) {
 		}
 		lines := bufio.NewScanner(out)
 		acknowledged := next
-		stop := time.AfterFunc(time.Duration(20+next%30)*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		kill := func() { _ = cmd.Process.Kill() }
+		stop := time.AfterFunc(time.Minute, kill)
 		for lines.Scan() {
+			if acknowledged == next { // it has begun
+				stop.Reset(time.Duration(1+next%30) * time.Millisecond)
+			}
 			if _, err := fmt.Sscanf(lines.Text(), "put %d", &acknowledged); err == nil {
 				acknowledged++
 			}
