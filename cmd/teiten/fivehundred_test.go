@@ -143,7 +143,10 @@ func (r *postfixRun) writeCapture(crowded map[int]bool) (file string) {
 		}
 	}
 	var b bytes.Buffer
-	if err := owners.Write(&b, time.Now().UTC().Truncate(time.Hour).Add(-30*time.Hour)); err != nil {
+	// At midnight of the day that definitions of a scanner count ports by: a scan that
+	// lies in two days is none.
+	tokyo := 9 * time.Hour
+	if err := owners.Write(&b, time.Now().UTC().Add(tokyo-30*time.Hour).Truncate(24*time.Hour).Add(-tokyo)); err != nil {
 		r.t.Fatal(err)
 	}
 	file = filepath.Join(r.t.TempDir(), "owners.pcap")
