@@ -118,7 +118,7 @@ func (r *run) records(yield func([]byte) error) error {
 	var buf []byte
 	for {
 		n, err := binary.ReadUvarint(in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
@@ -166,7 +166,7 @@ func (r *run) chunks(book *book, company uint32, free func() *chunk, yield func(
 		return nil
 	})
 	switch {
-	case err == errStop:
+	case errors.Is(err, errStop):
 		return nil
 	case err == nil && c != nil:
 		yield(c)

@@ -65,11 +65,15 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) (err error) {
 		return err
 	}
 	c.location, opt.Memory = opt.Location, int64(c.Memory)
-	defer debug.SetGCPercent(debug.SetGCPercent(attributeGC))
 	profiles := attribution.NewProfiles(opt)
 	defer func() { err = errors.Join(err, profiles.Close()) }()
+	lean := false
 	_, err = c.read(ctx, p, func(b *observation.Batch) error {
 		profiles.AddBatch(b)
+		if !lean && profiles.Len() > leanSources {
+			lean = true
+			debug.SetGCPercent(leanGC)
+		}
 		if err := profiles.Err(); err != nil {
 			return err
 		}
@@ -114,9 +118,12 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) (err error) {
 	return out.Flush()
 }
 
-// attributeGC is the garbage, in percent of what is in use, at which it is
-// collected. Profiles are most of what is in use, and cost the collector little.
-const attributeGC = 20
+// From so many sources on, garbage is collected when it is leanGC percent of what is
+// in use. Profiles are most of that then, and cost the collector little.
+const (
+	leanSources = 250_000
+	leanGC      = 40
+)
 
 // byteSize is a number of bytes, written like 512MiB.
 type byteSize int64
