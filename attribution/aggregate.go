@@ -78,14 +78,30 @@ func (s *Profiles) finish() {
 	}
 	s.done = true
 	s.aggs = nil
-	for n := range s.count {
-		p := s.at(n)
-		p.company, p.member = 0, aggregateNone
+	s.order()
+	s.stages, s.company = s.newStages(), 0
+	company := company{alone: true}
+	s.each(func(p *Profile) bool {
+		company.add(p)
+		s.countCells(p)
+		return true
+	})
+	if company.alone {
+		s.company = company.worms
 	}
-	s.keepCompany()
 	s.floods()
-	s.victims()
-	s.campaigns()
+	s.victimsAndCampaigns()
+}
+
+// order puts all profiles into the order of addresses, wherever they are.
+func (s *Profiles) order() {
+	switch {
+	case s.sorted != nil:
+	case s.shares == nil:
+		s.sort()
+	default:
+		s.fail(s.sortShares())
+	}
 }
 
 // Aggregates returns the events that only many sources together show.
@@ -94,55 +110,76 @@ func (s *Profiles) Aggregates() []Aggregate {
 	return s.aggs
 }
 
-// victims lists the sources under attack.
-func (s *Profiles) victims() {
-	var list []Aggregate
-	for n := range s.count {
-		p := s.at(n)
-		if p.rate < attackPerMinute || p.packets < attackPackets || p.last-p.first < attackSeconds*1e9 || p.member != aggregateNone {
-			continue
+// victimsAndCampaigns finds the sources under attack and those that do the same.
+func (s *Profiles) victimsAndCampaigns() {
+	var victims []Aggregate
+	tallies := campaigns{}
+	var f facts
+	s.each(func(p *Profile) bool {
+		if p.member = s.member(p, len(s.stages)); p.member != aggregateNone {
+			return true
 		}
-		s.facts.draw(p, s.opt.Monitored, s.opt.Definitions)
-		p.facts = &s.facts
-		v, ok := judgeBackscatter(p)
-		if ok && p.attacked() && s.facts.established == 0 && s.facts.answering <= 10 {
-			p.complete(&v)
-			list = append(list, Aggregate{Kind: AggregateVictim, Victim: p.source, Ports: v.Ports, Sources: 1,
-				Packets: p.packets, Peak: float64(p.rate), First: v.First, Last: v.Last, Confidence: v.Confidence, Evidence: v.Evidence.V})
+		if a, ok := s.victim(p, &f); ok {
+			victims = append(victims, a)
 		}
-		p.facts = nil
-	}
-	slices.SortFunc(list, func(a, b Aggregate) int {
+		tallies.add(p)
+		return true
+	})
+	slices.SortFunc(victims, func(a, b Aggregate) int {
 		return cmp.Or(cmp.Compare(b.Packets, a.Packets), a.Victim.Compare(b.Victim))
 	})
+	s.keepAggregates(victims)
+	s.keepAggregates(tallies.aggregates(s.opt.CampaignSources))
+}
+
+// keepAggregates keeps the first of a list, as many as there is room for.
+func (s *Profiles) keepAggregates(list []Aggregate) {
 	s.aggs = append(s.aggs, list[:min(len(list), max(0, maxAggregates-len(s.aggs)))]...)
 }
 
-// keepCompany counts the sources that sent worm-like SYNs, if all that was
-// seen went to one address of ours: where several are watched, a worm would
-// reach two.
-func (s *Profiles) keepCompany() {
-	var dest uint64
-	var worms uint32
-	for n := range s.count {
-		p := s.at(n)
-		for i := range p.entryCount() {
-			e := p.entry(i)
-			if e.has(flagBroadcast) {
-				continue
-			}
-			if dest == 0 {
-				dest = e.dest
-			}
-			if e.reach() > 1 || e.dest != dest {
-				return
-			}
+// victim returns the attack on a source, if there is one.
+func (s *Profiles) victim(p *Profile, f *facts) (a Aggregate, ok bool) {
+	if p.rate < attackPerMinute || p.packets < attackPackets || p.last-p.first < attackSeconds*1e9 {
+		return a, false
+	}
+	f.draw(p, s.opt.Monitored, s.opt.Definitions)
+	p.facts = f
+	defer p.undraw()
+	v, ok := judgeBackscatter(p)
+	if !ok || !p.attacked() || f.established > 0 || f.answering > 10 {
+		return a, false
+	}
+	p.complete(&v)
+	return Aggregate{Kind: AggregateVictim, Victim: p.source, Ports: v.Ports, Sources: 1, Packets: p.packets, Peak: float64(p.rate),
+		First: v.First, Last: v.Last, Confidence: v.Confidence, Evidence: v.Evidence.V}, true
+}
+
+// company counts the sources that sent worm-like SYNs, if all that was seen went
+// to one address of ours: where several are watched, a worm would reach two.
+type company struct {
+	alone bool
+	dest  uint64
+	worms uint32
+}
+
+func (c *company) add(p *Profile) {
+	if !c.alone {
+		return
+	}
+	for i := range p.entryCount() {
+		e := p.entry(i)
+		if e.has(flagBroadcast) {
+			continue
 		}
-		if e := p.entry445(); e != nil && e.packets >= 2 && 2*e.mark(observation.MarkWorm445) >= e.attempts() {
-			worms++
+		if c.dest == 0 {
+			c.dest = e.dest
+		}
+		if e.reach() > 1 || e.dest != c.dest {
+			c.alone = false
+			return
 		}
 	}
-	for n := range s.count {
-		s.at(n).company = worms
+	if e := p.entry445(); e != nil && e.packets >= 2 && 2*e.mark(observation.MarkWorm445) >= e.attempts() {
+		c.worms++
 	}
 }

@@ -63,43 +63,42 @@ func chanceOf(m observation.Mark) float64 {
 	return p
 }
 
-// campaigns finds sources that do the same: one worm's, or one network's with
+// campaigns counts sources that do the same: one worm's, or one network's with
 // one tool.
-func (s *Profiles) campaigns() {
-	if s.count < s.opt.CampaignSources {
+type campaigns map[campaignKey]*campaignTally
+
+func (c campaigns) add(p *Profile) {
+	if p.packets == 0 {
 		return
 	}
-	tallies := map[campaignKey]*campaignTally{}
-	for n := range s.count {
-		p := s.at(n)
-		if p.packets == 0 || p.member != aggregateNone {
-			continue
-		}
-		m, e := p.campaignMark()
-		if e == nil {
-			continue
-		}
-		k := campaignKey{mark: m, proto: e.proto, port: e.port}
-		switch m {
-		case observation.MarkMirai, observation.MarkMiraiK, observation.MarkWorm445, observation.MarkSlammer:
-		default:
-			k.net = casedb.CampaignNetwork(p.source)
-		}
-		t := tallies[k]
-		if t == nil {
-			if len(tallies) >= maxTalliesHeld {
-				continue
-			}
-			t = &campaignTally{first: p.first, last: p.last}
-			tallies[k] = t
-		}
-		t.sources++
-		t.packets += p.packets
-		t.first, t.last = min(t.first, p.first), max(t.last, p.last)
+	m, e := p.campaignMark()
+	if e == nil {
+		return
 	}
+	k := campaignKey{mark: m, proto: e.proto, port: e.port}
+	switch m {
+	case observation.MarkMirai, observation.MarkMiraiK, observation.MarkWorm445, observation.MarkSlammer:
+	default:
+		k.net = casedb.CampaignNetwork(p.source)
+	}
+	t := c[k]
+	if t == nil {
+		if len(c) >= maxTalliesHeld {
+			return
+		}
+		t = &campaignTally{first: p.first, last: p.last}
+		c[k] = t
+	}
+	t.sources++
+	t.packets += p.packets
+	t.first, t.last = min(t.first, p.first), max(t.last, p.last)
+}
+
+// aggregates returns the campaigns of so many sources and more, the largest first.
+func (c campaigns) aggregates(least int) []Aggregate {
 	var list []Aggregate
-	for k, t := range tallies {
-		if t.sources < s.opt.CampaignSources {
+	for k, t := range c {
+		if t.sources < least {
 			continue
 		}
 		list = append(list, Aggregate{Kind: AggregateCampaign, Rule: ruleOf(k.mark), Network: k.net, Ports: []string{portName(k.proto, k.port)},
@@ -108,7 +107,7 @@ func (s *Profiles) campaigns() {
 	}
 	slices.SortFunc(list, func(a, b Aggregate) int {
 		return cmp.Or(b.Sources-a.Sources, a.First.Compare(b.First), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Ports[0], b.Ports[0]),
-			a.Network.Addr().Compare(b.Network.Addr()))
+			a.Network.Addr().Compare(b.Network.Addr()), cmp.Compare(b.Packets, a.Packets), a.Last.Compare(b.Last))
 	})
-	s.aggs = append(s.aggs, list[:min(len(list), max(0, maxAggregates-len(s.aggs)))]...)
+	return list
 }

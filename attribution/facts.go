@@ -137,6 +137,15 @@ func (f *facts) draw(p *Profile, monitored uint64, defs Definitions) {
 	f.countPorts()
 }
 
+// undraw forgets the facts and what drawing them noted in the entries: what a
+// profile is part of depends on what was seen alone.
+func (p *Profile) undraw() {
+	p.facts = nil
+	for i := range p.entryCount() {
+		p.entry(i).flags &^= flagEstablished | flagAnswers | flagDoubt
+	}
+}
+
 func (f *facts) group(e *entry) *group {
 	for i := range f.groups {
 		if g := &f.groups[i]; g.proto == e.proto && g.class == e.class {
@@ -390,11 +399,14 @@ func (f *facts) portName(e *entry) string {
 	return name
 }
 
-// portName is the name of the service port: for an ICMP error that of the
-// attacked port, for SYN/ACKs that probe (see judgeSynackScan) the other one.
-func (e *entry) portName() string {
+// portName is the name of the service port.
+func (e *entry) portName() string { return portName(e.servicePort()) }
+
+// servicePort is the service port: for an ICMP error that of the attacked port,
+// for SYN/ACKs that probe (see judgeSynackScan) the other one.
+func (e *entry) servicePort() (proto uint8, port uint16) {
 	if e.class.ICMPError() && (e.window == protoTCP || e.window == protoUDP) && e.port != 0 {
-		return portName(uint8(e.window), e.port)
+		return uint8(e.window), e.port
 	}
-	return portName(e.proto, e.port)
+	return e.proto, e.port
 }

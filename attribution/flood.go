@@ -44,7 +44,7 @@ func (p *Profile) answerFlood() (k floodKey, ok bool) {
 		return k, false
 	}
 	e := &p.one
-	k = floodKey{dest: p.dest, hour: p.first / hourNanos, proto: e.proto, class: observation.ClassSYNACK}
+	k = floodKey{dest: p.one.dest, hour: p.first / hourNanos, proto: e.proto, class: observation.ClassSYNACK}
 	if !e.answer() {
 		return p.onePortFlood(k)
 	}
@@ -87,7 +87,7 @@ func (p *Profile) forgedFlood() (k floodKey, ok bool) {
 		return k, false
 	}
 	e := &p.one
-	k = floodKey{dest: p.dest, hour: p.first / hourNanos, port: e.port, proto: e.proto, class: e.class}
+	k = floodKey{dest: p.one.dest, hour: p.first / hourNanos, port: e.port, proto: e.proto, class: e.class}
 	if e.answer() || e.dests > 1 {
 		return k, false
 	}
@@ -130,7 +130,7 @@ func (p *Profile) portsFlood() (k floodKey, ok bool) {
 // packet.
 type floodTally struct {
 	steps map[int64]*floodCount
-	ports map[string]uint64
+	ports map[uint32]uint64 // by protocol and port
 	signs floodSigns
 }
 
@@ -149,13 +149,11 @@ func (t *floodTally) add(p *Profile, k floodKey) {
 	c.sources++
 	c.packets += p.packets
 	c.first, c.last = min(c.first, p.first), max(c.last, p.last)
-	name := p.one.portName()
+	proto, port := p.one.servicePort()
 	if k.answers() && (p.one.class == observation.ClassUDP || p.one.class == observation.ClassACK || p.one.class == observation.ClassFIN) {
-		name = portName(p.one.proto, p.one.peer)
+		port = p.one.peer
 	}
-	if len(t.ports) < 100 || t.ports[name] > 0 {
-		t.ports[name]++
-	}
+	t.ports[uint32(proto)<<16|uint32(port)]++
 	t.signs.add(p)
 }
 
@@ -195,111 +193,6 @@ func (t *floodTally) hours(k floodKey, least int) []casedb.FloodHour {
 	return list
 }
 
-// floods finds the floods, first those of answers, then those of forged sources
-// among the rest, the narrow ones first, and the members of these and of the floods
-// known before.
-func (s *Profiles) floods() {
-	s.floodsOf(AggregateReflected, s.opt.ReflectorSources, (*Profile).answerFlood)
-	for _, key := range [...]func(*Profile) (floodKey, bool){(*Profile).forgedFlood, (*Profile).carpetFlood, (*Profile).portsFlood} {
-		s.floodsOf(AggregateFlood, s.opt.FloodSources, key)
-	}
-	slices.SortFunc(s.aggs, func(a, b Aggregate) int {
-		return cmp.Or(b.Sources-a.Sources, a.First.Compare(b.First), a.Destination.Compare(b.Destination))
-	})
-	if len(s.aggs) > maxAggregates {
-		s.aggs = s.aggs[:maxAggregates]
-	}
-}
-
-// floodsOf finds the floods of one kind, to which a source could belong as key
-// says.
-func (s *Profiles) floodsOf(kind AggregateKind, least int, key func(*Profile) (floodKey, bool)) {
-	found := map[floodKey]*floodTally{} // by hour
-	for k, known := range s.opt.known {
-		if known == kind {
-			found[k] = nil
-		}
-	}
-	for k, t := range s.tallyFloods(least, key) {
-		hours := t.hours(k, least)
-		if len(hours) == 0 || kind == AggregateFlood && !t.signs.forged(k) {
-			continue
-		}
-		for _, h := range hours {
-			k.hour = h.At.UnixNano() / hourNanos
-			found[k] = t
-		}
-		s.aggs = append(s.aggs, t.aggregates(k, kind, hours)...)
-	}
-	if len(found) == 0 {
-		return
-	}
-	for n := range s.count {
-		p := s.at(n)
-		k, ok := key(p)
-		if !ok || p.member != aggregateNone {
-			continue
-		}
-		for _, d := range [...]int64{0, -1, 1} { // the hour before or after belongs to the same flood
-			near := k
-			near.hour += d
-			if t, ok := found[near]; ok && !t.apart(p) {
-				p.member = kind
-				break
-			}
-		}
-	}
-}
-
-// apart reports whether a source that could be a member is known by its own mark:
-// more of them show it than chance explains.
-func (t *floodTally) apart(p *Profile) bool {
-	if t == nil {
-		return false
-	}
-	for _, m := range p.one.marks {
-		if m == observation.MarkMasscan || m == observation.MarkZMap {
-			if _, ok := p.weakTool(m); ok && !t.signs.chance(m) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// tallyFloods counts the sources of what could be floods: first in cells, then
-// exactly in the few cells that are full. The hour of the keys is 0.
-func (s *Profiles) tallyFloods(least int, key func(*Profile) (floodKey, bool)) map[floodKey]*floodTally {
-	if s.count < least {
-		return nil
-	}
-	cells := make([]uint32, floodCells)
-	for n := range s.count {
-		if k, ok := key(s.at(n)); ok && s.at(n).member == aggregateNone {
-			cells[k.cell()]++
-		}
-	}
-	tallies := map[floodKey]*floodTally{}
-	for n := range s.count {
-		p := s.at(n)
-		k, ok := key(p)
-		if !ok || p.member != aggregateNone || cells[k.cell()] < uint32(least) {
-			continue
-		}
-		k.hour = 0
-		t := tallies[k]
-		if t == nil {
-			if len(tallies) >= maxTalliesHeld {
-				continue
-			}
-			t = &floodTally{steps: map[int64]*floodCount{}, ports: map[string]uint64{}}
-			tallies[k] = t
-		}
-		t.add(p, k)
-	}
-	return tallies
-}
-
 // aggregates returns the floods of a tally: hours that follow each other are one.
 func (t *floodTally) aggregates(k floodKey, kind AggregateKind, hours []casedb.FloodHour) (list []Aggregate) {
 	for i := 0; i < len(hours); {
@@ -333,7 +226,11 @@ func (t *floodTally) aggregate(k floodKey, kind AggregateKind, hours []casedb.Fl
 	if k.dest>>32 == 1 {
 		a.Destination = netip.AddrFrom4([4]byte{byte(k.dest >> 24), byte(k.dest >> 16), byte(k.dest >> 8), byte(k.dest)})
 	}
-	a.Ports = byCount(t.ports)
+	names := make(map[string]uint64, len(t.ports))
+	for k, n := range t.ports {
+		names[portName(uint8(k>>16), uint16(k))] += n
+	}
+	a.Ports = byCount(names)
 	a.Evidence = casedb.Evidence{Packets: a.Packets, Hits: uint64(a.Sources), Of: uint64(a.Sources), Destinations: 1}
 	return a
 }

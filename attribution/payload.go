@@ -146,7 +146,7 @@ func plain(s string) string {
 // addPayloads keeps the first few summaries of what a source sent.
 func (p *Profile) addPayloads(o *observation.Observation) {
 	for i := range o.Samples {
-		if p.payloads != nil && len(*p.payloads) >= maxPayloads {
+		if p.more != nil && len(p.more.payloads) >= maxPayloads {
 			return
 		}
 		s := &o.Samples[i]
@@ -154,11 +154,9 @@ func (p *Profile) addPayloads(o *observation.Observation) {
 		if text == "" {
 			continue
 		}
-		if p.payloads == nil {
-			p.payloads = new([]string)
-		}
-		if !slices.Contains(*p.payloads, text) {
-			*p.payloads = append(*p.payloads, text)
+		if r := p.rest(); !slices.Contains(r.payloads, text) {
+			r.payloads = append(r.payloads, text)
+			p.book.held += int64(32 + len(text))
 		}
 	}
 }

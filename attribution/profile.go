@@ -17,12 +17,32 @@ const (
 	maxDests   = 64 // distinct first destinations remembered
 )
 
+// What one more rest and one more entry of it need, with what the allocator
+// keeps free for the next.
+const (
+	restBytes  = 136
+	entryBytes = 104
+)
+
+// size returns the bytes of a rest, about.
+func (r *rest) size() int64 {
+	if r == nil {
+		return 0
+	}
+	n := restBytes + int64(len(r.entries))*entryBytes + int64(len(r.dests))*16 + int64(len(r.days)+len(r.sensors))*8
+	for _, s := range r.payloads {
+		n += int64(32 + len(s))
+	}
+	return n
+}
+
 // book is what the profiles of one run share.
 type book struct {
 	location *time.Location
 	sensors  map[string]uint16
 	name     string // the last sensor asked for, and its number
 	number   uint16
+	held     int64 // bytes of all rests, about
 	window   int64 // the last window asked for, in Unix seconds, and the offset of the day's clock there
 	offset   int64
 }
@@ -69,41 +89,63 @@ func (b *book) day(o *observation.Observation) int32 {
 // sent on each port, which marks its packets show, when, and to how many of
 // our addresses. Its size is bounded for every source.
 type Profile struct {
-	source   netip.Addr
-	book     *book
-	more     *rest
-	facts    *facts
+	*core
+	source  netip.Addr
+	book    *book
+	more    *rest
+	facts   *facts
+	ack     *Match
+	company uint32
+	member  AggregateKind
+}
+
+// core is what every source has. It holds no pointer, so that the garbage
+// collector does not look at millions of them.
+type core struct {
+	addr     [16]byte
 	first    int64 // Unix nanoseconds
 	last     int64
 	packets  uint64
-	bytes    uint64
-	dest     uint64 // the first of rest.dests
-	one      entry  // the first of rest.entries
-	day      int32  // the first of rest.days
+	one      entry // the first of rest.entries; its dest is the first of rest.dests
 	rate     float32
-	company  uint32
+	day      int32  // the first of rest.days
+	restAt   uint32 // where Profiles keep the rest, plus one; 0 if there is none
 	sensor   uint16 // the first of rest.sensors
-	many     bool   // more entries than the bound
+	ip4      bool
+	many     bool // more entries than the bound
 	manyDays bool
-	member   AggregateKind
-	ack      *Match
-	payloads *[]string // what the first packets asked for, in words
 }
+
+// address returns the source's address.
+func (c *core) address() netip.Addr {
+	a := netip.AddrFrom16(c.addr)
+	if c.ip4 {
+		return a.Unmap()
+	}
+	return a
+}
+
+func (c *core) setAddress(a netip.Addr) { c.addr, c.ip4 = a.As16(), a.Is4() }
 
 // rest is the data that most sources need in addition to the Profile; only the
 // plainest do without.
 type rest struct {
-	entries []entry
-	index   map[uint32]uint16 // from key to position, once there are many entries
-	days    []int32
-	sensors []uint16
-	dests   []uint64
+	entries  []entry
+	dests    []uint64
+	days     []int32
+	sensors  []uint16
+	payloads []string          // what the first packets asked for, in words
+	index    map[uint32]uint16 // from key to position, once there are many entries
 }
 
 // NewProfile returns an empty profile of source. Days are counted by the clock
 // of location; nil means DefaultLocation.
 func NewProfile(source netip.Addr, location *time.Location) *Profile {
-	return &Profile{source: source, book: newBook(location)}
+	c := &core{}
+	if source.IsValid() {
+		c.setAddress(source)
+	}
+	return &Profile{core: c, source: source, book: newBook(location)}
 }
 
 // Source returns the address.
@@ -190,7 +232,7 @@ func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 	var e *entry
 	dayBit := uint32(1)
 	if p.packets == 0 {
-		p.first, p.last, p.dest, p.day, p.sensor = first, last, dest, day, sensor
+		p.first, p.last, p.day, p.sensor = first, last, day, sensor
 		e = &p.one
 		*e = newEntry(o, c, dest)
 	} else {
@@ -199,13 +241,12 @@ func (p *Profile) add(sensor uint16, day int32, o *observation.Observation) {
 		if sensor != p.sensor {
 			p.addSensor(sensor)
 		}
-		if dest != p.dest {
+		if dest != p.one.dest {
 			p.addDest(dest)
 		}
 		e = p.find(o, c, dest)
 	}
 	p.packets += o.Packets
-	p.bytes += o.Bytes
 	e.packets += o.Packets
 	e.days |= dayBit
 	e.dests = max(e.dests, o.Destinations)
@@ -294,6 +335,7 @@ func isBroadcast(a netip.Addr) bool { return a.Is4() && a.As4() == [4]byte{255, 
 func (p *Profile) rest() *rest {
 	if p.more == nil {
 		p.more = &rest{}
+		p.book.held += restBytes
 	}
 	return p.more
 }
@@ -314,6 +356,7 @@ func (p *Profile) addDay(day int32) uint32 {
 		}
 		i = len(r.days)
 		r.days = append(r.days, day)
+		p.book.held += 8
 	}
 	return 1 << (i + 1)
 }
@@ -322,6 +365,7 @@ func (p *Profile) addSensor(sensor uint16) {
 	r := p.rest()
 	if len(r.sensors) < maxSensors-1 && !slices.Contains(r.sensors, sensor) {
 		r.sensors = append(r.sensors, sensor)
+		p.book.held += 8
 	}
 }
 
@@ -329,6 +373,7 @@ func (p *Profile) addDest(dest uint64) {
 	r := p.rest()
 	if len(r.dests) < maxDests-1 && !slices.Contains(r.dests, dest) {
 		r.dests = append(r.dests, dest)
+		p.book.held += 16
 	}
 }
 
@@ -350,10 +395,12 @@ func (p *Profile) find(o *observation.Observation, c observation.Class, dest uin
 		if e := r.find(key); e != nil {
 			return e
 		}
+		p.book.held += entryBytes
 		e := newEntry(o, c, dest)
 		e.port, e.flags = 0, e.flags|flagRest
 		return r.append(e, key)
 	}
+	p.book.held += entryBytes
 	return r.append(newEntry(o, c, dest), key)
 }
 
@@ -382,10 +429,19 @@ func (r *rest) append(e entry, key uint32) *entry {
 	case r.index != nil:
 		r.index[key] = uint16(n - 1)
 	case n == indexFrom:
-		r.index = make(map[uint32]uint16, 2*n)
-		for i := range r.entries {
-			r.index[r.entries[i].key()] = uint16(i)
-		}
+		r.makeIndex()
 	}
 	return &r.entries[n-1]
+}
+
+func (r *rest) makeIndex() {
+	r.index = make(map[uint32]uint16, 2*len(r.entries))
+	for i := range r.entries {
+		e := &r.entries[i]
+		key := e.key()
+		if e.has(flagRest) {
+			key = entryKey(e.proto, e.class|0x80, 0)
+		}
+		r.index[key] = uint16(i)
+	}
 }

@@ -167,8 +167,8 @@ func (p *Profile) complete(v *casedb.Verdict) {
 			e.Notes = append(e.Notes, NoteICS)
 		}
 	}
-	if p.payloads != nil {
-		e.Payloads = *p.payloads
+	if p.more != nil {
+		e.Payloads = p.more.payloads
 	}
 	if v.Ports == nil {
 		v.Ports = p.facts.portList(maxPorts, func(*entry) bool { return true })

@@ -3,8 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"net/netip"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"teiten/attribution"
@@ -19,6 +25,7 @@ type attributeCmd struct {
 	SensorNet []string `help:"Addresses of the sensors: packets from there are ours." placeholder:"CIDR"`
 	At        string   `help:"Judge with the allowlist entries in force on this day instead of the packets'." placeholder:"DATE"`
 	TimeZone  string   `help:"Time zone of the days in TSUBAME's definition." default:"Asia/Tokyo"`
+	Memory    byteSize `help:"Memory for what is known of the sources; more goes to temporary files (TMPDIR)." default:"2GiB" placeholder:"SIZE"`
 
 	Definitions scannerDefinitions `embed:"" prefix:"scanner-"`
 
@@ -48,7 +55,7 @@ teiten attribute --explain 203.0.113.7 --language ja monday.pcap.gz`
 }
 
 // Run judges the sources of captures.
-func (c *attributeCmd) Run(ctx context.Context, p *program) error {
+func (c *attributeCmd) Run(ctx context.Context, p *program) (err error) {
 	opt, err := c.judgeOptions(p)
 	if err != nil {
 		return err
@@ -57,10 +64,19 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	c.location = opt.Location
+	c.location, opt.Memory = opt.Location, int64(c.Memory)
 	profiles := attribution.NewProfiles(opt)
+	defer func() { err = errors.Join(err, profiles.Close()) }()
+	lean := false
 	_, err = c.read(ctx, p, func(b *observation.Batch) error {
 		profiles.AddBatch(b)
+		if !lean && profiles.Len() > leanSources {
+			lean = true
+			debug.SetGCPercent(leanGC)
+		}
+		if err := profiles.Err(); err != nil {
+			return err
+		}
 		if len(explained) > 0 {
 			b.Observations(func(o *observation.Observation) bool {
 				if list, ok := explained[o.Source]; ok && len(list) < maxExplained {
@@ -73,6 +89,10 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) error {
 	})
 	if err != nil {
 		return err
+	}
+	if profiles.Spilled() {
+		fmt.Fprintf(p.Stderr, "teiten: the sources need more than %s of memory (--memory): temporary files in %s take the rest, which costs time and changes no line\n",
+			c.Memory, os.TempDir())
 	}
 	if len(explained) > 0 {
 		return c.explain(p, profiles, explained)
@@ -89,10 +109,45 @@ func (c *attributeCmd) Run(ctx context.Context, p *program) error {
 			return err
 		}
 	}
+	if err := profiles.Err(); err != nil {
+		return err
+	}
 	if err := w.Close(); err != nil {
 		return err
 	}
 	return out.Flush()
+}
+
+// From so many sources on, garbage is collected when it is leanGC percent of what is
+// in use. Profiles are most of that then, and cost the collector little.
+const (
+	leanSources = 250_000
+	leanGC      = 40
+)
+
+// byteSize is a number of bytes, written like 512MiB.
+type byteSize int64
+
+// UnmarshalText reads a number of bytes, KiB, MiB or GiB.
+func (b *byteSize) UnmarshalText(text []byte) error {
+	digits := strings.TrimRight(string(text), "KMGiB")
+	shift, ok := map[string]uint{"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30}[string(text[len(digits):])]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || !ok || n <= 0 || n > math.MaxInt64>>shift {
+		return fmt.Errorf("%q is not a size such as 512MiB or 2GiB", text)
+	}
+	*b = byteSize(n << shift)
+	return nil
+}
+
+// String writes the size with the largest unit that leaves no fraction.
+func (b byteSize) String() string {
+	for i, unit := range [...]string{"GiB", "MiB", "KiB"} {
+		if size := byteSize(1) << (30 - 10*i); b%size == 0 {
+			return strconv.FormatInt(int64(b/size), 10) + unit
+		}
+	}
+	return strconv.FormatInt(int64(b), 10) + "B"
 }
 
 // maxExplained is the number of observations kept of an explained source.
@@ -129,7 +184,7 @@ func (c *attributeCmd) explain(p *program, profiles *attribution.Profiles, wante
 			return err
 		}
 	}
-	if err := out.Flush(); err != nil {
+	if err := errors.Join(out.Flush(), profiles.Err()); err != nil {
 		return err
 	}
 	if found < len(wanted) {

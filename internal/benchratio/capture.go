@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -80,7 +82,32 @@ func (b *bench) attribute() error {
 		fmt.Fprintf(b.out, "  %d packets: attribute %s; stats %s\n", c.truth.Packets, costs[0], costs[1])
 		b.report(fmt.Sprintf("%d packets, attribute / stats FILE > /dev/null", c.truth.Packets), ratio(costs[0], costs[1]), 1.3)
 	}
-	return nil
+	return b.attributeMemory(3 * int64(b.small.truth.Packets))
+}
+
+// attributeMemory measures the memory of `teiten attribute` on a capture with one
+// packet from each source, and what a bound of a tenth of it costs.
+func (b *bench) attributeMemory(sources int64) error {
+	const goal = 230 // bytes a source, with all that the program needs besides
+	path := filepath.Join(b.dir, "once.pcap")
+	if err := writeOnce(path, int(sources)); err != nil {
+		return err
+	}
+	free := program{name: b.teiten, args: []string{"attribute", path}}
+	bounded := free
+	bounded.args = []string{"attribute", "--memory", strconv.FormatInt(sources*goal/10, 10), path}
+	costs, err := b.alternate(free, bounded)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(b.out, "  %d sources: attribute %s; with a bound of %d MiB %s\n", sources, costs[0], sources*goal/10>>20, costs[1])
+	if each := costs[0].rssBytes / sources; sources < 3_000_000 { // what the program itself needs is most of it
+		fmt.Fprintf(b.out, "  %d sources, attribute: %d bytes a source; too few for the goal of %d\n", sources, each, goal)
+	} else {
+		b.report(fmt.Sprintf("%d sources, attribute: %d bytes a source / %d", sources, each, goal), float64(each)/goal, 1.0)
+	}
+	b.report(fmt.Sprintf("%d sources, wall with a bound of a tenth / without", sources), ratio(costs[1], costs[0]), 2.5)
+	return os.Remove(path)
 }
 
 func ratio(a, b cost) float64 { return a.wall.Seconds() / b.wall.Seconds() }
