@@ -82,7 +82,12 @@ type Live struct {
 	door  *liveDoor
 	next  atomic.Pointer[liveDoor]
 	queue liveQueue
+
+	totals LiveTotals
 }
+
+// LiveTotals are counts over all windows. Frames are all that Add was given.
+type LiveTotals struct{ Frames, Dropped, Copies, Elsewhere, Own, Late uint64 }
 
 // NewLive begins to tally; Close must be called.
 func NewLive(opt LiveOptions, sink func(*observation.Batch) error) (*Live, error) {
@@ -137,6 +142,7 @@ func (l *Live) SetPeers(peers []Peer) {
 // bytes are read during the call only. The length on the wire is not needed, as
 // the IP header has the length that is counted.
 func (l *Live) Add(link uint32, when int64, frame []byte, _ int) {
+	l.totals.Frames++
 	l.advance(when)
 	w := l.window(when)
 	f := &l.newest().facts
@@ -149,10 +155,13 @@ func (l *Live) Add(link uint32, when int64, frame []byte, _ int) {
 		switch {
 		case passage == Elsewhere:
 			f.elsewhere++
+			l.totals.Elsewhere++
 		case passage == Own:
 			f.own++
+			l.totals.Own++
 		default:
 			f.late++
+			l.totals.Late++
 		}
 		return
 	}
@@ -166,6 +175,7 @@ func (l *Live) Add(link uint32, when int64, frame []byte, _ int) {
 	if l.queue.full() {
 		// Not a record too: records and dropped add up to what came.
 		f.dropped++
+		l.totals.Dropped++
 		return
 	}
 	l.bl.buf, l.bl.n = frame, 1
@@ -184,7 +194,16 @@ func (l *Live) Add(link uint32, when int64, frame []byte, _ int) {
 func (l *Live) Tick(now time.Time) { l.advance(now.UnixNano()) }
 
 // Dropped counts packets that the kernel dropped since the call before.
-func (l *Live) Dropped(n uint64) { l.newest().facts.dropped += n }
+func (l *Live) Dropped(n uint64) {
+	l.newest().facts.dropped += n
+	l.totals.Dropped += n
+}
+
+// Totals returns the counts since the start; of Add's goroutine, too.
+func (l *Live) Totals() LiveTotals {
+	l.totals.Copies = l.t.fileCopies
+	return l.totals
+}
 
 // Err returns the first error of the sink, after which no batch leaves.
 func (l *Live) Err() error { return l.queue.failure() }

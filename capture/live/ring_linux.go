@@ -42,13 +42,8 @@ func OpenRing(ifindex, blocks int, filter []bpf.Instruction) (r *Ring, err error
 			_ = r.Close()
 		}
 	}()
-	prog := make([]unix.SockFilter, len(code))
-	for i, c := range code {
-		prog[i] = unix.SockFilter{Code: c.Op, Jt: c.Jt, Jf: c.Jf, K: c.K}
-	}
-	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
-		return nil, fmt.Errorf("attach filter: %w", err)
+	if err := r.attach(code); err != nil {
+		return nil, err
 	}
 	// From Linux 4.20; before, walkBlock leaves outgoing packets out.
 	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
@@ -90,10 +85,60 @@ func (r *Ring) Read(ctx context.Context, take func(*Frame)) error {
 			return nil
 		}
 	}
+	_, err := r.next(take)
+	return err
+}
+
+// Filter puts another filter in the place of the ring's.
+func (r *Ring) Filter(filter []bpf.Instruction) error {
+	code, err := bpf.Assemble(filter)
+	if err != nil || len(code) == 0 {
+		return fmt.Errorf("assemble filter of %d instructions: %w", len(code), err)
+	}
+	return r.attach(code)
+}
+
+func (r *Ring) attach(code []bpf.RawInstruction) error {
+	prog := make([]unix.SockFilter, len(code))
+	for i, c := range code {
+		prog[i] = unix.SockFilter{Code: c.Op, Jt: c.Jt, Jf: c.Jf, K: c.K}
+	}
+	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	if err := unix.SetsockoptSockFprog(r.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &fprog); err != nil {
+		return fmt.Errorf("attach filter: %w", err)
+	}
+	return nil
+}
+
+// next hands the packets of a block that is ready to take; false if none is.
+func (r *Ring) next(take func(*Frame)) (bool, error) {
+	block := r.mem[r.at : r.at+ringBlock]
+	status := (*uint32)(unsafe.Pointer(&block[8]))
+	if atomic.LoadUint32(status)&unix.TP_STATUS_USER == 0 {
+		return false, nil
+	}
 	err := walkBlock(block, take)
 	atomic.StoreUint32(status, unix.TP_STATUS_KERNEL)
 	r.at = (r.at + ringBlock) % len(r.mem)
-	return err
+	return true, err
+}
+
+// waitRings waits until a ring has a block, at most so many milliseconds, and
+// calls down for each whose interface went away.
+func waitRings(rings []*Ring, milliseconds int, down func(*Ring)) error {
+	fds := make([]unix.PollFd, len(rings))
+	for i, r := range rings {
+		fds[i] = unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN}
+	}
+	if _, err := unix.Poll(fds, milliseconds); err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("wait for packets: %w", err)
+	}
+	for i := range fds {
+		if fds[i].Revents&(unix.POLLERR|unix.POLLHUP) != 0 {
+			down(rings[i])
+		}
+	}
+	return nil
 }
 
 // Dropped returns what the kernel dropped since the call before: reading sets
