@@ -139,3 +139,35 @@ func TestOpenWithoutInterface(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// What finds no place in the ring is counted: read and dropped are what was sent.
+func TestRingOverflow(t *testing.T) {
+	here, there := pair(t)
+	nic, err := net.InterfaceByName(here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, err := Filter(Ethernet, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, snapBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRing(nic.Index, 2, prog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	const sent = 40000
+	send(t, there, "192.0.2.1", false, 0, sent)
+	var got, dropped uint64
+	within(t, "all packets", func() bool {
+		for more := true; more && err == nil; {
+			more, err = r.next(func(*Frame) { got++ })
+		}
+		n, derr := r.Dropped()
+		dropped += n
+		return err != nil || derr != nil || got+dropped >= sent
+	})
+	if err != nil || got+dropped != sent || dropped == 0 {
+		t.Errorf("%d read, %d dropped of %d: %v", got, dropped, sent, err)
+	}
+}
