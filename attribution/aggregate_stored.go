@@ -20,7 +20,7 @@ func knowFloods(known map[floodKey]AggregateKind, list []casedb.Aggregate) error
 		if err != nil {
 			return err
 		}
-		k := floodKey{dest: target.Destination, port: target.Port, proto: target.Proto, class: target.Class}
+		k := floodKey{dest: target.Destination, port: target.Port, proto: target.Proto, class: target.Class, scope: target.Scope}
 		kind := AggregateReflected
 		if list[i].Kind == casedb.AggregateFlood {
 			kind = AggregateFlood
@@ -86,7 +86,7 @@ func (a *Aggregate) stored(key string) casedb.Aggregate {
 // storedFlood is stored for a flood.
 func (a *Aggregate) storedFlood() casedb.Aggregate {
 	k := a.flood
-	target := casedb.FloodTarget{Destination: k.dest, Proto: k.proto, Port: k.port, Class: k.class}
+	target := casedb.FloodTarget{Destination: k.dest, Proto: k.proto, Port: k.port, Class: k.class, Scope: k.scope}
 	s := a.stored(target.Key())
 	if end := a.hours[len(a.hours)-1].At.Add(time.Hour - time.Microsecond); a.Kind == AggregateFlood && s.Last.After(end) {
 		// A forged source may come again days later; the flood is what began in its

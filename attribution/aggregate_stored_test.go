@@ -95,6 +95,44 @@ func TestFloodReachesSourcesOfOtherShares(t *testing.T) {
 	}
 }
 
+// TestCarpetReachesSourcesOfOtherShares: the same for a flood of a whole network,
+// and of the ports of one address.
+func TestCarpetReachesSourcesOfOtherShares(t *testing.T) {
+	t.Parallel()
+	for _, target := range []func(i int, s *seen){
+		func(i int, s *seen) { s.dest = fmt.Sprintf("198.51.100.%d", i%256) },
+		func(i int, s *seen) { s.port = 1 + uint16(i*41) },
+	} {
+		db := openDB(t)
+		now := monday.Add(day)
+		j := &attribution.Judge{DB: db, Now: func() time.Time { return now }, Options: attribution.Options{FloodSources: 1000}}
+		spread := func(from, n int) map[string]seen {
+			m := forged(from, n)
+			i := from
+			for _, source := range slices.Sorted(maps.Keys(m)) {
+				s := m[source]
+				s.sample = observation.Sample{TTL: 50, Window: 64240, Options: make([]byte, 20)}
+				target(i, &s)
+				m[source] = s
+				i++
+			}
+			return m
+		}
+		put(t, db, "north", 0, spread(0, 100))
+		judgeAll(t, j)
+		put(t, db, "north", time.Hour, spread(100, 1200))
+		judgeAll(t, j)
+		list := aggregates(t, db, casedb.AggregateFlood)
+		if got := kinds(t, db); got != "spoofed 1300" || len(list) != 1 || list[0].Sources != 1200 {
+			t.Errorf("got %s, %+v", got, list)
+		}
+		v := current(t, db, "203.0.0.1")
+		if of, err := db.SourceAggregates(t.Context(), v.Source.Addr, &v); err != nil || len(of) != 1 || of[0].ID != list[0].ID {
+			t.Errorf("of a member: got %+v, %v", of, err)
+		}
+	}
+}
+
 // TestRejudgementFindsFloods: what older versions did not keep, or did not
 // find, is found by judging again, and reaches other shares.
 func TestRejudgementFindsFloods(t *testing.T) {

@@ -27,12 +27,13 @@ type floodKey struct {
 	port  uint16
 	proto uint8
 	class observation.Class // synack stands for all answers
+	scope casedb.FloodScope
 }
 
 func (k floodKey) answers() bool { return k.class == observation.ClassSYNACK }
 
 func (k floodKey) cell() uint64 {
-	return mix(k.dest^uint64(k.port)<<8^uint64(k.proto)<<24^uint64(k.class)<<32) % floodCells
+	return mix(k.dest^uint64(k.port)<<8^uint64(k.proto)<<24^uint64(k.class)<<32^uint64(k.scope)<<37) % floodCells
 }
 
 // answerFlood returns the flood of answers that a source could be part of: all
@@ -111,6 +112,20 @@ func (p *Profile) forgedFlood() (k floodKey, ok bool) {
 	return k, true
 }
 
+// carpetFlood is forgedFlood for a flood over the addresses of a /24.
+func (p *Profile) carpetFlood() (k floodKey, ok bool) {
+	k, ok = p.forgedFlood()
+	k.dest, k.scope = k.dest&^0xff, casedb.FloodOfNetwork
+	return k, ok && k.dest>>32 == 1
+}
+
+// portsFlood is forgedFlood for a flood of the ports of one address.
+func (p *Profile) portsFlood() (k floodKey, ok bool) {
+	k, ok = p.forgedFlood()
+	k.port, k.scope = 0, casedb.FloodOfAddress
+	return k, ok && (k.proto == protoTCP || k.proto == protoUDP)
+}
+
 // floodTally counts the sources of one possible flood, by the step of their first
 // packet.
 type floodTally struct {
@@ -181,10 +196,13 @@ func (t *floodTally) hours(k floodKey, least int) []casedb.FloodHour {
 }
 
 // floods finds the floods, first those of answers, then those of forged sources
-// among the rest, and the members of these and of the floods known before.
+// among the rest, the narrow ones first, and the members of these and of the floods
+// known before.
 func (s *Profiles) floods() {
 	s.floodsOf(AggregateReflected, s.opt.ReflectorSources, (*Profile).answerFlood)
-	s.floodsOf(AggregateFlood, s.opt.FloodSources, (*Profile).forgedFlood)
+	for _, key := range [...]func(*Profile) (floodKey, bool){(*Profile).forgedFlood, (*Profile).carpetFlood, (*Profile).portsFlood} {
+		s.floodsOf(AggregateFlood, s.opt.FloodSources, key)
+	}
 	slices.SortFunc(s.aggs, func(a, b Aggregate) int {
 		return cmp.Or(b.Sources-a.Sources, a.First.Compare(b.First), a.Destination.Compare(b.Destination))
 	})

@@ -3,6 +3,7 @@ package attribution
 import (
 	"net/netip"
 
+	"teiten/internal/casedb"
 	"teiten/internal/observation"
 )
 
@@ -71,10 +72,12 @@ const (
 
 // forged reports whether the sources show that they are forged: headers that
 // clients do not send, the TTL of one way for all, or addresses and TTLs drawn at
-// random.
+// random. Many scanners that ask a network, or the ports of an address, write such
+// headers too, so there only TTLs and addresses count.
 func (s *floodSigns) forged(k floodKey) bool {
 	of := func(n int, share float64, all int) bool { return all > 0 && float64(n) >= share*float64(all) }
-	if of(s.bare, forgedShare, s.syns) && k.class == observation.ClassSYN || of(s.noFlags, forgedShare, s.sources) ||
+	narrow := k.scope == casedb.FloodOfPort
+	if narrow && (of(s.bare, forgedShare, s.syns) && k.class == observation.ClassSYN || of(s.noFlags, forgedShare, s.sources)) ||
 		of(s.bogons, bogonShare, s.sources) && 2*s.bogons < s.sources || of(s.odd, oddShare, s.withTTLs) {
 		return true
 	}

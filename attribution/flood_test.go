@@ -87,6 +87,39 @@ func TestFloodsNeedASignOfForging(t *testing.T) {
 	})
 }
 
+// TestCarpetsAndPortsAreOneFlood: forged sources that spread over a /24, or over the
+// ports of an address, are one flood; scanners and clients that spread so are none.
+func TestCarpetsAndPortsAreOneFlood(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := crowd{sources: rapid.IntRange(400, 1000).Draw(t, "sources"), every: time.Second}
+		carpet := rapid.Bool().Draw(t, "carpet")
+		kind := rapid.SampledFrom([]string{"one way", "random", "clients", "scanners"}).Draw(t, "headers")
+		c.make = func(n int) seen {
+			s := seen{port: 8000, sample: clientLook(n)}
+			switch kind {
+			case "one way":
+				s.sample = observation.Sample{TTL: 51 + uint8(n%2), Window: 64240, Options: make([]byte, 20)}
+			case "random":
+				s.sample.TTL = 1 + uint8(n*7)
+			case "scanners":
+				s.sample.Options = nil
+			}
+			if carpet {
+				s.dest = fmt.Sprintf("198.51.100.%d", n*7%256)
+			} else {
+				s.port = 1 + uint16(n*61)
+			}
+			return s
+		}
+		verdicts, aggregates := kindsOf(c.profiles())
+		forged := kind == "one way" || kind == "random"
+		if forged && (verdicts["spoofed"] != c.sources || aggregates["spoofed_flood"] != 1) || !forged && (verdicts["spoofed"] > 0 || aggregates["spoofed_flood"] > 0) {
+			t.Fatalf("carpet %v, %s: %v %v", carpet, kind, verdicts, aggregates)
+		}
+	})
+}
+
 // TestReflectionAtAnyPort: many sources with one source port answer, whatever the
 // port and that of ours; with ports of their own they do not.
 func TestReflectionAtAnyPort(t *testing.T) {

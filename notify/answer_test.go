@@ -83,7 +83,7 @@ func TestEvidenceGoesToNoStranger(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	p.sentBox()
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	for _, test := range []struct {
 		from, to, more string
 		stranger       bool

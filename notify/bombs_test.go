@@ -171,7 +171,7 @@ func explodeBombs(t *testing.T, step int) {
 		p.explode(bombs[i])
 	}
 	// The owner's answer among them is heard.
-	in := p.take("abuse@isp.example", p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID), "From: abuse@isp.example\nSubject: Re: x\n\nWe cleaned it.\n")
+	in := p.take("abuse@isp.example", p.composer.Tokens().Make(notify.TokenReply, c.Number, &m), "From: abuse@isp.example\nSubject: Re: x\n\nWe cleaned it.\n")
 	if got := p.getCase(c.ID); in.Class != casedb.InboundHuman || got.State != casedb.CaseAnswered {
 		t.Errorf("after the bombs an answer is %s and its case %s", in.Class, got.State)
 	}

@@ -158,7 +158,7 @@ func TestMachinesThatAnswerEachOther(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{PerMinute: 10_000})
 	c, m := p.queued(ispCase)
 	p.sentBox()
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	for n := range 60 {
 		if err := p.deliver("robot@isp.example", reply, fmt.Sprintf("From: robot@isp.example\nSubject: Ticket %d received\nAuto-Submitted: auto-replied\n\nThanks.\n", n)); err != nil {
 			t.Fatal(err)
@@ -195,7 +195,7 @@ func TestLMTP(t *testing.T) {
 	if err := client.Mail("noc@isp.example", nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, to := range []string{p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID), "csirt@teiten.example"} {
+	for _, to := range []string{p.composer.Tokens().Make(notify.TokenReply, c.Number, &m), "csirt@teiten.example"} {
 		if err := client.Rcpt(to, nil); err != nil {
 			t.Fatal(err)
 		}

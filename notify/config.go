@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
+
+	"teiten/internal/casedb"
 )
 
 // Config names the sender in mails. All fields but Phone, URL, Register, Pages and From must be set.
@@ -20,6 +22,10 @@ type Config struct {
 	From           string // the From address; empty: Email
 	PGP            *PGP   // signs mails; nil: mails are not signed
 	Format         Format // of the evidence; empty: CSV
+
+	Authority map[string]string // by language: who we are and by which authority we write; empty: a sentence that claims none
+	Verify    map[string]string // by language: how to check us by a way that is not in the letter; empty: to look our name up
+	TLP       casedb.TLP        // of letters about cases that have no label of their own; empty: casedb.DefaultTLP
 }
 
 // Check returns all faults of the configuration together.
@@ -36,10 +42,14 @@ func (c Config) Check() error {
 	if c.Domain == "" || strings.ContainsAny(c.Domain, " @\r\n\t<>") {
 		errs = append(errs, fmt.Errorf("mail domain %q is none", c.Domain))
 	}
-	for _, s := range []string{c.OrganisationJA, c.OrganisationEN, c.Phone, c.URL, c.Register, c.Pages} {
+	for _, s := range []string{c.OrganisationJA, c.OrganisationEN, c.Phone, c.URL, c.Register, c.Pages,
+		c.Authority["ja"], c.Authority["en"], c.Verify["ja"], c.Verify["en"]} {
 		if strings.ContainsAny(s, "\r\n") {
 			errs = append(errs, fmt.Errorf("%q must be one line", s))
 		}
+	}
+	if c.TLP != "" && !c.TLP.Valid() {
+		errs = append(errs, fmt.Errorf("%q is no label of TLP 2.0", c.TLP))
 	}
 	return errors.Join(errs...)
 }

@@ -61,7 +61,7 @@ func TestCoordinatorsWork(t *testing.T) {
 	})
 	m = w.getMessage(m.ID)
 	d, err := w.composer.Preview(t.Context(), w.db, m, epoch)
-	if err != nil || d.Subject != "["+c.Number+"] My subject" || d.Body != "My words\nsecond line\n" || len(d.CSV) == 0 {
+	if err != nil || d.Subject != "["+c.Number+"] My subject TLP:AMBER+STRICT" || d.Body != "My words\nsecond line\n" || len(d.CSV) == 0 {
 		t.Errorf("preview %q %q %v", d.Subject, d.Body, err)
 	}
 	w.tx(func(ctx context.Context, tx *casedb.Tx) error {
@@ -221,6 +221,10 @@ func TestDecide(t *testing.T) {
 		{"first", notify.Facts{Message: notification, Case: &open, Accused: one, Leave: automatic}, notify.ActionSend, ""},
 		{"closed", notify.Facts{Message: notification, Case: &closed}, notify.ActionCancel, "closed"},
 		{"answer in a closed case", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeAnswer}, Case: &closed}, notify.ActionSend, ""},
+		{"restored since", notify.Facts{Message: approved, Case: &open, Accused: one, Leave: automatic, Restored: epoch2.Add(time.Hour)}, notify.ActionHold, "restored"},
+		{"restored since, approved then", notify.Facts{Message: approved, Case: &open, Accused: one, Restored: epoch2.Add(-time.Hour)}, notify.ActionSend, ""},
+		{"answer, restored since", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeAnswer}, Case: &open, Restored: epoch2}, notify.ActionHold, "restored"},
+		{"written after the restore", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeAnswer, CreatedAt: epoch2}, Case: &open, Restored: epoch2}, notify.ActionSend, ""},
 		{"suppressed", notify.Facts{Message: notification, Case: &open, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"confirmation to a suppressed address", notify.Facts{Message: casedb.Message{Purpose: casedb.PurposeConfirmation}, Suppression: dead}, notify.ActionFail, "bounced"},
 		{"acknowledged", notify.Facts{Message: notification, Case: &open, Acknowledged: []string{"X"}}, notify.ActionHold, "X"},

@@ -182,7 +182,7 @@ func TestLettersAboutOneAddress(t *testing.T) {
 			golden(t, "one-address."+language+".txt", []byte(d.Subject+"\n\n"+d.Body))
 			checkMail(t, d)
 			checkWidth(t, d.Body)
-			if !strings.HasSuffix(d.Subject, "("+address+", 445/TCP)") || strings.Count(d.Body, address) != 2 {
+			if !strings.HasSuffix(d.Subject, "("+address+", 445/TCP) TLP:AMBER+STRICT") || strings.Count(d.Body, address) != 2 {
 				t.Error("subject or first lines do not name the address")
 			}
 		})
@@ -277,7 +277,7 @@ func TestLettersAboutRegistrationsAndAnswers(t *testing.T) {
 	// A registration's mail has no case: it goes out with a token all the same.
 	var id int64
 	w.scan(`insert into registration (organisation, purpose, email, language, prefixes, state, confirm_digest, confirm_until, created_at)
-		values ('x', 'y', 'r@research.example', 'en', '{}', 'unconfirmed', '\x00', $1, $1) returning id`, &id, epoch)
+		values ('x', 'y', 'r@research.example', 'en', '{}', 'unconfirmed', '\x00', $2, $1) returning id`, &id, epoch, epoch.Add(48*time.Hour))
 	m := casedb.Message{RegistrationID: &id, Purpose: casedb.PurposeConfirmation, State: casedb.MessageQueued, NextAttemptAt: &epoch2,
 		Recipient: "r@research.example", Language: "en", Subject: "Please confirm", Body: "link", CreatedAt: epoch}
 	m.HeaderID, m.Token = casedb.NewIdentity(domain)

@@ -1,12 +1,16 @@
 package notify_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
 	"strings"
 	"testing"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/japanese"
 
+	"teiten/internal/casedb"
 	"teiten/notify"
 )
 
@@ -272,7 +276,7 @@ func TestTokensInOfflineMails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := tokens.Make(notify.TokenBounce, "TT-2026-000123", 45)
+	address := tokens.Make(notify.TokenBounce, "TT-2026-000123", &casedb.Message{ID: 45, Token: "x", TokenRule: 2})
 	r := notify.ClassifyMail("x", []byte("Delivered-To: "+strings.ToUpper(address)+"\nFrom: a@isp.example\n\nx\n"))
 	local, _, _ := strings.Cut(address, "@")
 	if r.Token != local || r.Case != "TT-2026-000123" {
@@ -286,4 +290,29 @@ func TestTokensInOfflineMails(t *testing.T) {
 	if !ok || !tokens.Verify(token) || other.Verify(token) {
 		t.Error("the token's HMAC does not decide")
 	}
+	for _, m := range []struct {
+		m      casedb.Message
+		proves bool
+	}{
+		{casedb.Message{ID: 45, Token: "x", TokenRule: 2}, true},
+		{casedb.Message{ID: 45, Token: "y", TokenRule: 2}, false}, // another message has the number now
+		{casedb.Message{ID: 46, Token: "x", TokenRule: 2}, false},
+		{casedb.Message{ID: 45, Token: "x", TokenRule: 1}, false},
+	} {
+		if tokens.Proves(token, &m.m) != m.proves || other.Proves(token, &m.m) {
+			t.Errorf("%+v: proves is not %v", m.m, m.proves)
+		}
+	}
+	// Letters that were sent before random tokens counted have these addresses.
+	old, ok := notify.ParseToken("b+tt-2026-000123.45." + oldProof("b|tt-2026-000123|45") + "@" + domain)
+	if !ok || !tokens.Verify(old) || !tokens.Proves(old, &casedb.Message{ID: 45, Token: "x", TokenRule: 1}) || tokens.Proves(old, &casedb.Message{ID: 45, Token: "x", TokenRule: 2}) {
+		t.Errorf("old token: %v", ok)
+	}
+}
+
+// oldProof is the HMAC of a token under rule 1.
+func oldProof(text string) string {
+	h := hmac.New(sha256.New, []byte("0123456789abcdef0123456789abcdef"))
+	h.Write([]byte(text))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil)))[:20]
 }

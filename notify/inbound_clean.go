@@ -17,20 +17,24 @@ func readable(raw []byte) []byte { return cutFields(endLines(stripMbox(raw))) }
 
 // endLines gives lines that end in CR alone (RFC 5321, 2.3.8 forbids it; some
 // relays and archives do it all the same), or in CR CR LF, the end that mail has.
-// CR CR LF is one end where no line ends in CR alone; else it is two.
+// CR CR LF is one end where no line ends in CR alone and the header then ends
+// (RFC 5322, 2.1: an empty line); else it is two.
 func endLines(raw []byte) []byte {
 	doubled := bytes.Count(raw, []byte("\r\r\n"))
 	bare := bytes.Count(raw, []byte("\r")) - bytes.Count(raw, []byte("\r\n"))
 	if bare == 0 {
 		return raw
 	}
+	if bare == doubled {
+		one := bytes.ReplaceAll(raw, []byte("\r\r\n"), []byte("\r\n"))
+		if bytes.Contains(one, []byte("\n\r\n")) || bytes.Contains(one, []byte("\n\n")) {
+			return one
+		}
+	}
 	out := make([]byte, 0, len(raw)+len(raw)/20+2)
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\r' {
 			out = append(out, raw[i])
-			continue
-		}
-		if bare == doubled && bytes.HasPrefix(raw[i+1:], []byte("\r\n")) {
 			continue
 		}
 		out = append(out, "\r\n"...)

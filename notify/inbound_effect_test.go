@@ -39,7 +39,7 @@ func TestWhoLooksAndWhoAnswers(t *testing.T) {
 		p := newPost(t, notify.InboundConfig{})
 		c, m := p.queued(ispCase)
 		p.sentBox()
-		in := p.take("abuse@isp.example", p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID), test.raw)
+		in := p.take("abuse@isp.example", p.composer.Tokens().Make(notify.TokenReply, c.Number, &m), test.raw)
 		got := p.getCase(c.ID)
 		kinds := p.events(c.ID)
 		if in.Class != test.class || kinds[len(kinds)-1] != test.event || got.State != test.state || got.Waiting != test.waiting {
@@ -169,7 +169,7 @@ func TestSlowMailIsPutAside(t *testing.T) {
 		}
 		return notify.ParseMail(raw)
 	}
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	slow := p.take("abuse@isp.example", reply, "From: abuse@isp.example\nSubject: Re: slow\n\nx\n")
 	if slow.State != casedb.InboundFailed || slow.LastError == "" {
 		t.Errorf("the slow mail is %s: %q", slow.State, slow.LastError)

@@ -126,7 +126,7 @@ func TestUnreadReplyStaysInTheQueue(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	box := p.sentBox()
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	p.take("abuse@isp.example", reply, "From: abuse@isp.example\nSubject: Re: x\n\nWhich hosts?\n")
 	if err := p.mailbox.Bounce(t.Context(), box.ID, "552 5.2.2 <abuse@isp.example>: Mailbox full", p.clock.now()); err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestReplyToIsOnlyNoted(t *testing.T) {
 	c, m := p.queued(ispCase)
 	p.sentBox()
 	p.take("abuse@isp.example", "csirt@"+domain, "From: abuse@isp.example\nReply-To: mallory@elsewhere.example\nSubject: ["+c.Number+"]\n\nSend it all.\n")
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	p.take("abuse@isp.example", reply, "From: abuse@isp.example\nReply-To: Abuse@isp.example\nSubject: Re: x\n\nDone.\n")
 	list, err := p.db.CaseInbound(t.Context(), c.ID, 10)
 	if err != nil || len(list) != 2 || list[1].Sender != "abuse@isp.example" || list[1].ReplyTo != "mallory@elsewhere.example" || list[0].ReplyTo != "" {
@@ -201,6 +201,29 @@ Subject: x
 --b--
 `
 
+// TestBounceOfAnEarlierNumber: after a restore a message has the number that
+// another one had, to which a true bounce comes.
+func TestBounceOfAnEarlierNumber(t *testing.T) {
+	t.Parallel()
+	p := newPost(t, notify.InboundConfig{})
+	c, m := p.queued(ispCase)
+	p.sentBox()
+	earlier := m
+	earlier.Token = "another"
+	for _, kind := range []notify.TokenKind{notify.TokenBounce, notify.TokenReply} {
+		to := p.composer.Tokens().Make(kind, c.Number, &earlier)
+		if in := p.take("", to, fmt.Sprintf(bounceText, to, "other@"+domain)); in.Trusted || in.CaseID != nil || in.MessageID != nil {
+			t.Errorf("%s: %+v", kind, in)
+		}
+	}
+	if _, err := p.db.Suppression(t.Context(), ispCase.email, epoch); !errors.Is(err, casedb.ErrNotFound) {
+		t.Errorf("the bounce of another mail suppressed the address: %v", err)
+	}
+	if p.getMessage(m.ID).State != casedb.MessageSent {
+		t.Error("the bounce of another mail ended this one")
+	}
+}
+
 // TestForgedBounceChangesNothing sends bounces whose token is not ours, or is
 // the one that everybody sees.
 func TestForgedBounceChangesNothing(t *testing.T) {
@@ -211,7 +234,7 @@ func TestForgedBounceChangesNothing(t *testing.T) {
 	before := p.getCase(c.ID)
 	token := box.EnvelopeFrom
 	forged := token[:strings.IndexByte(token, '@')-1] + flip(token[strings.IndexByte(token, '@')-1]) + "@" + domain
-	for _, to := range []string{forged, p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID), "csirt@" + domain} {
+	for _, to := range []string{forged, p.composer.Tokens().Make(notify.TokenReply, c.Number, &m), "csirt@" + domain} {
 		in := p.take("", to, fmt.Sprintf(bounceText, to, m.HeaderID))
 		if in.Class != casedb.InboundBounce || in.Trusted || !in.Hard {
 			t.Errorf("to %s: %s trusted %v hard %v", to, in.Class, in.Trusted, in.Hard)
@@ -249,7 +272,7 @@ func TestOtherClassesAndMatching(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	box := p.sentBox()
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	tests := []struct {
 		name, from, to, raw string
 		class               casedb.InboundClass
@@ -316,7 +339,7 @@ func TestEachInboundTakesEffectOnce(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{PerMinute: 1000})
 	c, m := p.queued(ispCase)
 	p.do(p.sender.Do)
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	const n = 25
 	for i := range n {
 		if err := p.deliver("a@isp.example", reply, fmt.Sprintf("From: a@isp.example\nSubject: Re: %d\n\nText %d\n", i, i)); err != nil {

@@ -187,6 +187,7 @@ func (w *InboundWorker) match(ctx context.Context, in *casedb.Inbound, p *Mail) 
 	if t, ok := w.token(in, p); ok {
 		m, err := w.DB.Message(ctx, t.Message)
 		switch {
+		case err == nil && !w.Tokens.Proves(t, &m): // of a message that had the number before a restore
 		case err == nil:
 			in.MatchedBy, in.Trusted = casedb.MatchedByToken, t.Kind == TokenBounce
 			return &m, w.about(ctx, in, m, p)

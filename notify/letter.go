@@ -39,7 +39,7 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	}
 	u := c.us(m.Language)
 	l := &letterData{kind: lc.Kind, language: m.Language, Fields: Fields{We: u.We, Spaced: u.Spaced(), Email: u.Email, Phone: u.Phone, URL: u.URL,
-		Register: c.config.Register, Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200)}}
+		Authority: u.Authority, Verify: u.Verify, TLP: string(c.label(lc.TLP)), Register: c.config.Register, Number: lc.Number, Owner: casedb.CleanLine(lc.Owner, 200)}}
 	if l.ticket, err = q.TicketTag(ctx, *m.CaseID, m.Recipient); err != nil {
 		return nil, err
 	}
@@ -57,14 +57,14 @@ func (c *Composer) letter(ctx context.Context, q *casedb.Queries, m casedb.Messa
 	}
 	// Only the owner may give the owner's answers.
 	if c.config.Pages != "" && m.ID > 0 && m.Reason != casedb.ReasonProvider && m.Reason != casedb.ReasonCSIRT {
-		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, m.ID)
+		l.Page = c.config.Pages + c.tokens.PagePath(lc.Number, &m)
 	}
 	windows, err := l.notification(ctx, q, m, lc.Country, now)
 	if err != nil {
 		return nil, err
 	}
 	if cmp.Or(Format(l.wishes.Format), c.config.Format) == FormatXARF && m.Reason != casedb.ReasonRecovered {
-		l.xarf, err = c.xarf(m, lc.Kind, windows, l.csv, now)
+		l.xarf, err = c.xarf(m, lc.Kind, windows, l.csv, casedb.TLP(l.TLP))
 		l.XARF = l.xarf != nil
 	}
 	return l, err
@@ -107,6 +107,13 @@ func (l *letterData) notification(ctx context.Context, q *casedb.Queries, m case
 		return nil, fmt.Errorf("case %s: %w", l.Number, ErrGone)
 	}
 	l.count(counted)
+	if l.wishes.Networks {
+		networks, err := q.LetterNetworks(ctx, scope, at.from, at.to, maxNetworks)
+		if err != nil {
+			return nil, err
+		}
+		l.Networks = strings.Join(networks, ", ")
+	}
 	if err := l.tables(ctx, q, scope, at); err != nil {
 		return nil, err
 	}

@@ -2,9 +2,11 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -20,6 +22,7 @@ var templateFiles embed.FS
 const (
 	maxTableRows = 100   // lines of the table in the text
 	maxCSVRows   = 10000 // rows of the CSV part
+	maxNetworks  = 3     // networks of sensors, where a contact wants them
 	lookBack     = 31 * 24 * time.Hour
 )
 
@@ -42,9 +45,9 @@ func NewComposer(config Config, key []byte) (*Composer, error) {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
 	c := &Composer{config: config, tokens: tokens, templates: map[string]*template.Template{}}
-	for _, purpose := range []casedb.Purpose{casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision, casedb.PurposeDigest} {
+	for _, kind := range []string{string(casedb.PurposeAnswer), string(casedb.PurposeConfirmation), string(casedb.PurposeDecision), string(casedb.PurposeDigest), casedb.ReasonCorrection} {
 		for _, language := range []string{"ja", "en"} {
-			name := string(purpose) + "." + language
+			name := kind + "." + language
 			t, err := template.New(name).Option("missingkey=error").ParseFS(templateFiles, "templates/"+name+".txt")
 			if err != nil {
 				return nil, fmt.Errorf("mail template %s: %w", name, err)
@@ -73,6 +76,7 @@ type Draft struct {
 	CSV          []byte
 	XARF         []byte // instead of the CSV, which is in it
 	Key          string // the recipient's public key, to which all is encrypted; empty: none
+	Silent       bool   // it does not say Auto-Submitted if a person approved it
 	Tags         string // what sorts the mail on both sides, all that stands outside of an encrypted one's subject
 	Files        []casedb.MessageFile
 	Letters      []casedb.MessageFile // of a digest: the mails in it, whole
@@ -107,7 +111,7 @@ func (c *Composer) compose(ctx context.Context, q *casedb.Queries, m casedb.Mess
 		}
 		letter, number = l, l.Number
 	}
-	d.EnvelopeFrom = c.tokens.Make(TokenBounce, number, m.ID)
+	d.EnvelopeFrom = c.tokens.Make(TokenBounce, number, &m)
 	if len(m.Raw) > 0 {
 		d.Raw = m.Raw
 		p := ParseMail(m.Raw)
@@ -132,6 +136,7 @@ func (c *Composer) finish(d Draft, m casedb.Message, letter *letterData, now tim
 	number := ""
 	if letter != nil {
 		number, d.Key, d.Tags = letter.Number, letter.wishes.PGPKey, withTicket("["+letter.Number+"]", letter.ticket)
+		d.Silent = letter.wishes.Silent
 		letter.attachTo(&d)
 	}
 	raw, err := c.encode(d, m, number, now)
@@ -155,6 +160,11 @@ func (l *letterData) attachTo(d *Draft) {
 // words fills in subject and body.
 func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m casedb.Message, letter *letterData) error {
 	switch {
+	case m.Reason == casedb.ReasonCorrection && letter != nil:
+		var err error
+		if d.Subject, d.Body, d.Template, err = c.correction(ctx, q, m, letter); err != nil {
+			return err
+		}
 	case m.Purpose == casedb.PurposeAnswer:
 		if letter == nil {
 			return fmt.Errorf("an answer without a case")
@@ -166,7 +176,7 @@ func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m cas
 			subject = "Re: " + subject
 		}
 		letter.Text = strings.TrimSpace(m.Body)
-		_, body, name, err := c.render(m.Purpose, m.Language, letter)
+		_, body, name, err := c.render(string(m.Purpose), m.Language, letter)
 		if err != nil {
 			return err
 		}
@@ -185,6 +195,9 @@ func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m cas
 		d.Template = name.version(version)
 	}
 	d.Subject = casedb.CleanLine(d.Subject, 500)
+	if letter != nil {
+		d.Subject = labelled(d.Subject, casedb.TLP(letter.TLP))
+	}
 	if letter != nil && !strings.Contains(strings.ToUpper(d.Subject), "["+letter.Number+"]") {
 		d.Subject = strings.TrimSpace("[" + letter.Number + "] " + d.Subject)
 	}
@@ -198,9 +211,24 @@ func (c *Composer) words(ctx context.Context, q *casedb.Queries, d *Draft, m cas
 	return nil
 }
 
+// labelled puts the label at the end of a subject: TLP 2.0 (FIRST, 2022, "How to
+// use TLP in messaging") wants it there, and before the information itself. A
+// quoted subject can carry an older one.
+func labelled(subject string, label casedb.TLP) string {
+	return strings.TrimSpace(unlabelled(subject) + " " + string(label))
+}
+
+// unlabelled is a subject without the labels at its end.
+func unlabelled(subject string) string {
+	for _, l := range slices.Backward(casedb.TLPs()) {
+		subject = strings.TrimSpace(strings.TrimSuffix(subject, string(l)))
+	}
+	return subject
+}
+
 // render executes a letter's templates.
-func (c *Composer) render(purpose casedb.Purpose, language string, data any) (subject, body, name string, err error) {
-	name = string(purpose) + "." + language
+func (c *Composer) render(kind, language string, data any) (subject, body, name string, err error) {
+	name = kind + "." + language
 	t := c.templates[name]
 	if t == nil {
 		return "", "", name, fmt.Errorf("no letter for %s", name)
@@ -221,6 +249,9 @@ type us struct {
 	Email string
 	Phone string
 	URL   string
+
+	Authority string // who we are and by which authority we write; empty: not told
+	Verify    string // how to check us by a way that is not in the letter; empty: not told
 }
 
 // Spaced is our name as it stands before Japanese text: Latin letters are set
@@ -233,7 +264,13 @@ func (u us) Spaced() string {
 }
 
 func (c *Composer) us(language string) us {
-	return us{We: c.config.organisation(language), Email: c.config.Email, Phone: c.config.Phone, URL: c.config.URL}
+	return us{We: c.config.organisation(language), Email: c.config.Email, Phone: c.config.Phone, URL: c.config.URL,
+		Authority: c.config.Authority[language], Verify: c.config.Verify[language]}
+}
+
+// label is the label of a letter about a case with a label of its own, or none.
+func (c *Composer) label(own casedb.TLP) casedb.TLP {
+	return cmp.Or(own, c.config.TLP, casedb.DefaultTLP)
 }
 
 // Registration is the data for the mails about a researcher's registration.
@@ -263,7 +300,7 @@ func (c *Composer) registration(purpose casedb.Purpose, language string, r Regis
 	// another person: one line each, and short.
 	r.Organisation = casedb.CleanLine(r.Organisation, 200)
 	r.Reason = casedb.Clean(r.Reason, 2000)
-	subject, body, _, err = c.render(purpose, language, struct {
+	subject, body, _, err = c.render(string(purpose), language, struct {
 		us
 		Registration
 		Hours int

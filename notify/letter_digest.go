@@ -176,7 +176,7 @@ func (s *Sender) retryDigest(ctx context.Context, tx *casedb.Tx, m casedb.Messag
 	case clear:
 		return nil, tx.DissolveDigest(ctx, m, letters, reason.Of(reason.InClear), now)
 	}
-	from := s.Composer.tokens.Make(TokenBounce, "", m.ID)
+	from := s.Composer.tokens.Make(TokenBounce, "", &m)
 	if err := tx.BeginDigest(ctx, &m, letters, now.Add(s.retryAfter(m.Attempts+1)), now); err != nil {
 		return nil, err
 	}
@@ -212,7 +212,8 @@ func (c *Composer) digestPart(ctx context.Context, q *casedb.Queries, m *casedb.
 // digestFields is what the text of a digest says.
 type digestFields struct {
 	us
-	Owner   string // of all letters; empty: of several
+	TLP     casedb.TLP // the strictest label of its letters
+	Owner   string     // of all letters; empty: of several
 	Letters []digestLetter
 	CSVRows int
 }
@@ -228,13 +229,16 @@ type digestLetter struct {
 // evidence of all in one file, and each as a mail of its own
 // (RFC 2046, 5.1.5).
 func (c *Composer) digest(m casedb.Message, parts []digestPart, now time.Time) (Draft, error) {
-	d := Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, "", m.ID)}
-	f := digestFields{us: c.us(m.Language), Owner: parts[0].letter.Owner}
+	d := Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, "", &m)}
+	f := digestFields{us: c.us(m.Language), TLP: casedb.TLPClear, Owner: parts[0].letter.Owner}
 	var csv bytes.Buffer
 	csv.WriteString("case," + strings.Join(csvColumns, ",") + "\r\n")
 	for _, p := range parts {
 		d.Letters = append(d.Letters, casedb.MessageFile{Name: p.letter.Number + ".eml", Content: p.raw})
 		d.Key = cmp.Or(d.Key, p.letter.wishes.PGPKey)
+		if label := casedb.TLP(p.letter.TLP); !label.Within(f.TLP) {
+			f.TLP = label
+		}
 		if f.Owner != p.letter.Owner {
 			f.Owner = ""
 		}
@@ -246,11 +250,11 @@ func (c *Composer) digest(m casedb.Message, parts []digestPart, now time.Time) (
 			csv.Write(line)
 		}
 	}
-	subject, body, name, err := c.render(casedb.PurposeDigest, m.Language, f)
+	subject, body, name, err := c.render(string(casedb.PurposeDigest), m.Language, f)
 	if err != nil {
 		return d, err
 	}
-	d.Subject, d.Body, d.Template = casedb.CleanLine(subject, 500), body, name
+	d.Subject, d.Body, d.Template = labelled(casedb.CleanLine(subject, 500), f.TLP), body, name
 	d.CSVName, d.CSV = "evidence.csv", csv.Bytes()
 	if d.Raw, err = c.encode(d, m, "", now); err != nil {
 		return d, fmt.Errorf("compose message %d: %w", m.ID, err)
@@ -260,7 +264,7 @@ func (c *Composer) digest(m casedb.Message, parts []digestPart, now time.Time) (
 
 // inDigest is what a digest's text says of one of its letters.
 func inDigest(p digestPart) digestLetter {
-	l := digestLetter{Fields: p.letter.Fields, Subject: strings.TrimSpace(strings.TrimPrefix(p.draft.Subject, "["+p.letter.Number+"]"))}
+	l := digestLetter{Fields: p.letter.Fields, Subject: strings.TrimSpace(strings.TrimPrefix(unlabelled(p.draft.Subject), "["+p.letter.Number+"]"))}
 	for _, g := range p.letter.Groups {
 		for row := range strings.Lines(g.Table) {
 			if len(l.Rows) < maxDigestRows {

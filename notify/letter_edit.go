@@ -78,7 +78,7 @@ func (c *Composer) TryLetter(ctx context.Context, db *casedb.DB, name LetterName
 		if err != nil {
 			return err
 		}
-		d = Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, letter.Number, m.ID)}
+		d = Draft{To: m.Recipient, From: c.config.from(), EnvelopeFrom: c.tokens.Make(TokenBounce, letter.Number, &m)}
 		if d.Subject, d.Body, err = (letterText{subject, body}).render(letter.Fields); err != nil {
 			return err
 		}

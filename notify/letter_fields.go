@@ -20,23 +20,28 @@ type Fields struct {
 	URL      string // empty: not told
 	Register string // where scanners are registered; empty: by answering
 
-	Number  string // of the case
-	Page    string // where the owner sees the evidence and answers with one press; empty: no such page
-	Owner   string
-	Told    string // the day of the last notification before this one, in Zone; empty: there was none
-	Groups  []Group
-	Sources int
-	Address string // the source, if the letter is about one alone
-	Packets int64
-	Ports   string // "445/TCP, 23/TCP"
-	Zone    string // the recipient's likely zone, "JST"; empty: UTC only
-	First   string // in Zone, or UTC
-	Last    string
-	FirstZ  string // in UTC
-	LastZ   string
-	CSVRows int  // rows of the CSV part
-	CSVLeft int  // rows it leaves out
-	XARF    bool // the evidence is X-ARF with the CSV in it
+	Authority string // who we are and by which authority we write; empty: not told
+	Verify    string // how to check us by a way that is not in the letter; empty: not told
+	TLP       string // the label, "TLP:AMBER+STRICT"
+
+	Number   string // of the case
+	Page     string // where the owner sees the evidence and answers with one press; empty: no such page
+	Owner    string
+	Told     string // the day of the last notification before this one, in Zone; empty: there was none
+	Groups   []Group
+	Sources  int
+	Address  string // the source, if the letter is about one alone
+	Packets  int64
+	Ports    string // "445/TCP, 23/TCP"
+	Zone     string // the recipient's likely zone, "JST"; empty: UTC only
+	First    string // in Zone, or UTC
+	Last     string
+	FirstZ   string // in UTC
+	LastZ    string
+	Networks string // of our sensors where the packets arrived, if the contact wants them: "198.51.100.0/24"; empty: not told
+	CSVRows  int    // rows of the CSV part
+	CSVLeft  int    // rows it leaves out
+	XARF     bool   // the evidence is X-ARF with the CSV in it
 
 	Attacks     []Attack // on the sources of a victim's letter, the latest first
 	AttacksLeft int
@@ -133,12 +138,12 @@ func sampleFields(n LetterName, u us) []Fields {
 	malware := strings.TrimPrefix(strings.TrimPrefix(n.About, string(n.Kind())), "-")
 	table := "192.0.2.10      445/TCP        24  2026-11-19 22:00:01  2026-11-19 23:00:31\n"
 	full := Fields{We: u.We, Spaced: u.Spaced(), Email: u.Email, Phone: "+81-3-0000-0000", URL: "https://teiten.example/", Register: "https://teiten.example/register",
-		Number: "TT-2026-000123", Page: "https://teiten.example/o/tt-2026-000123.1.aaaaaaaaaaaaaaaaaaaa", Owner: "Example Internet Service", Told: "2026-11-05", Sources: 1, Packets: 24, Ports: "445/TCP",
+		Authority: u.Authority, Verify: u.Verify, TLP: string(casedb.DefaultTLP), Number: "TT-2026-000123", Page: "https://teiten.example/o/tt-2026-000123.1.aaaaaaaaaaaaaaaaaaaa", Owner: "Example Internet Service", Told: "2026-11-05", Sources: 1, Packets: 24, Ports: "445/TCP",
 		Zone: "JST", First: "2026-11-19 22:00:01", Last: "2026-11-19 23:00:31", FirstZ: "2026-11-19 13:00:01", LastZ: "2026-11-19 14:00:31",
 		CSVRows: 10000, CSVLeft: 2, Groups: []Group{{Malware: malware, Sources: 1, Ports: "445/TCP", Table: table, LeftOut: 3}}}
 	little := full
 	full.Sources = 3
-	little.Page, little.Address = "", "192.0.2.10"
+	little.Page, little.Address, little.Authority, little.Verify = "", "192.0.2.10", "", ""
 	little.Phone, little.URL, little.Register, little.Told, little.Zone, little.CSVRows, little.CSVLeft = "", "", "", "", "", 1, 0
 	little.First, little.Last = little.FirstZ, little.LastZ
 	little.Groups = []Group{{Malware: malware, Sources: 1, Ports: "445/TCP", Table: table}}

@@ -207,8 +207,9 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 		}
 	}
 	h.Set("MIME-Version", "1.0")
-	// RFC 3834, 5. A coordinator's own words are not automatic.
-	if m.Purpose != casedb.PurposeAnswer {
+	// RFC 3834, 5. A coordinator's own words are not automatic; nor is a letter that
+	// a person approved, for a contact whose ticket system drops automatic mail.
+	if (m.Purpose != casedb.PurposeAnswer || m.Reason == casedb.ReasonCorrection) && (!d.Silent || m.ApprovedBy == "") {
 		h.Set("Auto-Submitted", "auto-generated")
 	}
 	var references []string
@@ -224,7 +225,7 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 	}
 	h.SetMessageID(m.HeaderID)
 	h.Set("Subject", encodeSubject(d.Subject))
-	h.SetAddressList("Reply-To", []*mail.Address{{Address: c.tokens.Make(TokenReply, number, m.ID)}})
+	h.SetAddressList("Reply-To", []*mail.Address{{Address: c.tokens.Make(TokenReply, number, &m)}})
 	h.SetAddressList("To", []*mail.Address{{Address: d.To}})
 	from := &mail.Address{Name: casedb.CleanLine(c.config.organisation(m.Language), 200), Address: d.From}
 	h.SetAddressList("From", []*mail.Address{from})
@@ -232,18 +233,23 @@ func (c *Composer) headers(h *mail.Header, d Draft, m casedb.Message, number str
 	return nil
 }
 
-// encodeSubject keeps the words before the first that is not ASCII, and so the
-// tags, readable in the raw header (filters look for them there) and encodes
-// the rest (RFC 2047). Nothing of it can end the line.
+// encodeSubject keeps the words before the first that is not ASCII and after the
+// last, and so the tags and the label, readable in the raw header (filters look
+// for them there) and encodes the rest (RFC 2047). Nothing of it can end the line.
 func encodeSubject(s string) string {
 	// A mail program would decode text that looks encoded already.
 	s = strings.ReplaceAll(casedb.CleanLine(s, 500), "=?", "= ?")
-	plain := ""
-	if i := strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+	plain, after := "", ""
+	foreign := func(r rune) bool { return r < ' ' || r > '~' }
+	if i := strings.IndexFunc(s, foreign); i >= 0 {
 		space := strings.LastIndexByte(s[:i], ' ') + 1
 		plain, s = s[:space], s[space:]
+		last := strings.LastIndexFunc(s, foreign)
+		if space := strings.IndexByte(s[last:], ' '); space >= 0 {
+			s, after = s[:last+space], s[last+space:]
+		}
 	}
-	return strings.TrimSpace(plain + mime.BEncoding.Encode("utf-8", s))
+	return strings.TrimSpace(plain + mime.BEncoding.Encode("utf-8", s) + after)
 }
 
 // plainID accepts what may stand between the brackets of a Message-ID.

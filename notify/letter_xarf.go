@@ -2,6 +2,7 @@ package notify
 
 import (
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -59,31 +60,34 @@ type xarfEvidence struct {
 
 // xarf returns the report of a letter, or nil where X-ARF cannot express it: a
 // report tells of one incident, so of one source and one malware; ICMP is
-// refused for having no port; and a scan wants the source's port.
-func (c *Composer) xarf(m casedb.Message, kind casedb.Kind, rows []casedb.LetterRow, csv []byte, now time.Time) ([]byte, error) {
+// refused for having no port; and a scan wants the source's port. The timestamp
+// is when the incident began, not when it is reported: a desk looks up by it who
+// had the address (xarf-core.json, timestamp).
+func (c *Composer) xarf(m casedb.Message, kind casedb.Kind, rows []casedb.LetterRow, csv []byte, label casedb.TLP) ([]byte, error) {
 	incident, ok := oneIncident(rows)
 	if !ok || (kind != casedb.KindInfected && kind != casedb.KindScanner) {
 		return nil, nil
 	}
-	us := xarfParty{Org: c.config.OrganisationEN, Contact: c.config.Email, Domain: c.config.Domain}
+	us := xarfParty{Org: casedb.CleanLine(c.config.OrganisationEN, 200), Contact: c.config.Email, Domain: c.config.Domain}
 	sum := sha256.Sum256(csv)
-	r := xarfReport{Version: "4.2.0", ReportID: reportID(m.Token), Timestamp: now.UTC().Format(time.RFC3339), Reporter: us, Sender: us,
+	first, last := incident.First.UTC().Format(time.RFC3339), incident.Last.UTC().Format(time.RFC3339)
+	r := xarfReport{Version: "4.2.0", ReportID: reportID(m.Token), Timestamp: first, FirstSeen: first, LastSeen: last, Reporter: us, Sender: us,
 		Source: incident.Source.String(), SourcePort: int(incident.SourcePort.Int32), EvidenceSource: "honeypot",
 		Evidence: []xarfEvidence{{ContentType: "text/csv", Description: "What arrived at unused addresses, by hour and destination port; times are UTC",
 			Payload: base64.StdEncoding.EncodeToString(csv), Hash: "sha256:" + hex.EncodeToString(sum[:]), Size: len(csv)}}}
-	first, last := incident.First.UTC().Format(time.RFC3339), incident.Last.UTC().Format(time.RFC3339)
+	r.Tags = xarfTags("tlp", strings.TrimPrefix(string(label), "TLP:"))
 	if incident.Malware != "" {
 		// Not infected_host, which means web bots.
 		r.Category, r.Type = "infrastructure", "botnet"
 		r.Compromise = fmt.Sprintf("%d packets to %s of unused addresses between %s and %s, in the way of %s",
 			incident.Packets, portName(incident.Proto, incident.Port), first, last, incident.Malware)
-		r.Tags = []string{"malware:" + strings.ToLower(incident.Malware)}
+		r.Tags = append(xarfTags("malware", incident.Malware), r.Tags...)
 	} else {
 		if r.SourcePort == 0 {
 			return nil, nil
 		}
 		r.Category, r.Type = "connection", "port_scan"
-		r.Protocol, r.DestinationPort, r.FirstSeen, r.LastSeen = protoName(incident.Proto), incident.Port, first, last
+		r.Protocol, r.DestinationPort = protoName(incident.Proto), incident.Port
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -92,14 +96,33 @@ func (c *Composer) xarf(m casedb.Message, kind casedb.Kind, rows []casedb.Letter
 	return append(b, '\n'), nil
 }
 
+// xarfTags writes a value as the tag of a namespace: small letters, digits and
+// "_+-." only, the first no sign (xarf-core.json, tags). A value that has none of
+// them gives no tag.
+func xarfTags(namespace, value string) []string {
+	value = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', strings.ContainsRune("_+-.", r):
+			return r
+		}
+		return '-'
+	}, strings.ToLower(value))
+	if value = strings.Trim(value, "_+-."); value == "" {
+		return nil
+	}
+	return []string{namespace + ":" + value}
+}
+
 // oneIncident sums up rows of evidence that are about one source, protocol and
-// malware. The port is the one with the most packets.
+// malware. The port is the one with the most packets. The source's port is known
+// only if all packets had the same: behind a carrier's NAT (RFC 6888) the port of
+// one sample, with the time of the others, would name another subscriber.
 func oneIncident(rows []casedb.LetterRow) (casedb.LetterRow, bool) {
 	if len(rows) == 0 || rows[0].Total > len(rows) {
 		return casedb.LetterRow{}, false
 	}
 	sum := rows[0]
-	sum.Packets, sum.SourcePort.Int32, sum.SourcePort.Valid = 0, 0, false
+	sum.Packets = 0
 	ports := map[int]int64{}
 	for _, r := range rows {
 		if r.Source != sum.Source || r.Malware != sum.Malware || r.Proto != sum.Proto {
@@ -116,8 +139,8 @@ func oneIncident(rows []casedb.LetterRow) (casedb.LetterRow, bool) {
 		if r.Last.After(sum.Last) {
 			sum.Last = r.Last
 		}
-		if !sum.SourcePort.Valid && r.SamplePort.Valid && r.SamplePort.Int32 > 0 {
-			sum.SourcePort = r.SamplePort
+		if !r.SourcePort.Valid || r.SourcePort != sum.SourcePort {
+			sum.SourcePort = sql.NullInt32{}
 		}
 	}
 	for port, packets := range ports {

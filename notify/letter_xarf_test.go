@@ -157,7 +157,7 @@ func TestWhatXARFCannotExpress(t *testing.T) {
 			w.exec(`update observation set proto = 1, port = 0, class = 'icmp-echo'`)
 			w.exec(`update verdict set ports = array['ICMP']`)
 		},
-		"a scan from no known port": func(w *world) { w.exec(`update observation set samples = '[]'`) },
+		"a scan from no known port": func(w *world) { w.exec(`update observation set samples = '[]', packed = null`) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,7 +27,7 @@ func (l *loop) bounce(said string, honest bool) {
 	if !some {
 		return
 	}
-	to := l.composer.Tokens().Make(notify.TokenBounce, l.c.Number, m.ID)
+	to := l.composer.Tokens().Make(notify.TokenBounce, l.c.Number, &m)
 	if !honest {
 		local, host, _ := strings.Cut(to, "@")
 		to = local[:len(local)-3] + map[bool]string{true: "222", false: "333"}[strings.HasSuffix(local, "333")] + "@" + host
@@ -61,7 +61,7 @@ func (l *loop) mail(header, text string) bool {
 	if !some {
 		return false
 	}
-	to := l.composer.Tokens().Make(notify.TokenReply, l.c.Number, m.ID)
+	to := l.composer.Tokens().Make(notify.TokenReply, l.c.Number, &m)
 	l.receive(m.Recipient, to, "From: "+m.Recipient+"\r\nTo: "+to+"\r\nIn-Reply-To: <"+m.HeaderID+">\r\n"+header+
 		"Message-ID: <x"+strconv.FormatUint(l.rnd.Uint64(), 36)+"@net.example>\r\n\r\n"+text+"\r\n")
 	return true
@@ -81,7 +81,7 @@ func (l *loop) complaint() {
 	if !some {
 		return
 	}
-	to := l.composer.Tokens().Make(notify.TokenBounce, l.c.Number, m.ID)
+	to := l.composer.Tokens().Make(notify.TokenBounce, l.c.Number, &m)
 	l.receive("fbl@isp.example", to, "From: fbl@isp.example\r\nTo: "+to+"\r\nSubject: Abuse report\r\nMIME-Version: 1.0\r\n"+
 		"Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nThis is an email abuse report.\r\n"+
 		"--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nUser-Agent: x/1\r\nVersion: 1\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"+
@@ -101,7 +101,7 @@ func (l *loop) delay() {
 	if !some {
 		return
 	}
-	to := l.composer.Tokens().Make(notify.TokenBounce, l.c.Number, m.ID)
+	to := l.composer.Tokens().Make(notify.TokenBounce, l.c.Number, &m)
 	l.receive("", to, "From: MAILER-DAEMON@mx.example\r\nTo: "+to+"\r\nSubject: Delayed Mail (still being retried)\r\nMIME-Version: 1.0\r\n"+
 		"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nStill trying.\r\n"+
 		"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example\r\n\r\nFinal-Recipient: rfc822; "+m.Recipient+"\r\nAction: delayed\r\nStatus: 4.4.1\r\n\r\n--b--\r\n")
@@ -185,4 +185,24 @@ func (l *loop) back() {
 	if due {
 		l.state, l.quietAt, l.unread = casedb.CaseOpen, time.Time{}, false
 	}
+}
+
+// stored are the states of the case's messages.
+func (l *loop) stored() map[int64]casedb.MessageState {
+	list, err := l.db.CaseMessages(l.t.Context(), l.c.ID, 1000)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	states := map[int64]casedb.MessageState{}
+	live := l.getCase(l.c.ID).State.Live()
+	for _, m := range list {
+		if m.Reason == casedb.ReasonCorrection { // nobody approves one here
+			if m.State != casedb.MessageHeld && m.State != casedb.MessageCanceled || m.State == casedb.MessageHeld && live {
+				l.differ("a correction is %s in a case that is live: %v", m.State, live)
+			}
+			continue
+		}
+		states[m.ID] = m.State
+	}
+	return states
 }

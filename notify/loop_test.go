@@ -224,19 +224,6 @@ func (l *loop) snapshot() *snapshot {
 	return s
 }
 
-// stored are the states of the case's messages.
-func (l *loop) stored() map[int64]casedb.MessageState {
-	list, err := l.db.CaseMessages(l.t.Context(), l.c.ID, 1000)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	states := map[int64]casedb.MessageState{}
-	for _, m := range list {
-		states[m.ID] = m.State
-	}
-	return states
-}
-
 // differ ends the sequence.
 func (l *loop) differ(format string, args ...any) { panic(errDiffers(fmt.Sprintf(format, args...))) }
 

@@ -262,7 +262,7 @@ func (w *world) betray() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.exec(`update observation set destination = $1, samples = $2`, secretAddress, string(sample))
+	w.exec(`update observation set destination = $1, samples = $2, packed = null`, secretAddress, string(sample))
 	note, err := json.Marshal(map[string]any{"payloads": []string{all}, "also": []string{all}, "definition": all, "list": all})
 	if err != nil {
 		w.t.Fatal(err)

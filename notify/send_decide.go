@@ -33,8 +33,9 @@ type Facts struct {
 	Accused []casedb.LetterGroup
 	// Lost are sources that a letter whose words are settled names, and that
 	// are not judged so any more.
-	Lost []string
-	Gone bool // the observations that the letter would show are past their retention
+	Lost    []string
+	Expired bool // it is a confirmation whose link does not work any more
+	Gone    bool // the observations that the letter would show are past their retention
 	// Leave says which rules' letters may go to the contact on their own.
 	Leave   casedb.RuleLeave
 	Country string // of the case's owner
@@ -45,7 +46,10 @@ type Facts struct {
 	// Control is the draw of the case, nil if there was none; Draw the one to be
 	// made if the message is to be sent now, nil if there is to be none.
 	Control, Draw *casedb.ControlDraw
-	Now           time.Time
+	// Restored is when the database was last found to be restored from a backup. What
+	// was on its way before may have left already.
+	Restored time.Time
+	Now      time.Time
 }
 
 // Decision is the action for a message, with the reason.
@@ -91,8 +95,14 @@ func decide(f Facts) Decision {
 		}
 		return Decision{Action: ActionCancel, Why: reason.Of(code)}
 	}
+	if f.Expired {
+		return Decision{Action: ActionCancel, Why: reason.Of(reason.LinkExpired)}
+	}
 	if f.Suppression != nil {
 		return Decision{Action: ActionFail, Why: append(reason.Of(reason.Suppressed), f.Suppression.Why...), Waiting: casedb.WaitingBounce}
+	}
+	if m.Purpose == casedb.PurposeAnswer && mayHaveLeft(f) {
+		return hold(f, reason.Of(reason.Restored))
 	}
 	if m.Purpose != casedb.PurposeNotification {
 		return Decision{Action: ActionSend}
@@ -116,6 +126,9 @@ func decide(f Facts) Decision {
 // coordinator has overruled.
 func guards(f Facts) reason.List {
 	var found reason.List
+	if mayHaveLeft(f) {
+		found = found.And(reason.Restored)
+	}
 	if len(f.Acknowledged) > 0 {
 		found = found.And(reason.Acknowledged, f.Acknowledged...)
 	}
@@ -141,6 +154,13 @@ func guards(f Facts) reason.List {
 		rules = append(rules, casedb.RuleEscalation)
 	}
 	return append(found, f.Leave.Holds(rules...)...)
+}
+
+// mayHaveLeft reports whether the message may have been sent between a backup and
+// its restore: it was written before the restore, and no person has decided since.
+func mayHaveLeft(f Facts) bool {
+	m := f.Message
+	return m.CreatedAt.Before(f.Restored) && (m.ApprovedAt == nil || m.ApprovedAt.Before(f.Restored))
 }
 
 // open reports whether one of the guards holds the message, because no approval

@@ -70,7 +70,9 @@ func (p *Planner) Queue(ctx context.Context, skip, n int, now time.Time) (Plan, 
 		if err != nil {
 			return err
 		}
-		times := p.forecast(ledger, mails, now)
+		// No limit counts both kinds, so neither makes the other wait.
+		confirmations, letters := split(mails)
+		times := byTime(append(p.forecast(ledger, letters, now), p.forecast(ledger, confirmations, now)...))
 		times = times[min(skip, len(times)):]
 		for _, t := range times[:min(n, len(times))] {
 			line, err := p.line(ctx, q, t, now)
@@ -196,13 +198,30 @@ func (p *Planner) forecast(l *casedb.SendLedger, mails []casedb.QueuedMail, now 
 				digests[address] = at
 			}
 			heap.Pop(&queue)
-		case casedb.LimitHour:
+		case casedb.LimitHour, casedb.LimitConfirmations:
 			clock, t.delay = at, limit
 		default:
 			t.Due, t.delay = at, limit
 			heap.Fix(&queue, 0)
 		}
 	}
+	return done
+}
+
+// split takes confirmations and other mails apart.
+func split(mails []casedb.QueuedMail) (confirmations, others []casedb.QueuedMail) {
+	for _, m := range mails {
+		if m.Confirmation {
+			confirmations = append(confirmations, m)
+		} else {
+			others = append(others, m)
+		}
+	}
+	return confirmations, others
+}
+
+// byTime sorts what was predicted.
+func byTime(done []predicted) []predicted {
 	slices.SortStableFunc(done, func(a, b predicted) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
 	return done
 }

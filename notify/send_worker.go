@@ -305,7 +305,11 @@ func inClear(ctx context.Context, q *casedb.Queries, m casedb.Message, now time.
 
 // gather asks what Decide needs.
 func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.Case, control casework.Control, now time.Time) (Facts, error) {
-	f := Facts{Message: m, Case: c, Now: now}
+	restored, err := q.RestoredAt(ctx)
+	if err != nil {
+		return Facts{}, err
+	}
+	f := Facts{Message: m, Case: c, Restored: restored, Now: now}
 	sup, err := q.Suppression(ctx, m.Recipient, now)
 	switch {
 	case err == nil:
@@ -319,6 +323,11 @@ func gather(ctx context.Context, q *casedb.Queries, m casedb.Message, c *casedb.
 			return f, err
 		}
 		f.ContactRetired = !there
+	}
+	if m.Purpose == casedb.PurposeConfirmation && m.RegistrationID != nil {
+		r, err := q.Registration(ctx, *m.RegistrationID)
+		f.Expired = err == nil && !r.ConfirmUntil.After(now)
+		return f, err
 	}
 	if c == nil || m.Purpose != casedb.PurposeNotification {
 		return f, nil
@@ -437,6 +446,9 @@ func (s *Sender) judge(m casedb.Message, receipt Receipt, err error) casedb.Atte
 		end.Outcome = casedb.AttemptUnknown
 	}
 	end.BackOff = s.backOff(blame(failed))
+	if m.Purpose == casedb.PurposeConfirmation && end.BackOff.Blame == casedb.BlameDomain {
+		end.BackOff = casedb.BackOff{} // a stranger chose the address: letters to its domain do not wait
+	}
 	return end
 }
 

@@ -98,22 +98,28 @@ func (c *slowClient) say(t *testing.T, text string) {
 // connection no longer than one that sends nothing (slow loris).
 func TestSlowClientIsCutOff(t *testing.T) {
 	t.Parallel()
-	for name, before := range map[string]string{
-		"in its first command": "",
-		"in a recipient":       "EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<",
-		"in a mail":            "EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nDATA\r\n",
-		"in a chunk":           "EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nBDAT 100000 LAST\r\n",
+	for name, c := range map[string]struct {
+		before string
+		most   time.Duration
+	}{
+		"in its first command": {"", 4*serverIdle + 10*time.Second},
+		"in a recipient":       {"EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<", 5*serverIdle + 10*time.Second},
+		"in a mail":            {"EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nDATA\r\n", rateGrace + 10*time.Second},
+		"in a chunk":           {"EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nBDAT 100000 LAST\r\n", rateGrace + 10*time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
+				before, most := c.before, c.most
 				c := newSlowClient(t, InboundConfig{})
 				c.say(t, before)
 				begin := time.Now()
 				for {
 					select {
 					case <-c.closed:
-						t.Logf("cut off after %s", time.Since(begin))
+						if took := time.Since(begin); took > most {
+							t.Errorf("cut off after %s, want %s", took, most)
+						}
 						return
 					case <-time.After(10 * time.Second):
 						_, _ = io.WriteString(c, "x")
@@ -132,13 +138,14 @@ func TestSlowClientIsCutOff(t *testing.T) {
 func TestAMailMayTakeLongerThanACommand(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newSlowClient(t, InboundConfig{MaxBytes: 100})
+		line := strings.Repeat("x", 80) + "\r\n"
+		c := newSlowClient(t, InboundConfig{MaxBytes: 1 << 20})
 		c.say(t, "EHLO slow.example\r\nMAIL FROM:<a@slow.example>\r\nRCPT TO:<postmaster@teiten.example>\r\nDATA\r\n")
 		for begin := time.Now(); time.Since(begin) < 2*serverIdle; time.Sleep(serverIdle / 10) {
-			c.say(t, "x\r\n")
+			c.say(t, strings.Repeat(line, 100)) // 8 KiB in 6 seconds
 		}
 		// It is over the limit, so that no database is needed to hear an answer.
-		c.say(t, strings.Repeat("x\r\n", 100)+".\r\nQUIT\r\n")
+		c.say(t, strings.Repeat(line, 20_000)+".\r\nQUIT\r\n")
 		<-c.closed
 		if answer := c.said.String(); !strings.Contains(answer, "\r\n552 ") {
 			t.Errorf("answered %q", answer)

@@ -7,26 +7,23 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-smtp"
-	"golang.org/x/net/netutil"
-	"golang.org/x/time/rate"
 )
 
 // The limits of our SMTP servers.
 const (
 	maxMailBytes   = 10 << 20
 	maxRecipients  = 20
-	maxLine        = 64 << 10 // RFC 5321 allows 1000; people's programs do not know
+	maxLine        = 256 << 10 // RFC 5321 allows 1000; people's programs do not know
 	maxConnections = 100
 
-	defaultPerMinute = 60 // mails from one address
-	maxPerAddress    = 10
-	serverIdle       = time.Minute // for a command
-	mailTimes        = 5           // as long for a mail
+	serverIdle = time.Minute // for a command
+	mailTimes  = 5           // as long for a mail
 )
 
 // server is an SMTP server that can also be stopped while clients idle.
@@ -56,7 +53,7 @@ func newServer(backend smtp.Backend, domain string, logger *slog.Logger) *server
 
 // serve runs the server on the listener until it is closed or stopped.
 func (s *server) serve(l net.Listener) error {
-	if err := s.Serve(trackingListener{netutil.LimitListener(l, maxConnections), s}); err != nil {
+	if err := s.Serve(trackingListener{l, s}); err != nil {
 		return fmt.Errorf("serve SMTP: %w", err)
 	}
 	return nil
@@ -92,8 +89,10 @@ type trackingListener struct {
 	server *server
 }
 
-// Accept implements net.Listener. An address that has enough connections is
-// turned away here, before it says a word: silent ones count, too.
+// Accept implements net.Listener. A connection too many, of its address or in all,
+// is turned away here, before it says a word: silent ones count, too. It hears so:
+// a client without an answer waits for minutes, and one that is told tries another
+// server or comes again.
 func (l trackingListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -102,19 +101,36 @@ func (l trackingListener) Accept() (net.Conn, error) {
 		}
 		tracked := &trackedConn{Conn: conn, server: l.server}
 		if v := l.server.visitors; v != nil {
-			tracked.visitor = visitor(conn.RemoteAddr())
+			tracked.visitor = v.of(conn.RemoteAddr())
 			if !v.enter(tracked.visitor) {
-				_ = conn.SetDeadline(time.Now().Add(time.Second))
-				_, _ = conn.Write([]byte("421 4.7.0 too many connections from your address\r\n")) // RFC 5321, 3.1
-				_ = conn.Close()
+				turnAway(conn, "421 4.7.0 too many connections from your address\r\n")
 				continue
 			}
 		}
-		l.server.mu.Lock()
-		defer l.server.mu.Unlock()
-		l.server.conns[tracked] = struct{}{}
+		if !l.server.track(tracked) {
+			turnAway(tracked, "421 4.3.2 too many connections, come again later\r\n")
+			continue
+		}
 		return tracked, nil
 	}
+}
+
+// turnAway closes a connection with a reply instead of the greeting (RFC 5321, 3.1).
+func turnAway(conn net.Conn, reply string) {
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(conn, reply)
+	_ = conn.Close()
+}
+
+// track remembers a connection, unless there are too many.
+func (s *server) track(c *trackedConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= maxConnections {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
 }
 
 type trackedConn struct {
@@ -122,6 +138,21 @@ type trackedConn struct {
 	server  *server
 	visitor string
 	once    sync.Once
+	over    atomic.Bool
+}
+
+// end makes the server close the connection after its reply: nothing more is read.
+func (c *trackedConn) end() {
+	c.over.Store(true)
+	_ = c.Conn.SetReadDeadline(time.Now())
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *trackedConn) SetReadDeadline(t time.Time) error {
+	if c.over.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Close implements net.Conn.
@@ -158,101 +189,4 @@ func readMail(r io.Reader, limit int64) ([]byte, error) {
 		return nil, errTooLarge()
 	}
 	return raw, nil
-}
-
-// visitors counts connections and mails per remote address.
-type visitors struct {
-	mu        sync.Mutex // guards open and rates
-	open      map[string]int
-	rates     map[string]*rate.Limiter
-	rate      rate.Limit
-	burst     int
-	localFree bool // loopback is our own mail server and not limited
-}
-
-// newVisitors limits every address to perMinute mails; zero is the default,
-// and lets loopback through.
-func newVisitors(perMinute int) *visitors {
-	v := &visitors{open: map[string]int{}, rates: map[string]*rate.Limiter{}, localFree: perMinute <= 0}
-	if perMinute <= 0 {
-		perMinute = defaultPerMinute
-	}
-	v.rate, v.burst = rate.Limit(float64(perMinute)/60), perMinute
-	return v
-}
-
-// free reports whether the address is not limited.
-func (v *visitors) free(address string) bool {
-	ip := net.ParseIP(address)
-	return v.localFree && ip != nil && ip.IsLoopback()
-}
-
-// enter reports whether one more connection from the address is welcome; then
-// leave must be called at its end.
-func (v *visitors) enter(address string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.open[address] >= maxPerAddress && !v.free(address) {
-		return false
-	}
-	v.open[address]++
-	return true
-}
-
-func (v *visitors) leave(address string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.open[address]--; v.open[address] <= 0 {
-		delete(v.open, address)
-	}
-}
-
-// mail reports whether one more mail from the address is welcome now.
-func (v *visitors) mail(address string, now time.Time) bool {
-	if v.free(address) {
-		return true
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	l := v.rates[address]
-	if l == nil {
-		if len(v.rates) >= 10000 {
-			v.forget(now)
-		}
-		l = rate.NewLimiter(v.rate, v.burst)
-		v.rates[address] = l
-	}
-	return l.AllowN(now, 1)
-}
-
-// forget drops the addresses that have been quiet long enough to be new again,
-// or all of them if none has.
-func (v *visitors) forget(now time.Time) {
-	for a, l := range v.rates {
-		if l.TokensAt(now) >= float64(v.burst) {
-			delete(v.rates, a)
-		}
-	}
-	if len(v.rates) >= 10000 {
-		clear(v.rates)
-	}
-}
-
-// visitor returns what a remote address is counted as: itself, or the /64 that
-// an IPv6 host takes as many addresses from as it likes.
-func visitor(a net.Addr) string {
-	host := a.String()
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is6() && !ip.IsLoopback() {
-		if p, err := ip.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return ip.String()
 }

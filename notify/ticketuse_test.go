@@ -40,7 +40,7 @@ func TestTheirTicketIsInOurNextSubjects(t *testing.T) {
 	p := newPost(t, notify.InboundConfig{})
 	c, m := p.queued(ispCase)
 	p.sentBox()
-	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, m.ID)
+	reply := p.composer.Tokens().Make(notify.TokenReply, c.Number, &m)
 	acknowledge := func(from, subject string) casedb.Inbound {
 		return p.take(from, reply, fmt.Sprintf("From: %s\nMessage-ID: <%d@isp.example>\nSubject: %s\nAuto-Submitted: auto-replied\n\nWe got it.\n", from, len(subject), subject))
 	}
@@ -56,7 +56,7 @@ func TestTheirTicketIsInOurNextSubjects(t *testing.T) {
 	hasTag(t, "answer to their subject", p.nextMail("answer", c, answer), "[isp.example #4711]", 1)
 	answer.Subject, answer.Recipient = "Re: ["+c.Number+"] ご連絡", "abuse@isp.example"
 	d := p.nextMail("answer to a person", c, answer)
-	if want := "Re: [" + c.Number + "] [isp.example #4711] "; d.Subject != want+"ご連絡" || !bytes.Contains(d.Raw, []byte("\r\nSubject: "+want+"=?utf-8?b?")) {
+	if want := "Re: [" + c.Number + "] [isp.example #4711] "; d.Subject != want+"ご連絡 TLP:AMBER+STRICT" || !bytes.Contains(d.Raw, []byte("\r\nSubject: "+want+"=?utf-8?b?")) {
 		t.Errorf("the tags are not readable in %q:\n%s", d.Subject, d.Raw)
 	}
 	other := letter

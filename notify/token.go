@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"teiten/internal/casedb"
 )
 
 // SecretName is the name of the secret in the case database that tokens are
@@ -35,8 +37,18 @@ type Token struct {
 	mac     string
 }
 
-// macLength is the number of base32 digits of the HMAC kept: 100 bits.
-const macLength = 20
+// macLength is the number of base32 digits of the HMAC kept: 100 bits. The first
+// half proves that we made a token for this number, without a look at the database:
+// enough to take a mail in. The second half proves that it is of the message that
+// has the number now, and not of another one that had it before a restore: nothing
+// takes effect without it. In tokens of rule 1 both halves are of the number.
+const (
+	macLength = 20
+	macHalf   = macLength / 2
+)
+
+// rule2 is the rule of the tokens that are made now; see casedb.Message.TokenRule.
+const rule2 = 2
 
 var tokenPattern = regexp.MustCompile(`^(b|case)\+(0|tt-[0-9]{4}-[0-9]{6,9})\.([1-9][0-9]{0,18})\.([a-z2-7]{20})$`)
 
@@ -96,36 +108,45 @@ func NewTokens(key []byte, domain string) (*Tokens, error) {
 	return &Tokens{key: key, domain: strings.ToLower(domain)}, nil
 }
 
-// Make returns the address for a message; number is its case's, or empty.
-func (t *Tokens) Make(kind TokenKind, number string, message int64) string {
-	token := Token{Kind: kind, Case: number, Message: message}
-	token.mac = t.sum(token)
-	return token.String() + "@" + t.domain
+// Make returns the address that leads back to a message; number is its case's, or
+// empty.
+func (t *Tokens) Make(kind TokenKind, number string, m *casedb.Message) string {
+	return t.token(kind, number, m).String() + "@" + t.domain
 }
 
-// Verify reports whether the token was made by us. It takes the same time
-// whatever is wrong with it.
+func (t *Tokens) token(kind TokenKind, number string, m *casedb.Message) Token {
+	token := Token{Kind: kind, Case: number, Message: m.ID}
+	token.mac = t.proof(token, m)
+	return token
+}
+
+// Verify reports whether the token was made by us, for whatever message had its
+// number. It takes the same time whatever is wrong with it.
 func (t *Tokens) Verify(token Token) bool {
-	return hmac.Equal([]byte(t.sum(token)), []byte(token.mac))
+	return len(token.mac) == macLength && hmac.Equal([]byte(t.sum(token, "")[:macHalf]), []byte(token.mac[:macHalf]))
+}
+
+// Proves reports whether the token was made by us for this very message.
+func (t *Tokens) Proves(token Token, m *casedb.Message) bool {
+	return token.Message == m.ID && hmac.Equal([]byte(t.proof(token, m)), []byte(token.mac))
 }
 
 // PagePath returns the last part of the link to the owner's page of a message.
-func (t *Tokens) PagePath(number string, message int64) string {
-	token := Token{Kind: tokenPage, Case: number, Message: message}
-	token.mac = t.sum(token)
-	_, path, _ := strings.Cut(token.String(), "+")
+func (t *Tokens) PagePath(number string, m *casedb.Message) string {
+	_, path, _ := strings.Cut(t.token(tokenPage, number, m).String(), "+")
 	return path
 }
 
-// PageMessage returns the message that such a link is about, if we made it.
-// Addresses are read leniently, links are not: letter for letter.
-func (t *Tokens) PageMessage(path string) (int64, bool) {
+// PageToken reads such a link, and reports whether we made it for whatever message
+// had its number: see Proves. Addresses are read leniently, links are not: letter
+// for letter.
+func (t *Tokens) PageToken(path string) (Token, bool) {
 	token, ok := ParseToken(string(TokenReply) + "+" + path)
 	if !ok || token.String() != string(TokenReply)+"+"+path {
-		return 0, false
+		return Token{}, false
 	}
 	token.Kind = tokenPage
-	return token.Message, t.Verify(token)
+	return token, t.Verify(token)
 }
 
 // Ours reports whether the address is at our domain.
@@ -134,9 +155,22 @@ func (t *Tokens) Ours(address string) bool {
 	return ok && strings.EqualFold(domain, t.domain)
 }
 
-func (t *Tokens) sum(token Token) string {
+// proof is the HMAC in a token of a message.
+func (t *Tokens) proof(token Token, m *casedb.Message) string {
+	number := t.sum(token, "")
+	if m.TokenRule < rule2 {
+		return number
+	}
+	return number[:macHalf] + t.sum(token, m.Token)[:macHalf]
+}
+
+// sum is the HMAC of a token, and of the message's random token if there is one.
+func (t *Tokens) sum(token Token, random string) string {
 	h := hmac.New(sha256.New, t.key)
 	fmt.Fprintf(h, "%s|%s|%d", token.Kind, token.casePart(), token.Message)
+	if random != "" {
+		fmt.Fprintf(h, "|%s", random)
+	}
 	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil)))[:macLength]
 }
 

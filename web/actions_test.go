@@ -469,6 +469,10 @@ func TestControlsAreSeenAndEnded(t *testing.T) {
 	if _, body, _ := d.get("/effect/draws.csv"); !strings.Contains(body, line) {
 		t.Errorf("draws %q, want %q", body, line)
 	}
+	exec(t, d.db, `update cases set tlp = 'TLP:GREEN' where id = $1`, d.c.ID)
+	if _, body, _ := d.get("/effect/draws.csv"); !strings.Contains(body, ",TLP:GREEN\r\n") {
+		t.Errorf("draws without the case's label: %q", body)
+	}
 	status, _ := d.act("control", "reason", "")
 	want(t, "an end without a reason", status, http.StatusUnprocessableEntity)
 	status, _ = d.act("control", "reason", "their press office asks")

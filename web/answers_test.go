@@ -73,7 +73,7 @@ func TestFilesOfAMailAreListedAndFetchedAsBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := d.db.StoreInbound(t.Context(), "abuse1@isp.example", tokens.Make(notify.TokenReply, d.c.Number, d.c.Message.ID), []byte(hostileFiles()), d.now)
+	id, err := d.db.StoreInbound(t.Context(), "abuse1@isp.example", tokens.Make(notify.TokenReply, d.c.Number, &d.c.Message), []byte(hostileFiles()), d.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,4 +255,25 @@ func TestLargeFormsAreForCoordinatorsAlone(t *testing.T) {
 	want(t, "far too much", status, http.StatusBadRequest)
 	status, _, _ = d.post("/cases/"+d.c.Number+"/note", "version", version(t, d.bundle, d.c), "text", strings.Repeat("x", 3<<20))
 	want(t, "another form", status, http.StatusBadRequest)
+}
+
+// TestPagesSayWhatOurMailServerFound about the sender of a mail, where a person
+// decides about it.
+func TestPagesSayWhatOurMailServerFound(t *testing.T) {
+	t.Parallel()
+	d := atCase(t)
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, CaseID: &d.c.ID, Sender: "abuse1@isp.example", Subject: "Re: x", Text: "Which host?",
+		MatchedBy: casedb.MatchedByToken, HeaderID: "a"})
+	arrive(t, d.bundle, casedb.Inbound{Class: casedb.InboundHuman, Sender: "x@elsewhere.example", Subject: "x", Text: "x", HeaderID: "b"})
+	for _, path := range []string{"/cases/" + d.c.Number, "/unmatched"} {
+		if strings.Contains(d.page(path), "checked by our mail server") {
+			t.Errorf("%s says that something was checked", path)
+		}
+	}
+	exec(t, d.db, `update inbound set auth = 'spf=pass dkim=fail'`)
+	for _, path := range []string{"/cases/" + d.c.Number, "/unmatched"} {
+		if body := d.page(path); !strings.Contains(body, `checked by our mail server: <span class="mono">spf=pass dkim=fail</span>`) {
+			t.Errorf("%s does not say what was checked", path)
+		}
+	}
 }

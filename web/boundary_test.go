@@ -69,7 +69,7 @@ func postPaths(t *testing.T, c sampleCase) map[string]bool {
 		case strings.Contains(route, "{verb}"):
 			verbs = []string{"note", "close", "ignore", "reopen", "again", "answer", "contact", "seen", "end-link", "tell", "ticket"}
 		}
-		token := pageTokens(t).PagePath(c.Number, c.Message.ID)
+		token := pageTokens(t).PagePath(c.Number, &c.Message)
 		if strings.HasPrefix(route, "/register/") {
 			token = confirmToken
 		}
@@ -154,7 +154,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	b.user("taro", casedb.RoleLead, "en")
 	c := fillWithEvil(t, b)
 	before := b.contents()
-	pages, _ := b.everyPage("/metrics", "/effect/survival.csv", "/register/confirm/"+confirmToken, "/o/"+pageTokens(t).PagePath(c.Number, c.Message.ID))
+	pages, _ := b.everyPage("/metrics", "/effect/survival.csv", "/register/confirm/"+confirmToken, "/o/"+pageTokens(t).PagePath(c.Number, &c.Message))
 	for _, path := range pages {
 		req, err := http.NewRequest(http.MethodHead, b.srv.URL+path, nil)
 		if err != nil {
@@ -234,13 +234,17 @@ func TestEveryLetterOfAnOwnersLinkCounts(t *testing.T) {
 	// The other owner's HMAC, and this one's on his message.
 	other := one[int64](t, d.db, `select max(id) from message`)
 	number := one[string](t, d.db, `select number from cases order by id desc limit 1`)
-	theirs := pageTokens(t).PagePath(number, other)
+	theirMessage, err := d.db.Message(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := pageTokens(t).PagePath(number, &theirMessage)
 	mac := func(s string) string { return s[strings.LastIndexByte(s, '.'):] }
 	body := func(s string) string { return s[:strings.LastIndexByte(s, '.')] }
 	guesses[body(token)+mac(theirs)], guesses[body(theirs)+mac(token)] = true, true
 	// Tokens that every reader of the mail or its envelope has.
 	for _, kind := range []notify.TokenKind{notify.TokenReply, notify.TokenBounce} {
-		address := pageTokens(t).Make(kind, d.c.Number, d.c.Message.ID)
+		address := pageTokens(t).Make(kind, d.c.Number, &d.c.Message)
 		local, _, _ := strings.Cut(address, "@")
 		_, bare, _ := strings.Cut(local, "+")
 		guesses[address], guesses[local], guesses[bare] = true, true, true
@@ -274,7 +278,11 @@ func TestEveryLetterOfAnOwnersLinkCounts(t *testing.T) {
 func TestGuessesDoNotKeepOwnersOut(t *testing.T) {
 	t.Parallel()
 	d, page := atOwnersPage(t)
-	other := "/o/" + pageTokens(t).PagePath(one[string](t, d.db, `select number from cases order by id desc limit 1`), one[int64](t, d.db, `select max(id) from message`))
+	theirs, err := d.db.Message(t.Context(), one[int64](t, d.db, `select max(id) from message`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := "/o/" + pageTokens(t).PagePath(one[string](t, d.db, `select number from cases order by id desc limit 1`), &theirs)
 	codes := map[int]int{}
 	for i := range 200 {
 		status, _, _ := d.get(fmt.Sprintf("/o/tt-2026-000001.%d.aaaaaaaaaaaaaaaaaaaa", i+1))

@@ -21,6 +21,7 @@ func (s *Server) renderCase(w http.ResponseWriter, r *http.Request, v *visit, st
 		return err
 	}
 	data := newCasePage(loaded, f)
+	data.Label = s.label(loaded.Case.TLP)
 	// The order matters: what comes later looks at what came before.
 	for _, load := range []func(context.Context, caseVisit, *casePage) error{
 		s.loadControl, s.loadTimeline, s.loadSources, s.loadChart, s.loadAnswers, s.loadFindings, s.loadLetter, s.loadHealth,

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"mime/multipart"
 	"net/http"
@@ -68,6 +69,7 @@ func caseVerbs() map[string]caseVerb {
 		"tell":     {done: "done.tell", do: (*Server).tellRecovered},
 		"finding":  {done: "done.finding", do: (*Server).addFinding},
 		"ticket":   {done: "done.ticket", do: (*Server).setTicket},
+		"tlp":      {done: "done.tlp", do: (*Server).labelCase},
 		"control":  {done: "done.control", mail: true, do: (*Server).endControl},
 	}
 }
@@ -126,6 +128,9 @@ func (s *Server) closeCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error
 	if err != nil {
 		return err
 	}
+	if a.values.Get("mistake") != "" {
+		return tx.CloseMistaken(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
+	}
 	return tx.CloseCase(ctx, &c, a.v.user.Name, reason.Typed(why), a.v.now)
 }
 
@@ -162,6 +167,22 @@ func (s *Server) seenCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error 
 	}
 	return tx.SeenCase(ctx, &c, a.v.user.Name, a.v.now)
 }
+
+// labelCase gives a case a label of its own.
+func (s *Server) labelCase(ctx context.Context, tx *casedb.Tx, a caseArgs) error {
+	label := casedb.TLP(a.values.Get("tlp"))
+	if label != "" && !label.Valid() {
+		return invalidError("invalid.form")
+	}
+	c, err := a.locked(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.SetCaseTLP(ctx, &c, label, a.v.user.Name, a.v.now)
+}
+
+// label is the label of a case with a label of its own, or none.
+func (s *Server) label(own casedb.TLP) casedb.TLP { return cmp.Or(own, s.cfg.TLP, casedb.DefaultTLP) }
 
 // endControl ends a case's time in the control group.
 func (s *Server) endControl(ctx context.Context, tx *casedb.Tx, a caseArgs) error {

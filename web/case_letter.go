@@ -12,12 +12,16 @@ import (
 // waits reports whether a message can still go out.
 func waits(s casedb.MessageState) bool { return s == casedb.MessageHeld || s == casedb.MessageQueued }
 
-// currentLetter is the notification that matters now: the one under way, else
-// the newest that was not canceled; nil if there is none.
+// currentLetter is the letter that matters now: the one under way, a correction that
+// waits included, else the newest notification that was not canceled; nil if there is
+// none.
 func currentLetter(messages []casedb.Message) *casedb.Message {
 	var chosen *casedb.Message
 	for i := range messages {
 		m := &messages[i]
+		if m.Reason == casedb.ReasonCorrection && waits(m.State) {
+			return m
+		}
 		if m.Purpose != casedb.PurposeNotification {
 			continue
 		}
@@ -34,7 +38,7 @@ func currentLetter(messages []casedb.Message) *casedb.Message {
 // newLetter is a message as it is stored, with its attempts.
 func newLetter(m casedb.Message, attempts []casedb.Attempt, stopped bool, now time.Time) *letter {
 	l := &letter{Message: m, Mail: Mail{To: m.Recipient, Subject: m.Subject, Body: m.Body}}
-	l.MayEdit = waits(l.State) && l.Message.Attempts == 0
+	l.MayEdit = waits(l.State) && l.Message.Attempts == 0 && m.Purpose == casedb.PurposeNotification
 	for _, a := range attempts {
 		if a.MessageID == m.ID {
 			l.Attempts = append(l.Attempts, a)

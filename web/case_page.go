@@ -33,6 +33,8 @@ type casePage struct {
 	Answers    []answerable // mails by people, newest first
 	Form       form
 	Live       bool
+	Label      casedb.TLP   // its own, or the configured one
+	Labels     []casedb.TLP // to choose from
 	// Alternatives are the contacts the case does not write to.
 	Alternatives []casedb.Contact
 	// OtherMails are the messages of the case other than Letter.
@@ -114,7 +116,7 @@ type sourceRow struct {
 
 // newCasePage begins the page of a case with what follows from the case alone.
 func newCasePage(loaded casedb.CasePage, f form) casePage {
-	return casePage{CasePage: loaded, Form: f, Live: loaded.Case.State.Live(),
+	return casePage{CasePage: loaded, Form: f, Labels: casedb.TLPs(), Live: loaded.Case.State.Live(),
 		TicketRows: ticketRows(loaded.Tickets, loaded.Contact), Alternatives: alternatives(loaded.Contacts, loaded.Contact)}
 }
 

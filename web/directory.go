@@ -165,7 +165,8 @@ func sameDay(typed, old *time.Time) *time.Time {
 // typedEntry reads the form of an entry.
 func (s *Server) typedEntry(values url.Values, now time.Time) (casedb.DirectoryEntry, error) {
 	e := casedb.DirectoryEntry{Scope: casedb.DirectoryScope(values.Get("scope")), Target: values.Get("target"), Country: values.Get("country"),
-		Email: values.Get("email"), Name: values.Get("name"), Language: values.Get("language"), Format: values.Get("format"), Note: values.Get("note"), PGPKey: values.Get("key"), Digest: values.Get("digest") != ""}
+		Email: values.Get("email"), Name: values.Get("name"), Language: values.Get("language"), Format: values.Get("format"), Note: values.Get("note"), PGPKey: values.Get("key"), Digest: values.Get("digest") != "",
+		Silent: values.Get("silent") != "", Networks: values.Get("networks") != ""}
 	for field, into := range map[string]**time.Time{"from": &e.ValidFrom, "until": &e.ValidUntil} {
 		if text := strings.TrimSpace(values.Get(field)); text != "" {
 			t, err := time.Parse(time.DateOnly, text)
@@ -213,8 +214,8 @@ func entryField(e any, field string) string {
 		return entry.Format
 	case "key":
 		return entry.PGPKey
-	case "digest":
-		if entry.Digest {
+	case "digest", "silent", "networks":
+		if map[string]bool{"digest": entry.Digest, "silent": entry.Silent, "networks": entry.Networks}[field] {
 			return "1"
 		}
 		return ""

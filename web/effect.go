@@ -132,7 +132,7 @@ func (s *Server) drawsCSV(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	c := csv.NewWriter(w)
 	c.UseCRLF = true
-	if err := c.Write([]string{"case", "drawn_at", "seed", "drawn", "share", "arm", "until", "ended_at", "end", "ended_by", "reason"}); err != nil {
+	if err := c.Write([]string{"case", "drawn_at", "seed", "drawn", "share", "arm", "until", "ended_at", "end", "ended_by", "reason", "tlp"}); err != nil {
 		return err
 	}
 	at := func(t *time.Time) string {
@@ -151,7 +151,8 @@ func (s *Server) drawsCSV(w http.ResponseWriter, r *http.Request) error {
 		for _, d := range list {
 			after = d.CaseID
 			if err := c.Write([]string{d.Number, at(&d.DrawnAt), cell.Neutralise(d.Seed), number(d.Drawn), number(d.Share), string(d.Arm), at(d.Until),
-				at(d.EndedAt), string(d.EndKind), cell.Neutralise(d.EndedBy), cell.Neutralise(english.Reasons(d.EndWhy))}); err != nil {
+				at(d.EndedAt), string(d.EndKind), cell.Neutralise(d.EndedBy), cell.Neutralise(english.Reasons(d.EndWhy)),
+				string(cmp.Or(d.TLP, s.cfg.TLP, casedb.DefaultTLP))}); err != nil {
 				return err
 			}
 		}

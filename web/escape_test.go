@@ -278,7 +278,7 @@ func walkWithEvil(t *testing.T, choose func(b *bundle, pages, first []string) []
 	c := fillWithEvil(t, b)
 	again := newReplay(t)
 	w := watch(t, b.srv.URL, again.URL)
-	pages, first := b.everyPage("/metrics", "/effect/survival.csv", "/effect/survival.svg", "/register/confirm/"+confirmToken, "/o/"+pageTokens(t).PagePath(c.Number, c.Message.ID))
+	pages, first := b.everyPage("/metrics", "/effect/survival.csv", "/effect/survival.svg", "/register/confirm/"+confirmToken, "/o/"+pageTokens(t).PagePath(c.Number, &c.Message))
 
 	// What would be seen if something were wrong.
 	again.bodies = []string{`<!doctype html><body><p>` + evil("open") + `</p><a href="javascript:alert(1)">x</a>`}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -211,7 +212,7 @@ func (s *Server) findingsFile(w http.ResponseWriter, r *http.Request, v *visit) 
 	case !ok || format != "csv":
 		return casedb.ErrNotFound
 	}
-	err := write(r.Context(), &out, s.db, from, to)
+	err := write(r.Context(), &out, s.db, s.label(""), from, to)
 	if err != nil {
 		return err
 	}
@@ -220,8 +221,9 @@ func (s *Server) findingsFile(w http.ResponseWriter, r *http.Request, v *visit) 
 	return nil
 }
 
-// eachFinding calls yield with all findings of a period.
-func eachFinding(ctx context.Context, db *casedb.DB, from, to time.Time, yield func(*casedb.Finding) error) error {
+// eachFinding calls yield with all findings of a period. label is that of cases
+// without one of their own: each row carries its label out of the desk.
+func eachFinding(ctx context.Context, db *casedb.DB, label casedb.TLP, from, to time.Time, yield func(*casedb.Finding) error) error {
 	var after int64
 	for {
 		page, err := db.Findings(ctx, from, to, after, 1000)
@@ -229,6 +231,7 @@ func eachFinding(ctx context.Context, db *casedb.DB, from, to time.Time, yield f
 			return err
 		}
 		for i := range page {
+			page[i].TLP = cmp.Or(page[i].TLP, label)
 			if err := yield(&page[i]); err != nil {
 				return err
 			}
@@ -239,18 +242,18 @@ func eachFinding(ctx context.Context, db *casedb.DB, from, to time.Time, yield f
 
 // WriteFindingsCSV writes the findings recorded from (inclusive) to (exclusive),
 // one line each. No cell is taken for a formula by a spreadsheet program.
-func WriteFindingsCSV(ctx context.Context, out io.Writer, db *casedb.DB, from, to time.Time) error {
+func WriteFindingsCSV(ctx context.Context, out io.Writer, db *casedb.DB, label casedb.TLP, from, to time.Time) error {
 	w := csv.NewWriter(out)
-	if err := w.Write([]string{"at", "case", "source", "result", "device", "product", "version", "support", "malware", "entry", "actions", "note", "by"}); err != nil {
+	if err := w.Write([]string{"at", "case", "source", "result", "device", "product", "version", "support", "malware", "entry", "actions", "note", "by", "tlp"}); err != nil {
 		return err
 	}
-	err := eachFinding(ctx, db, from, to, func(f *casedb.Finding) error {
+	err := eachFinding(ctx, db, label, from, to, func(f *casedb.Finding) error {
 		source := ""
 		if f.Source.IsValid() {
 			source = f.Source.String()
 		}
 		record := []string{f.CreatedAt.UTC().Format(time.RFC3339), f.Number, source, f.Result, f.Device, f.Product, f.Version, f.Support, f.Malware,
-			f.Entry, "", f.Note, f.CreatedBy}
+			f.Entry, "", f.Note, f.CreatedBy, string(f.TLP)}
 		for i, a := range f.Actions {
 			if i > 0 {
 				record[10] += " "
@@ -270,7 +273,7 @@ func WriteFindingsCSV(ctx context.Context, out io.Writer, db *casedb.DB, from, t
 }
 
 // WriteFindingsJSON writes {"from", "to", "counts": [...], "findings": [...]}.
-func WriteFindingsJSON(ctx context.Context, out io.Writer, db *casedb.DB, from, to time.Time) error {
+func WriteFindingsJSON(ctx context.Context, out io.Writer, db *casedb.DB, label casedb.TLP, from, to time.Time) error {
 	doc := struct {
 		From     string                `json:"from"`
 		To       string                `json:"to"` // exclusive
@@ -282,7 +285,7 @@ func WriteFindingsJSON(ctx context.Context, out io.Writer, db *casedb.DB, from, 
 		return err
 	}
 	doc.Counts = append(doc.Counts, counts...)
-	if err := eachFinding(ctx, db, from, to, func(f *casedb.Finding) error {
+	if err := eachFinding(ctx, db, label, from, to, func(f *casedb.Finding) error {
 		doc.Findings = append(doc.Findings, *f)
 		return nil
 	}); err != nil {

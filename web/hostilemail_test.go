@@ -138,10 +138,10 @@ func fillWithEvil(t *testing.T, b *bundle) sampleCase {
 	sum := sha256.Sum256([]byte(confirmToken))
 	exec(t, b.db, `update registration set confirm_digest = $1 where email = 'unconfirmed@research.example'`, sum[:])
 	exec(t, b.db, `update registration set state = 'accepted', confirmed_at = $1 where email = 'accepted@research.example'`, b.now)
-	b.receive(hostileMails("case", "["+c.Number+"]", tokens.Make(notify.TokenReply, c.Number, c.Message.ID), tokens.Make(notify.TokenBounce, c.Number, c.Message.ID)))
+	b.receive(hostileMails("case", "["+c.Number+"]", tokens.Make(notify.TokenReply, c.Number, &c.Message), tokens.Make(notify.TokenBounce, c.Number, &c.Message)))
 	b.receive(hostileMails("stray", "", "csirt@teiten.example", "csirt@teiten.example"))
 	for _, pairs := range [][]string{{"act", "fixed", "comment", evil("comment")}, {"act", "contact", "email", "soc@isp.example", "comment", evil("contactcomment")}} {
-		if status, body, _ := b.post("/o/"+tokens.PagePath(c.Number, c.Message.ID), pairs...); status != 303 {
+		if status, body, _ := b.post("/o/"+tokens.PagePath(c.Number, &c.Message), pairs...); status != 303 {
 			t.Fatalf("owner says: %d\n%s", status, body)
 		}
 	}

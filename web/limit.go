@@ -1,43 +1,43 @@
 package web
 
 import (
-	"container/list"
 	"context"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"teiten/internal/quota"
 )
 
 // limits bounds what strangers may try. They live in memory: a restart forgives.
 type limits struct {
-	loginPair    *limiter // wrong passwords for one account from one address
-	loginAddress *limiter // wrong passwords from one address
-	loginAccount *limiter // wrong passwords for one account
+	loginPair    *quota.Buckets // wrong passwords for one account from one address
+	loginAddress *quota.Buckets // wrong passwords from one address
+	loginAccount *quota.Buckets // wrong passwords for one account
 	slowLane     chan struct{}
 	slowness     time.Duration
-	register     *limiter // registrations from one address
-	registerMail *limiter // registrations with one mail address
-	confirm      *limiter // confirmations from one address
+	register     *quota.Buckets // registrations from one address
+	registerMail *quota.Buckets // registrations with one mail address
+	confirm      *quota.Buckets // confirmations from one address
 	registerAll  *rate.Limiter
-	owner        *limiter // pages of one owner's link from one address
-	ownerGuess   *limiter // links that are none from one address
+	owner        *quota.Buckets // pages of one owner's link from one address
+	ownerGuess   *quota.Buckets // links that are none from one address
 }
 
 func newLimits() *limits {
 	return &limits{
-		loginPair:    newLimiter(rate.Every(15*time.Second), 20),
-		loginAddress: newLimiter(rate.Every(5*time.Second), 40),
-		loginAccount: newLimiter(rate.Every(15*time.Second), 40),
+		loginPair:    newLimiter(15*time.Second, 20),
+		loginAddress: newLimiter(5*time.Second, 40),
+		loginAccount: newLimiter(15*time.Second, 40),
 		slowLane:     make(chan struct{}, slowLanes),
 		slowness:     time.Second,
-		register:     newLimiter(rate.Every(time.Minute), 10),
-		registerMail: newLimiter(rate.Every(8*time.Hour), 3),
-		confirm:      newLimiter(rate.Every(2*time.Second), 60),
+		register:     newLimiter(time.Minute, 10),
+		registerMail: newLimiter(8*time.Hour, 3),
+		confirm:      newLimiter(2*time.Second, 60),
 		registerAll:  rate.NewLimiter(rate.Every(2*time.Second), 60),
-		owner:        newLimiter(rate.Every(time.Second), 120),
-		ownerGuess:   newLimiter(rate.Every(2*time.Second), 60),
+		owner:        newLimiter(time.Second, 120),
+		ownerGuess:   newLimiter(2*time.Second, 60),
 	}
 }
 
@@ -45,14 +45,40 @@ func newLimits() *limits {
 // looked at together.
 const slowLanes = 4
 
-// slowLogin makes a login wait if its address or account had too many wrong
-// passwords. It refuses no login: other people may be behind the same address,
+// beginLogin takes a token for a login of an account from an address, and of the
+// address. It reports whether the pair has none left, which refuses the login. A
+// client that breaks off while it waits has made no entry for its account, so
+// made-up names do not fill that table. An error is that of the context.
+func (l *limits) beginLogin(ctx context.Context, address, account string, now time.Time) (limited bool, err error) {
+	if !l.loginPair.Has(pair(address, account), 1, now) {
+		return true, nil // without a wait: there is nothing to look at
+	}
+	if err := l.slowLogin(ctx, address, account, now); err != nil {
+		return false, err
+	}
+	return !l.loginPair.Take(pair(address, account), 1, now), nil
+}
+
+// wrongPassword counts one for an account; for the address beginLogin did.
+func (l *limits) wrongPassword(account string, now time.Time) { l.loginAccount.Take(account, 1, now) }
+
+// rightPassword gives back what the login took.
+func (l *limits) rightPassword(address, account string, now time.Time) {
+	l.loginPair.Forgive(pair(address, account))
+	l.loginAddress.Give(address, 1, now)
+}
+
+func pair(address, account string) string { return account + " " + address }
+
+// slowLogin takes a token of an address, and makes a login wait if the address or
+// the account had too many wrong passwords. The caller gives the token back for the
+// right one: a login that is broken off has cost it. It refuses no login: other people may be behind the same address,
 // and strangers may have caused the account's failures. Such addresses share a
 // few lanes, so that they cannot keep every processor busy with passwords; an
 // account's logins only wait. An error is that of the context.
 func (l *limits) slowLogin(ctx context.Context, address, account string, now time.Time) error {
-	crowded := !l.loginAddress.has(address, now)
-	if !crowded && l.loginAccount.has(account, now) {
+	crowded := !l.loginAddress.Take(address, 1, now)
+	if !crowded && l.loginAccount.Has(account, 1, now) {
 		return nil
 	}
 	if crowded {
@@ -71,68 +97,13 @@ func (l *limits) slowLogin(ctx context.Context, address, account string, now tim
 	}
 }
 
-// limiterKeys bounds how many keys a limiter remembers; the one unused for
-// longest goes first.
+// limiterKeys bounds how many keys a limiter remembers.
 const limiterKeys = 10000
 
-// limiter is a token bucket per key.
-type limiter struct {
-	every rate.Limit
-	burst int
-
-	mu      sync.Mutex // guards buckets and recent
-	buckets map[string]*list.Element
-	recent  *list.List // of *bucket, most recently used first
-}
-
-type bucket struct {
-	key    string
-	tokens *rate.Limiter
-}
-
-func newLimiter(every rate.Limit, burst int) *limiter {
-	return &limiter{every: every, burst: burst, buckets: make(map[string]*list.Element), recent: list.New()}
-}
-
-// allow takes a token of the key's bucket and reports whether there was one.
-func (l *limiter) allow(key string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.bucket(key).AllowN(now, 1)
-}
-
-// has reports whether the key's bucket holds a token, and takes none.
-func (l *limiter) has(key string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.buckets[key]
-	return e == nil || e.Value.(*bucket).tokens.TokensAt(now) >= 1
-}
-
-// forgive fills the key's bucket.
-func (l *limiter) forgive(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.buckets[key]; e != nil {
-		l.recent.Remove(e)
-		delete(l.buckets, key)
-	}
-}
-
-// bucket returns the key's bucket, a full one for a new key. The caller holds
-// mu.
-func (l *limiter) bucket(key string) *rate.Limiter {
-	e := l.buckets[key]
-	if e == nil {
-		if l.recent.Len() >= limiterKeys {
-			old := l.recent.Remove(l.recent.Back()).(*bucket)
-			delete(l.buckets, old.key)
-		}
-		e = l.recent.PushFront(&bucket{key: key, tokens: rate.NewLimiter(l.every, l.burst)})
-		l.buckets[key] = e
-	}
-	l.recent.MoveToFront(e)
-	return e.Value.(*bucket).tokens
+// newLimiter returns a bucket per key that holds size tokens and gets one back in
+// each interval.
+func newLimiter(interval time.Duration, size int) *quota.Buckets {
+	return quota.New(float64(size), time.Duration(size)*interval, limiterKeys)
 }
 
 // addressKey is the key of a client's address: an IPv6 client is its /64.

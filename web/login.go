@@ -56,16 +56,13 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, v *visit) error {
 	form := loginPage{Name: casedb.CleanLine(r.PostForm.Get("name"), 64), Next: safeNext(r.PostForm.Get("next"))}
 	name := casedb.UserName(form.Name)
 	address := addressKey(s.clientAddr(r))
-	// Each try takes a token of its account and address; the right password
-	// gives them back.
-	pair := name + " " + address
-	if !s.limits.loginPair.allow(pair, v.now) {
+	switch limited, err := s.limits.beginLogin(r.Context(), address, name, v.now); {
+	case err != nil:
+		return err
+	case limited:
 		form.Error = "login.limited"
 		w.Header().Set("Retry-After", "60")
 		return s.render(w, r, v, http.StatusTooManyRequests, "login", form)
-	}
-	if err := s.limits.slowLogin(r.Context(), address, name, v.now); err != nil {
-		return err
 	}
 	hash := ""
 	user, err := s.db.UserByName(r.Context(), name)
@@ -80,13 +77,12 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	if !ok {
-		s.limits.loginAddress.allow(address, v.now)
-		s.limits.loginAccount.allow(name, v.now)
+		s.limits.wrongPassword(name, v.now)
 		s.log.WarnContext(r.Context(), "login refused", "user", name)
 		form.Error = "login.wrong"
 		return s.render(w, r, v, http.StatusUnauthorized, "login", form)
 	}
-	s.limits.loginPair.forgive(pair)
+	s.limits.rightPassword(address, name, v.now)
 	ctx := r.Context()
 	// A fresh token, so that one planted before the login is worth nothing.
 	if err := s.sessions.RenewToken(ctx); err != nil {

@@ -67,7 +67,7 @@ func (s *Server) recover(next http.Handler) http.Handler {
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
-			s.log.ErrorContext(r.Context(), "page panicked", "path", r.URL.Path, "err", p, "stack", string(debug.Stack()))
+			s.log.ErrorContext(r.Context(), "page panicked", "path", shownPath(r), "err", p, "stack", string(debug.Stack()))
 			if rec.status == 0 {
 				s.fail(rec, r, s.stranger(r), errPanicked)
 			}
@@ -87,12 +87,7 @@ func (s *Server) logged(next http.Handler) http.Handler {
 			rec = &recorder{ResponseWriter: w}
 		}
 		next.ServeHTTP(rec, r)
-		path := r.URL.Path
-		for _, secret := range []string{confirmPath, ownerPath} {
-			if strings.HasPrefix(path, secret) {
-				path = secret + "..."
-			}
-		}
+		path := shownPath(r)
 		log := s.log.InfoContext
 		if r.Method == http.MethodGet {
 			log = s.log.DebugContext
@@ -100,6 +95,17 @@ func (s *Server) logged(next http.Handler) http.Handler {
 		log(r.Context(), "request", "method", r.Method, "path", path, "status", rec.status, "bytes", rec.bytes,
 			"ms", time.Since(start).Milliseconds())
 	})
+}
+
+// shownPath is the path of a request as it stands in the log: without what lets the
+// reader of a mail, and nobody else, confirm or answer.
+func shownPath(r *http.Request) string {
+	for _, secret := range []string{confirmPath, ownerPath} {
+		if strings.HasPrefix(r.URL.Path, secret) {
+			return secret + "..."
+		}
+	}
+	return r.URL.Path
 }
 
 // contentPolicy allows our own script, style sheet and pictures and nothing
@@ -166,6 +172,9 @@ func (s *Server) public(a action) http.Handler {
 			if v.stop, err = s.db.SendStop(r.Context()); err != nil {
 				s.fail(w, r, v, err)
 				return
+			}
+			if v.stop != nil {
+				sayStop(v.p, v.stop)
 			}
 			if r.Method == http.MethodGet && r.Header.Get(partialHeader) == "" {
 				if v.inbox, err = s.db.CountInbox(r.Context()); err != nil {
@@ -259,7 +268,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 		return // the client has gone
 	}
 	if status >= 500 && !errors.Is(err, errPanicked) {
-		s.log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "err", err)
+		s.log.ErrorContext(r.Context(), "page failed", "path", shownPath(r), "err", err)
 	}
 	if err := s.render(w, r, v, status, "error", errorPage{Status: status, Key: key}); err != nil {
 		http.Error(w, http.StatusText(status), status)

@@ -12,6 +12,7 @@ import (
 
 	"teiten/internal/casedb"
 	"teiten/internal/locale"
+	"teiten/notify"
 )
 
 // ownerPath is where the link in a mail leads; its token follows.
@@ -38,6 +39,9 @@ type ownerPage struct {
 	Form    form
 	Errors  map[string]string
 	Pauses  []int // days
+
+	Label                 casedb.TLP
+	We, Authority, Verify string // who writes; who we are and how to check us, empty: not set
 }
 
 // ownerRow is what one source of the owner sent to one port.
@@ -72,10 +76,10 @@ func (s *Server) byLink(a action) http.Handler {
 // owners from one address, and an owner can share an address with a person who guesses.
 func (s *Server) mayFollow(r *http.Request, now time.Time) bool {
 	address := addressKey(s.clientAddr(r))
-	if id, ok := s.pageMessage(r); ok {
-		return s.limits.owner.allow(address+" "+strconv.FormatInt(id, 10), now)
+	if token, ok := s.pageToken(r); ok {
+		return s.limits.owner.Take(address+" "+strconv.FormatInt(token.Message, 10), 1, now)
 	}
-	return s.limits.ownerGuess.allow(address, now)
+	return s.limits.ownerGuess.Take(address, 1, now)
 }
 
 // ownerShow shows an owner the evidence. Mail scanners follow links, so it
@@ -93,7 +97,10 @@ func (s *Server) ownerSay(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err := r.ParseForm(); err != nil {
 		return errForm
 	}
-	id, ok := s.pageMessage(r)
+	id, ok, err := s.pageMessage(r)
+	if err != nil {
+		return err
+	}
 	if !ok {
 		return s.renderOwner(w, r, v, http.StatusNotFound, ownerPage{})
 	}
@@ -101,7 +108,7 @@ func (s *Server) ownerSay(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if len(problems) > 0 {
 		return s.renderOwner(w, r, v, http.StatusUnprocessableEntity, ownerPage{Form: form{Name: "owner", Values: r.PostForm}, Errors: problems})
 	}
-	err := s.db.InTx(r.Context(), func(tx *casedb.Tx) error { return tx.OwnerSays(r.Context(), id, said, v.now) })
+	err = s.db.InTx(r.Context(), func(tx *casedb.Tx) error { return tx.OwnerSays(r.Context(), id, said, v.now) })
 	switch {
 	case errors.Is(err, casedb.ErrNotFound):
 		return s.renderOwner(w, r, v, http.StatusNotFound, ownerPage{})
@@ -152,22 +159,41 @@ func readStatement(f url.Values) (said casedb.OwnerStatement, problems map[strin
 // pauseDays are the pauses an owner can choose from.
 var pauseDays = []int{7, 30, 90}
 
-// pageMessage returns the message that the address is about.
-func (s *Server) pageMessage(r *http.Request) (int64, bool) {
+// pageToken is the token in the address, if we made it for whatever message had
+// its number.
+func (s *Server) pageToken(r *http.Request) (notify.Token, bool) {
 	token := r.PathValue("token")
 	if s.cfg.Composer == nil || len(token) > 100 {
-		return 0, false
+		return notify.Token{}, false
 	}
-	return s.cfg.Composer.Tokens().PageMessage(token)
+	return s.cfg.Composer.Tokens().PageToken(token)
+}
+
+// pageMessage returns the message that the address is about.
+func (s *Server) pageMessage(r *http.Request) (id int64, ok bool, err error) {
+	token, ok := s.pageToken(r)
+	if !ok {
+		return 0, false, nil
+	}
+	m, err := s.db.MessageProof(r.Context(), token.Message)
+	switch {
+	case errors.Is(err, casedb.ErrNotFound):
+		return 0, false, nil
+	case err != nil:
+		return 0, false, err
+	}
+	return m.ID, s.cfg.Composer.Tokens().Proves(token, &m), nil
 }
 
 // renderOwner fills in the page and shows it: in the language of the mail,
 // unless the reader asks for the other one.
 func (s *Server) renderOwner(w http.ResponseWriter, r *http.Request, v *visit, status int, data ownerPage) error {
 	data.Token, data.Pauses = r.PathValue("token"), pauseDays
-	id, ok := s.pageMessage(r)
+	id, ok, err := s.pageMessage(r)
+	if err != nil {
+		return err
+	}
 	if ok {
-		var err error
 		data.Page, err = s.db.OwnerPage(r.Context(), id)
 		if err != nil && !errors.Is(err, casedb.ErrNotFound) {
 			return err
@@ -181,6 +207,9 @@ func (s *Server) renderOwner(w http.ResponseWriter, r *http.Request, v *visit, s
 	if !locale.Supported(r.URL.Query().Get("lang")) {
 		v.p = s.catalog.Printer(data.Page.Language)
 	}
+	lang := v.p.Lang()
+	data.Label, data.We = s.label(data.Page.TLP), s.cfg.Organisation[lang]
+	data.Authority, data.Verify = s.cfg.Authority[lang], s.cfg.Verify[lang]
 	data.Other = locale.English
 	if data.Page.WriteIn == locale.English {
 		data.Other = locale.Japanese

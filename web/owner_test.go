@@ -24,7 +24,7 @@ func atOwnersPage(t *testing.T) (d *desk, page string) {
 		exec(t, d.db, `update cases set state = 'notified', waiting = '', waiting_since = null where id = $1`, c.ID)
 	}
 	d.http = browser(t)
-	return d, "/o/" + pageTokens(t).PagePath(d.c.Number, d.c.Message.ID)
+	return d, "/o/" + pageTokens(t).PagePath(d.c.Number, &d.c.Message)
 }
 
 func pageTokens(t *testing.T) *notify.Tokens {
@@ -46,7 +46,7 @@ func TestOwnerSeesTheEvidenceOfHisLetterOnly(t *testing.T) {
 		status, body, h := d.get(page + "?lang=" + lang)
 		want(t, "status", status, http.StatusOK)
 		checkPage(t, page, lang, body)
-		for _, s := range []string{d.c.Number, "192.0.2.9", "445/TCP"} {
+		for _, s := range []string{d.c.Number, "192.0.2.9", "445/TCP", "TLP:AMBER&#43;STRICT", map[string]string{"ja": "金銭やパスワード", "en": "money or passwords"}[lang]} {
 			if !strings.Contains(body, s) {
 				t.Errorf("%s: the page does not show %s", lang, s)
 			}
@@ -175,11 +175,11 @@ func TestOwnerLinkEnds(t *testing.T) {
 		want(t, "POST "+what, status, http.StatusNotFound)
 	}
 	tokens := pageTokens(t)
-	reply, _, _ := strings.Cut(strings.TrimPrefix(tokens.Make(notify.TokenReply, d.c.Number, d.c.Message.ID), "case+"), "@")
+	reply, _, _ := strings.Cut(strings.TrimPrefix(tokens.Make(notify.TokenReply, d.c.Number, &d.c.Message), "case+"), "@")
 	for what, token := range map[string]string{
 		"guess":         strings.ToLower(d.c.Number) + ".1.aaaaaaaaaaaaaaaaaaaa",
 		"reply token":   reply, // every reader of a mail has it
-		"other message": tokens.PagePath(d.c.Number, d.c.Message.ID+100),
+		"other message": tokens.PagePath(d.c.Number, &casedb.Message{ID: d.c.Message.ID + 100, Token: d.c.Message.Token, TokenRule: 2}),
 		"cut":           strings.TrimPrefix(page, "/o/")[:30],
 		"capitals":      strings.ToUpper(strings.TrimPrefix(page, "/o/")),
 		"long":          strings.Repeat("a", 4000),

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -110,23 +111,44 @@ func passwordChecksAreBounded(t *testing.T) {
 	}
 }
 
-func TestLimiterForgetsTheOldest(t *testing.T) {
+// TestBrokenOffLoginsForgiveNothing: an account that was guessed at too often from
+// an address stays refused there, however many logins of made-up names are begun and
+// broken off, from that address or from others.
+func TestBrokenOffLoginsForgiveNothing(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(1, 2)
-	now := time.Unix(0, 0)
-	for i, want := range []bool{true, true, false} {
-		if got := l.allow("a", now); got != want {
-			t.Errorf("try %d: got %v", i, got)
-		}
-	}
-	if !l.allow("a", now.Add(time.Second)) {
-		t.Error("a second later there is one more")
-	}
-	for i := range limiterKeys + 5 {
-		l.allow(strings.Repeat("k", i%7)+string(rune('0'+i%10))+time.Duration(i).String(), now)
-	}
-	if l.recent.Len() != limiterKeys || len(l.buckets) != limiterKeys {
-		t.Errorf("keys: got %d and %d, want %d", l.recent.Len(), len(l.buckets), limiterKeys)
+	for name, from := range map[string]func(i int) string{
+		"from the same address": func(int) string { return "192.0.2.1" },
+		"from many addresses":   func(i int) string { return fmt.Sprintf("2001:db8:0:%x::/64", i) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, now := newLimits(), time.Unix(0, 0)
+			l.slowness = 0
+			for i := range 21 {
+				limited, err := l.beginLogin(t.Context(), "192.0.2.1", "taro", now)
+				if err != nil || limited != (i == 20) {
+					t.Fatalf("try %d: limited %v, %v", i, limited, err)
+				}
+			}
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			for i := range 10_400 {
+				_, _ = l.beginLogin(gone, from(i), fmt.Sprint("made-up", i), now)
+			}
+			if limited, err := l.beginLogin(t.Context(), "192.0.2.1", "taro", now); !limited || err != nil {
+				t.Errorf("limited %v, %v after 10,400 logins that were broken off", limited, err)
+			}
+			for table, n := range map[string]int{"pairs": l.loginPair.Len(), "addresses": l.loginAddress.Len()} {
+				if n > limiterKeys {
+					t.Errorf("%d %s are remembered, want at most %d", n, table, limiterKeys)
+				}
+			}
+			// The right password gives back what it took, and no more.
+			l.rightPassword("192.0.2.1", "taro", now)
+			if limited, _ := l.beginLogin(t.Context(), "192.0.2.1", "taro", now); limited {
+				t.Error("the right password does not forgive")
+			}
+		})
 	}
 }
 
@@ -137,7 +159,7 @@ func TestCrowdedAddressesTakeTurns(t *testing.T) {
 
 func crowdedAddressesTakeTurns(t *testing.T) {
 	l, now := newLimits(), time.Unix(0, 0)
-	for l.loginAddress.allow("192.0.2.1", now) {
+	for l.loginAddress.Take("192.0.2.1", 1, now) {
 	}
 	l.slowness = time.Hour
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"net/http"
@@ -51,7 +52,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err := r.ParseForm(); err != nil {
 		return errForm
 	}
-	if !s.limits.register.allow(addressKey(s.clientAddr(r)), v.now) || !s.limits.registerAll.AllowN(v.now, 1) {
+	if !s.limits.register.Take(addressKey(s.clientAddr(r)), 1, v.now) || !s.limits.registerAll.AllowN(v.now, 1) {
 		return errBusy
 	}
 	data := registerPage{Form: form{Name: "register", Values: r.PostForm}, Errors: make(map[string]string), Limits: s.cfg.Registration}
@@ -60,8 +61,11 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request, v *visit) erro
 		data.Form.Error = "invalid.form"
 		return s.render(w, r, v, http.StatusUnprocessableEntity, "register", data)
 	}
-	if !s.limits.registerMail.allow(strings.ToLower(reg.Email), v.now) {
+	if !s.limits.registerMail.Take(strings.ToLower(reg.Email), 1, v.now) {
 		return errBusy
+	}
+	if fits, err := s.confirmationFits(ctx, reg.Email); err != nil || !fits {
+		return cmp.Or(err, errBusy)
 	}
 	for _, p := range prefixes {
 		reg.Prefixes = append(reg.Prefixes, p.String())

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/web"
 )
 
 var link = regexp.MustCompile(`http://desk\.example(/register/confirm/[a-z2-7]+)`)
@@ -150,4 +152,30 @@ func TestRegistrationLinksEnd(t *testing.T) {
 		want(t, "wrong", method("/register/confirm/aaaaaaaaaaaaaaaaaaaaaaaaaa"), http.StatusNotFound)
 	}
 	want(t, "unconfirmed", one[int](t, d.db, `select count(*) from registration where state <> 'unconfirmed'`), 0)
+}
+
+// TestRegistrationsAreBounded: the form takes no request whose mail could not go
+// out before its link is dead.
+func TestRegistrationsAreBounded(t *testing.T) {
+	t.Parallel()
+	d := setup(t, func(c *web.Config) {
+		c.Planner.Limits = casedb.SendLimits{ConfirmationsPerHour: 20, ConfirmationsPerDomainDay: 2}
+	})
+	for i, c := range []struct {
+		email string
+		want  int
+	}{
+		{"a@research.example", 303}, {"b@research.example", 303}, {"c@Research.example", 303}, {"d@research.example", 303},
+		{"e@research.example", 429}, {"a@other.example", 303}, // two days of two mails are full, of one domain
+	} {
+		status, _, _ := d.post("/register", "organisation", "Example Research Institute", "purpose", "Measuring the internet",
+			"email", c.email, "prefixes", "203.0.113.0/26")
+		want(t, fmt.Sprintf("registration %d", i), status, c.want)
+	}
+	want(t, "requests", one[int](t, d.db, `select count(*) from registration`), 5)
+	exec(t, d.db, `insert into message (registration_id, purpose, state, recipient, language, message_id, token, next_attempt_at, created_at)
+		select 1, 'confirmation', 'queued', 'x@d' || n || '.example', 'en', n::text, n::text, $1, $1 from generate_series(1, 48 * 20) n`, d.now)
+	status, _, _ := d.post("/register", "organisation", "Example Research Institute", "purpose", "Measuring the internet",
+		"email", "a@third.example", "prefixes", "203.0.113.0/26")
+	want(t, "all hours are full", status, 429)
 }

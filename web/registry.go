@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"teiten/internal/casedb"
@@ -31,6 +32,16 @@ func (s *Server) createRegistration(ctx context.Context, reg casedb.Registration
 	})
 }
 
+// confirmationFits reports whether the mail to an address would go out before its
+// link is dead. A request whose mail cannot is refused, rather than kept.
+func (s *Server) confirmationFits(ctx context.Context, email string) (bool, error) {
+	if s.cfg.Planner == nil {
+		return true, nil
+	}
+	_, domain, _ := strings.Cut(email, "@")
+	return s.db.ConfirmationFits(ctx, s.cfg.Planner.Limits, domain, confirmWithin)
+}
+
 // mailResearcher writes a mail about a registration, due at once.
 func (s *Server) mailResearcher(ctx context.Context, tx *casedb.Tx, reg casedb.Registration, purpose casedb.Purpose,
 	subject, body, by string, now time.Time) error {
@@ -47,7 +58,7 @@ func (s *Server) confirmData(r *http.Request, v *visit) (confirmPage, error) {
 	if s.cfg.Registration.Closed || !tokenPattern.MatchString(data.Token) {
 		return data, nil
 	}
-	if !s.limits.confirm.allow(addressKey(s.clientAddr(r)), v.now) {
+	if !s.limits.confirm.Take(addressKey(s.clientAddr(r)), 1, v.now) {
 		return data, errBusy
 	}
 	sum := sha256.Sum256([]byte(data.Token))

@@ -35,7 +35,7 @@ func (s *Server) routeMachines(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	if s.cfg.Registry != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{}))
+		mux.Handle("GET /metrics", s.metrics(promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{})))
 	}
 	mux.HandleFunc("GET /assets/{hash}/{name}", s.asset)
 	mux.HandleFunc("GET /robots.txt", robots)

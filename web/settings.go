@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"teiten/internal/casedb"
+	"teiten/internal/locale"
 )
 
 // recordSpan is how far back the record of the rules' letters reaches.
@@ -51,6 +52,9 @@ func (s *Server) renderSettings(w http.ResponseWriter, r *http.Request, v *visit
 	before := idCursor(r.URL.Query().Get("changes"))
 	if data.Changes, err = s.db.SwitchChanges(ctx, before, changesShown+1); err != nil {
 		return err
+	}
+	for i := range data.Changes {
+		sayStop(v.p, &data.Changes[i])
 	}
 	if len(data.Changes) > changesShown {
 		data.Changes = data.Changes[:changesShown]
@@ -189,4 +193,12 @@ func (s *Server) liftSuppression(w http.ResponseWriter, r *http.Request, v *visi
 		return err
 	}
 	return s.redirect(w, r, "/settings", v.p.T("done.lifted"))
+}
+
+// sayStop puts the words for a stop that teiten made itself, which is stored as a
+// code, in the place of its reason.
+func sayStop(p *locale.Printer, c *casedb.SwitchChange) {
+	if c.Actor == casedb.ActorSystem && c.Reason == casedb.StopRestored {
+		c.Reason = p.T("settings.restored")
+	}
 }

@@ -37,6 +37,9 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 
 	Organisation map[string]string // who runs this teiten, by language, as public pages say
+	Authority    map[string]string // by language: who we are and by which authority we write; empty: not told
+	Verify       map[string]string // by language: how to check us by another way; empty: not told
+	TLP          casedb.TLP        // label of cases that have none of their own; empty: casedb.DefaultTLP
 	Contact      string            // e-mail address shown on the public pages
 	BaseURL      string            // where browsers reach the desk, "https://desk.example"; https makes the cookie Secure
 	MailDomain   string            // domain of our Message-IDs and case addresses
@@ -80,7 +83,9 @@ type Config struct {
 	// Ready reports what else /readyz should know besides the database; nil:
 	// nothing.
 	Ready func(ctx context.Context) error
-	// Registry is served at /metrics; nil: there is no such page.
+	// MetricsToken lets other machines read /metrics; empty: they cannot.
+	MetricsToken string
+	// Registry is served at /metrics, which names the sensors; nil: there is no such page.
 	Registry prometheus.Gatherer
 }
 

@@ -81,6 +81,7 @@ func ChooseContact(answer RegistryAnswer, addr netip.Addr, cfg ContactConfig) Ch
 	}
 	c.readValidity()
 	found := c.candidates()
+	c.askAboutDesks(found)
 	if len(found) == 0 {
 		if len(c.choice.Rejected) > 0 {
 			none.Why = reason.Of(reason.AllRejected)
@@ -107,7 +108,7 @@ const (
 	classWhois
 	classLocalPart
 	classByHand
-	classInvalid // the registry says that mail does not arrive
+	classInvalid // the registry or the owner says that mail does not arrive, or that nobody reads it
 )
 
 type candidate struct {
@@ -125,6 +126,8 @@ type chooser struct {
 	rejected  map[string]bool
 	invalid   map[string]bool
 	validated map[string]string // address to date
+	forbidden map[string]string // address to the line that tells not to write to it
+	unread    string            // the line by which mail to the network is not read
 }
 
 func (c *chooser) network(addr netip.Addr) ChosenNetwork {

@@ -14,12 +14,10 @@ import (
 // ASCII and lower case where it was not ASCII. The defect is a code of package
 // reason that says why an address is none; it is empty for a good one.
 func MailAddress(s string) (address, defect string) {
-	if strings.ContainsFunc(s, func(r rune) bool {
-		return r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029'
-	}) {
+	if strings.ContainsFunc(s, isControl) {
 		return "", reason.MailControl
 	}
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(narrow(s))
 	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
 		s, _, _ = strings.Cut(s[7:], "?")
 	}
@@ -53,7 +51,7 @@ func MailAddress(s string) (address, defect string) {
 		ascii = domain // in the letters that the registry wrote
 	}
 	top := ascii[strings.LastIndexByte(ascii, '.')+1:]
-	if top == ascii || strings.Trim(top, "0123456789") == "" {
+	if top == ascii || strings.Trim(top, "0123456789") == "" || strings.EqualFold(top, "invalid") || strings.EqualFold(top, "localhost") { // RFC 2606, 2
 		return "", reason.MailNotInDNS
 	}
 	address = local + "@" + ascii

@@ -71,7 +71,7 @@ func (c *chooser) ofEntity(position int, e AnswerEntity) []candidate {
 			}
 		default:
 			f.class, f.Provenance, f.Gate = classByHand, casedb.FromNone, casedb.GateHuman
-			f.order = append([]int{roleRank(e.Roles), e.Depth, position}, within...)
+			f.order = append([]int{boolRank(!isPersons(&e, address)), roleRank(e.Roles), e.Depth, position}, within...)
 			f.Why = roleWhy(e, reason.OtherNoRole, reason.OtherRole)
 		}
 		c.judge(&f, &e)
@@ -136,6 +136,7 @@ func (c *chooser) acceptable(email string) (address string, why reason.List) {
 func (c *chooser) judge(f *candidate, e *AnswerEntity) {
 	yes, no := true, false
 	key := strings.ToLower(f.Email)
+	c.distrust(f, e)
 	date, validated := c.validated[key]
 	switch {
 	case c.invalid[key]:
@@ -158,6 +159,64 @@ func (c *chooser) judge(f *candidate, e *AnswerEntity) {
 	case slices.Contains(e.Status, "validated"):
 		f.Valid = &yes
 		f.Why = f.Why.And(reason.HasValidated)
+	}
+}
+
+// distrust puts an address last, and leaves it to a person, where the answer says
+// that nobody should write to it or that nobody reads it.
+func (c *chooser) distrust(f *candidate, e *AnswerEntity) {
+	var why reason.List
+	if line := c.forbidden[strings.ToLower(f.Email)]; line != "" {
+		why = why.And(reason.RemarkForbids, shortLine(line))
+	} else if line := c.unreadBy(f, e); line != "" {
+		why = why.And(reason.MailUnread, shortLine(line))
+	}
+	if hasNoReader(f.Email) {
+		why = why.And(reason.NoReader)
+	}
+	if e != nil && e.Ended != "" {
+		why = why.And(reason.EntityEnded, e.Ended)
+	}
+	if len(why) > 0 {
+		f.class, f.Gate = classInvalid, casedb.GateHuman
+		f.Why = append(f.Why, why...)
+	}
+}
+
+// unreadBy is the line by which mail to a candidate is not read. A remark on the
+// network is about its desk for abuse.
+func (c *chooser) unreadBy(f *candidate, e *AnswerEntity) string {
+	if e == nil {
+		return ""
+	}
+	if line := unreadLine(e.Remarks); line != "" {
+		return line
+	}
+	if f.class == classAbuseRole || f.class == classLocalPart {
+		return c.unread
+	}
+	return ""
+}
+
+// askAboutDesks leaves the choice between desks of different organisations, most
+// often a customer's and its provider's, to a person, once. An address that the
+// registry has checked needs no such decision for a remark that names another desk,
+// unless the remark is about a customer.
+func (c *chooser) askAboutDesks(found []candidate) {
+	if len(found) == 0 || found[0].Gate != casedb.GateAuto {
+		return
+	}
+	best := &found[0]
+	checked := best.Valid != nil && *best.Valid && !slices.ContainsFunc(c.answer.Remarks, func(r AnswerRemark) bool {
+		return slices.ContainsFunc(r.Lines, customerWords.MatchString)
+	})
+	for _, f := range found[1:] {
+		if f.class > classWhois || organisationalDomain(f.Email) == organisationalDomain(best.Email) || checked && f.class != classAbuseRole {
+			continue
+		}
+		best.Gate = casedb.GateApprove
+		best.Why = best.Why.And(reason.OtherDesk, f.Email)
+		return
 	}
 }
 

@@ -2,12 +2,25 @@ package owner
 
 import "teiten/internal/phrase"
 
+// The pieces of addresses that are written so that harvesters do not find them.
+const (
+	openBracket  = `[(\[{<【「]`
+	closeBracket = `[)\]}>】」]`
+	atWords      = `(?:at|@|a|アット(?:マーク)?|골뱅이)`
+	dotWords     = `(?:dot|\.|ドット|점)`
+)
+
 var (
 	// obfuscated finds addresses that are written so that harvesters do not find
 	// them: the local part with its "at", and the domain.
-	obfuscated = phrase.Any(`(?i)(%s)\s*([a-z0-9-]+(?:(?:\.|\s*[(\[{<]\s*dot\s*[)\]}>]\s*)[a-z0-9-]+)+)`, phrase.Table{
-		{"at in brackets", `[a-z0-9._+-]{1,64}\s*[(\[{<]\s*at\s*[)\]}>]`, "desk (at) isp [dot] example"},
+	obfuscated = phrase.Any(`(?i)(%s)\s*([a-z0-9-]+(?:(?:\.|\s*`+openBracket+`\s*`+dotWords+`\s*`+closeBracket+`\s*)[a-z0-9-]+)+)`, phrase.Table{
+		{"at in brackets", `[a-z0-9._+-]{1,64}\s*` + openBracket + `\s*` + atWords + `\s*` + closeBracket, "desk (at) isp [dot] example"},
 		{"abuse at", `\babuse\s+at`, "abuse at isp.example"},
+	})
+
+	// spelled finds addresses of which both signs are words.
+	spelled = phrase.Any(`(?i)%s`, phrase.Table{
+		{"at and dot", `\b([a-z0-9._+-]{1,64})\s+at\s+([a-z0-9-]+(?:\s+dot\s+[a-z0-9-]+)+)\b`, "desk at isp dot example"},
 	})
 
 	// complaintWords mark the lines that name an address for complaints.
@@ -80,13 +93,15 @@ var (
 		{"ko: operation", `운영`, "운영"},
 	})
 
-	// notThere marks the addresses that a remark tells not to write to.
-	notThere = phrase.Any(`(?i)%s`, phrase.Table{
-		{"not", `\b(?:do not|don't|dont|never|not be|not for|not to|not via|cannot)\b`, "Please do not send reports to"},
-		{"ja: is not", `ではありません`, "窓口ではありません"},
-		{"ja: please do not", `ないでください`, "送らないでください"},
-		{"ja: without", `しないで`, "連絡しないで"},
-		{"ja: please refrain", `ご遠慮`, "ご遠慮ください"},
+	// customerWords say that a part of the network, or all of it, is in other hands.
+	customerWords = phrase.Any(`(?i)%s`, phrase.Table{
+		{"customer", `\b(?:customer|tenant|client|lessee|end[- ]?user|subscriber|reseller|downstream)`, "contact the customer"},
+		{"lease", `\b(?:leas(?:ed?|ing)|rent(?:ed|al)?|assigned to|delegated to|sub-?(?:allocat|delegat|assign|let)\w*|reassign\w*|used by|operated by|on behalf of)\b`, "leased to Example Hosting"},
+		{"de", `\bKunden?\b|vermietet`, "an den Kunden"},
+		{"fr, es, pt", `\bclient(?:e|es|s)?\b|louée?|arrendad|alugad`, "do cliente"},
+		{"ru", `клиент|аренд`, "клиента"},
+		{"ja", `顧客|お客様|利用者|貸与|割り当て先|再割り当て|ユーザー`, "顧客に割り当て"},
+		{"ko, zh", `고객|임대|客户|客戶|租用|租赁|用户`, "租用"},
 	})
 
 	// The remarks of APNIC about the addresses of incident response teams: the

@@ -2,44 +2,60 @@ package owner
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"teiten/internal/casedb"
 	"teiten/internal/reason"
 )
 
-// addressInText finds e-mail addresses in a remark's line.
-var addressInText = regexp.MustCompile(`[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
-
-// The pieces of addresses that are written so that harvesters do not find them.
-var (
-	atInBrackets  = regexp.MustCompile(`(?i)\s*[(\[{<]\s*at\s*[)\]}>]$|\s+at$`)
-	dotInBrackets = regexp.MustCompile(`(?i)\s*[(\[{<]\s*dot\s*[)\]}>]\s*`)
-)
-
 // maxContextLines is how many lines above an address may say what it is for.
 const maxContextLines = 3
 
-// readValidity collects what remarks say about addresses.
+// readValidity collects what remarks say about addresses: which are invalid, which
+// were checked, and to which nobody should write.
 func (c *chooser) readValidity() {
-	c.invalid, c.validated = make(map[string]bool), make(map[string]string)
+	c.invalid, c.validated, c.forbidden = make(map[string]bool), make(map[string]string), make(map[string]string)
 	read := func(remarks []AnswerRemark) {
 		for _, r := range remarks {
 			for _, l := range r.Lines {
-				for _, m := range saidInvalid.FindAllStringSubmatch(l, 5) {
+				for _, m := range saidInvalid.FindAllStringSubmatch(narrow(l), 5) {
 					c.invalid[strings.ToLower(strings.TrimRight(m[1], ".:"))] = true
 				}
-				for _, m := range saidValidated.FindAllStringSubmatch(l, 5) {
+				for _, m := range saidValidated.FindAllStringSubmatch(narrow(l), 5) {
 					c.validated[strings.ToLower(strings.TrimRight(m[1], ".:"))] = m[2]
+				}
+			}
+			for _, a := range addressesIn(r) {
+				if key := strings.ToLower(a.address); a.forbidden && c.forbidden[key] == "" {
+					c.forbidden[key] = a.line
 				}
 			}
 		}
 	}
 	read(c.answer.Remarks)
+	c.unread = unreadLine(c.answer.Remarks)
 	for _, e := range c.answer.Entities {
 		read(e.Remarks)
 	}
 }
+
+// unreadLine returns a line of remarks that says, without naming an address, that
+// mail is not read here; empty if there is none.
+func unreadLine(remarks []AnswerRemark) string {
+	for _, r := range remarks {
+		for _, l := range r.Lines {
+			plain := plainAddresses(l)
+			if !addressInText.MatchString(plain) && mailboxWords.MatchString(plain) && saysUnread(plain) {
+				return l
+			}
+		}
+	}
+	return ""
+}
+
+// saysUnread reports whether words say that nobody reads what is sent.
+func saysUnread(s string) bool { return notRead.MatchString(s) && !someTimes.MatchString(s) }
 
 // ofRemarks returns the addresses that the network's remarks name for
 // complaints.
@@ -51,12 +67,14 @@ func (c *chooser) ofRemarks() []candidate {
 				return found
 			}
 			address, why := c.acceptable(a.address)
-			switch {
-			case len(why) > 0:
+			if line := c.forbidden[strings.ToLower(address)]; len(why) == 0 && line != "" {
+				if c.ofAnEntity(address) {
+					continue // a person sees it there, with the reason
+				}
+				why = reason.Of(reason.RemarkForbids, shortLine(line))
+			}
+			if len(why) > 0 {
 				c.reject(address, why)
-				continue
-			case a.forbidden:
-				c.reject(address, reason.Of(reason.RemarkForbids, shortLine(a.line)))
 				continue
 			}
 			f := candidate{class: classRemark, order: []int{boolRank(localPart(address) == "abuse"), len(found)}}
@@ -69,21 +87,39 @@ func (c *chooser) ofRemarks() []candidate {
 	return found
 }
 
-// remarkAddress is an address for complaints in a remark.
-type remarkAddress struct {
-	address   string
-	line      string
-	forbidden bool // the remark says not to write there
+// ofAnEntity reports whether an entity's card has the address.
+func (c *chooser) ofAnEntity(address string) bool {
+	for _, e := range c.answer.Entities {
+		for _, m := range e.Emails {
+			if a, defect := MailAddress(m.Address); defect == "" && strings.EqualFold(a, address) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
-// remarkAddresses finds the addresses for complaints in a remark. What an
-// address is for says the text between the one before it and itself; if that
-// says nothing, the address itself, the rest of the line, the address before
-// it, or the lines above.
+// remarkAddress is an address in a remark.
+type remarkAddress struct {
+	address       string
+	line          string
+	forComplaints bool
+	forbidden     bool // the remark says not to write there, or that nobody reads it
+}
+
+// remarkAddresses finds the addresses for complaints in a remark.
 func remarkAddresses(r AnswerRemark) []remarkAddress {
+	return slices.DeleteFunc(addressesIn(r), func(a remarkAddress) bool { return !a.forComplaints })
+}
+
+// addressesIn finds the addresses in a remark. What an address is for says the
+// text between the one before it and itself; if that says nothing, the address
+// itself, the rest of the line, the address before it, or the lines above. Whether
+// it is forbidden says its own sentence, which may begin in the line above.
+func addressesIn(r AnswerRemark) []remarkAddress {
 	var out []remarkAddress
-	above, lines := r.Title, 0
-	for _, l := range r.Lines {
+	above, sentence, lines := r.Title, "", 0
+	for n, l := range r.Lines {
 		plain := plainAddresses(l)
 		places := addressInText.FindAllStringIndex(plain, 10)
 		if saidInvalid.MatchString(plain) || saidValidated.MatchString(plain) {
@@ -91,40 +127,70 @@ func remarkAddresses(r AnswerRemark) []remarkAddress {
 		}
 		if len(places) == 0 {
 			if lines++; lines > maxContextLines {
-				above, lines = "", 0
+				above, sentence, lines = "", "", 0
 			}
 			above += " " + l
+			sentence = lastSentence(sentence + " " + plain)
 			continue
 		}
 		before, end := complaintWords.MatchString(above), 0
 		for i, at := range places {
 			label, rest := plain[end:at[0]], ""
+			next := len(plain)
+			if i < len(places)-1 {
+				next = places[i+1][0]
+			}
+			behind := firstSentence(plain[at[1]:next])
 			if i == len(places)-1 {
 				rest = plain[at[1]:]
+				if n+1 < len(r.Lines) && behind == rest && !addressInText.MatchString(plainAddresses(r.Lines[n+1])) {
+					behind = firstSentence(rest + " " + narrow(r.Lines[n+1]))
+				}
 			}
-			address := strings.Trim(plain[at[0]:at[1]], ".'")
-			forComplaints := false
+			a := remarkAddress{address: strings.Trim(plain[at[0]:at[1]], ".'"), line: l}
 			switch {
 			case complaintWords.MatchString(label):
-				forComplaints = true
+				a.forComplaints = true
 			case otherWords.MatchString(label):
 			default:
-				forComplaints = complaintWords.MatchString(localPart(address)) || complaintWords.MatchString(rest) || before
+				a.forComplaints = complaintWords.MatchString(localPart(a.address)) || complaintWords.MatchString(rest) || before
 			}
-			if forComplaints {
-				out = append(out, remarkAddress{address: address, line: l, forbidden: notThere.MatchString(label)})
-			}
-			before, end = forComplaints, at[1]
+			a.forbidden = forbids(lastSentence(sentence+" "+label), behind, i == 0)
+			out = append(out, a)
+			before, end, sentence = a.forComplaints, at[1], ""
 		}
-		above, lines = "", 0
+		above, sentence, lines = "", "", 0
 	}
 	return out
 }
 
-// plainAddresses writes obfuscated addresses as they are meant.
-func plainAddresses(line string) string {
-	return obfuscated.ReplaceAllStringFunc(line, func(s string) string {
-		m := obfuscated.FindStringSubmatch(s)
-		return atInBrackets.ReplaceAllString(m[1], "") + "@" + dotInBrackets.ReplaceAllString(m[2], ".")
-	})
+// forbids reports whether the words around an address, in its sentence, tell not to
+// write to it. What stands between two addresses says of the first one whether it
+// is read.
+func forbids(before, behind string, first bool) bool {
+	if notThere.MatchString(encouraged.ReplaceAllString(before, " ")) || notThereBehind.MatchString(behind) {
+		return true
+	}
+	unread := notRead.MatchString(behind) || first && notRead.MatchString(before)
+	return unread && !someTimes.MatchString(before+" "+behind)
+}
+
+// sentenceEnds are the places where a sentence ends, as far as they are sure: the
+// dots of names and numbers do not end any.
+var sentenceEnds = regexp.MustCompile(`[.!?;][)"']?(?:\s+|$)|[。！？!]`)
+
+// lastSentence is what stands behind the last end of a sentence.
+func lastSentence(s string) string {
+	if ends := sentenceEnds.FindAllStringIndex(s, -1); ends != nil {
+		return s[ends[len(ends)-1][1]:]
+	}
+	return s
+}
+
+// firstSentence is what stands before the first end of a sentence.
+func firstSentence(s string) string {
+	if end := sentenceEnds.FindStringIndex(s); end != nil {
+		return s[:end[0]]
+	}
+	return s
 }

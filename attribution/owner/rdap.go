@@ -131,7 +131,11 @@ func (c *RDAPClient) Lookup(ctx context.Context, addr netip.Addr) (RegistryAnswe
 	if resp == nil || len(resp.HTTP) == 0 {
 		return RegistryAnswer{}, withCtx(ctx, &LookupError{Kind: LookupTemporary, Server: server.Host, Err: err})
 	}
-	answer, err := readResponse(server.Host, resp.HTTP[len(resp.HTTP)-1], c.now())
+	last := resp.HTTP[len(resp.HTTP)-1]
+	answer, err := readResponse(server.Host, last, c.now())
+	if err == nil {
+		answer, err = c.withCards(lookupCtx, answer, last.Response)
+	}
 	return answer, withCtx(ctx, err)
 }
 

@@ -2,6 +2,7 @@ package owner
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,6 +80,10 @@ type AnswerEntity struct {
 	Kind    string // org, group, individual
 	Country string // two letters, where the address gives one
 	Emails  []CardEmail
+	// Ended is the status or event by which the entity is not in use any more, as the
+	// registry wrote it in lower case, its own or that of the entity around it.
+	Ended   string
+	SelfURL string
 	hasCard bool
 }
 
@@ -119,7 +124,7 @@ func ParseAnswer(raw []byte) (RegistryAnswer, error) {
 	}
 	a.First, a.Last, a.CIDRs = parseRange(top)
 	w := entityWalk{}
-	if err := w.walk(top["entities"], 0); err != nil {
+	if err := w.walk(top["entities"], 0, ""); err != nil {
 		return RegistryAnswer{}, err
 	}
 	w.fillCards()
@@ -137,7 +142,7 @@ func (a *RegistryAnswer) Contains(addr netip.Addr) bool {
 // say, but it can nest the same entity again and again.
 type entityWalk struct{ found []AnswerEntity }
 
-func (w *entityWalk) walk(v any, depth int) error {
+func (w *entityWalk) walk(v any, depth int, ended string) error {
 	if depth > maxEntityDepth {
 		return fmt.Errorf("entities nested %d deep: %w", depth, ErrAnswerTooLarge)
 	}
@@ -155,10 +160,12 @@ func (w *entityWalk) walk(v any, depth int) error {
 			Status:  words(m["status"]),
 			Depth:   depth,
 			Remarks: parseRemarks(m["remarks"]),
+			SelfURL: selfURL(m["links"]),
 		}
-		e.readCard(m["vcardArray"])
+		e.Ended = cmp.Or(endedBy(&e, m["events"]), ended)
+		e.readCards(m)
 		w.found = append(w.found, e)
-		if err := w.walk(m["entities"], depth+1); err != nil {
+		if err := w.walk(m["entities"], depth+1, e.Ended); err != nil {
 			return err
 		}
 	}
@@ -179,6 +186,7 @@ func (w *entityWalk) fillCards() {
 		if at, ok := cards[e.Handle]; ok && !e.hasCard && e.Handle != "" {
 			card := w.found[at]
 			e.Name, e.Kind, e.Country, e.Emails = card.Name, card.Kind, card.Country, card.Emails
+			e.Ended = cmp.Or(e.Ended, card.Ended)
 			if len(e.Remarks) == 0 {
 				e.Remarks = card.Remarks
 			}
@@ -187,6 +195,23 @@ func (w *entityWalk) fillCards() {
 			}
 		}
 	}
+}
+
+// endedBy returns the status (RFC 9083, 10.2.2) or event (10.2.3) by which an entity
+// is not in use any more.
+func endedBy(e *AnswerEntity, events any) string {
+	for _, s := range e.Status {
+		switch s {
+		case "inactive", "removed", "deleted", "disabled", "invalid", "terminated", "revoked", "expired", "closed":
+			return s
+		}
+	}
+	for _, item := range list(events) {
+		if m, ok := item.(map[string]any); ok && strings.EqualFold(text(m["eventAction"]), "deletion") {
+			return "deletion"
+		}
+	}
+	return ""
 }
 
 // readCard reads the jCard ["vcard", [[name, parameters, type, value...]...]].
@@ -223,8 +248,8 @@ func (e *AnswerEntity) readCard(v any) {
 			for _, value := range fields[3:] {
 				for _, item := range listOf(value) {
 					// Not cleaned: an address with control characters is refused, not mended.
-					if s, ok := item.(string); ok && strings.TrimSpace(s) != "" && len(e.Emails) < maxEmailsPerCard {
-						e.Emails = append(e.Emails, CardEmail{Address: s, Types: words(parameters["type"]), Pref: preference(parameters["pref"])})
+					if s, ok := item.(string); ok {
+						e.addEmail(s, words(parameters["type"]), preference(parameters["pref"]))
 					}
 				}
 			}
@@ -352,6 +377,8 @@ func text(v any) string {
 		return casedb.CleanLine(s, maxNameBytes)
 	case float64:
 		return strconv.FormatFloat(s, 'f', -1, 64)
+	case json.Number:
+		return casedb.CleanLine(s.String(), maxNameBytes)
 	}
 	return ""
 }

@@ -11,9 +11,9 @@ import (
 // parquetRowGroup bounds the rows that the writer holds before it writes them.
 const parquetRowGroup = 128 << 10
 
-// parquetRow is one row; times are nanoseconds since 1970 in UTC. The mark
-// fields are in the order of observation.Marks.
-type parquetRow struct {
+// Row is one observation in Parquet; times are nanoseconds since 1970 in UTC. The
+// mark fields are in the order of observation.Marks.
+type Row struct {
 	Window            int64  `parquet:"window,timestamp(nanosecond)"`
 	Sensor            string `parquet:"sensor,dict"`
 	Source            string `parquet:"source"`
@@ -50,36 +50,20 @@ type parquetRow struct {
 }
 
 type parquetWriter struct {
-	w    *parquet.GenericWriter[parquetRow]
-	rows []parquetRow
+	w    *parquet.GenericWriter[Row]
+	rows []Row
 }
 
 func newParquetWriter(w io.Writer) *parquetWriter {
-	return &parquetWriter{w: parquet.NewGenericWriter[parquetRow](w,
+	return &parquetWriter{w: parquet.NewGenericWriter[Row](w,
 		parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(parquetRowGroup))}
 }
 
 func (p *parquetWriter) WriteBatch(b *observation.Batch) error {
 	var err error
 	b.Observations(func(o *observation.Observation) bool {
-		p.rows = append(p.rows, parquetRow{
-			Window:            o.Window.UnixNano(),
-			Sensor:            b.Sensor,
-			Source:            o.Source.String(),
-			Proto:             ProtoName(o.Proto),
-			Port:              int32(o.Port),
-			Class:             o.Class.String(),
-			Packets:           int64(o.Packets),
-			Bytes:             int64(o.Bytes),
-			Destinations:      int64(o.Destinations),
-			First:             o.First.UnixNano(),
-			Last:              o.Last.UnixNano(),
-			DestinationsExact: o.DestinationsExact,
-		})
-		r := &p.rows[len(p.rows)-1]
-		for _, m := range o.Marks {
-			*r.mark(m.Mark) = int64(m.Packets)
-		}
+		p.rows = append(p.rows, Row{})
+		p.rows[len(p.rows)-1].Set(b.Sensor, o)
 		if len(p.rows) >= 1024 {
 			err = p.flush()
 		}
@@ -91,8 +75,29 @@ func (p *parquetWriter) WriteBatch(b *observation.Batch) error {
 	return p.flush()
 }
 
-// mark returns the column of a mark.
-func (r *parquetRow) mark(m observation.Mark) *int64 {
+// Set fills the row with an observation of a sensor.
+func (r *Row) Set(sensor string, o *observation.Observation) {
+	*r = Row{
+		Window:            o.Window.UnixNano(),
+		Sensor:            sensor,
+		Source:            o.Source.String(),
+		Proto:             ProtoName(o.Proto),
+		Port:              int32(o.Port),
+		Class:             o.Class.String(),
+		Packets:           int64(o.Packets),
+		Bytes:             int64(o.Bytes),
+		Destinations:      int64(o.Destinations),
+		First:             o.First.UnixNano(),
+		Last:              o.Last.UnixNano(),
+		DestinationsExact: o.DestinationsExact,
+	}
+	for _, m := range o.Marks {
+		*r.Mark(m.Mark) = int64(m.Packets)
+	}
+}
+
+// Mark returns the column of a mark.
+func (r *Row) Mark(m observation.Mark) *int64 {
 	switch m {
 	case observation.MarkZMap:
 		return &r.ZMap

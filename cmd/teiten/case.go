@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,12 +47,17 @@ type caseLine struct {
 	Created  time.Time `json:"created"`
 	Updated  time.Time `json:"updated"`
 	Language string    `json:"language"`
+	TLP      string    `json:"tlp"` // its label, or the one of all cases without one
 }
 
 // Run lists cases.
 func (c *caseListCmd) Run(ctx context.Context, p *program) error {
 	if c.Limit < 1 {
 		return usagef("--limit must be at least 1")
+	}
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
 	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		filter := casedb.CaseFilter{OnlyWaiting: c.Waiting, State: casedb.CaseState(c.State), Text: c.Text}
@@ -70,7 +76,8 @@ func (c *caseListCmd) Run(ctx context.Context, p *program) error {
 				if c.Format == "jsonl" {
 					if err := enc.Encode(caseLine{Number: r.Number, State: string(r.State), Waiting: string(r.Waiting),
 						Kind: string(r.Kind), Malware: r.Malware, Owner: r.OwnerName, Country: r.OwnerCountry, Contact: r.ContactEmail,
-						Sources: r.Sources, Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(), Language: r.Language}); err != nil {
+						Sources: r.Sources, Created: r.CreatedAt.UTC(), Updated: r.UpdatedAt.UTC(), Language: r.Language,
+						TLP: string(cmp.Or(r.TLP, casedb.TLP(cfg.Mail.TLP)))}); err != nil {
 						return err
 					}
 					continue
@@ -145,8 +152,13 @@ func (c *caseShowCmd) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) error {
 		d, err := readCase(ctx, db, say, strings.ToUpper(c.Number))
+		d.TLP = cmp.Or(d.TLP, cfg.Mail.TLP)
 		if errors.Is(err, casedb.ErrNotFound) {
 			return fmt.Errorf("there is no case %s", c.Number)
 		}
@@ -159,7 +171,7 @@ func (c *caseShowCmd) Run(ctx context.Context, p *program) error {
 			return enc.Encode(d)
 		}
 		w := tabwriter.NewWriter(p.Stdout, 0, 4, 2, ' ', 0)
-		fmt.Fprintf(w, "Case\t%s\nState\t%s\nWaiting\t%s\nKind\t%s %s\nOwner\t%s (%s)\nContact\t%s\n", d.Number, d.State, dash(d.Waiting),
+		fmt.Fprintf(w, "Case\t%s\nLabel\t%s\nState\t%s\nWaiting\t%s\nKind\t%s %s\nOwner\t%s (%s)\nContact\t%s\n", d.Number, d.TLP, d.State, dash(d.Waiting),
 			d.Kind, d.Malware, d.Owner, dash(d.Country), dash(d.Contact))
 		fmt.Fprintf(w, "Sources\t%s\n\n", strings.Join(d.Addresses, " "))
 		for _, e := range d.Events {
@@ -200,7 +212,7 @@ func readCase(ctx context.Context, db *casedb.DB, say *locale.Printer, number st
 	k := page.Case
 	d := caseDetail{caseLine: caseLine{Number: k.Number, State: string(k.State), Waiting: string(k.Waiting), Kind: string(k.Kind),
 		Malware: k.Malware, Owner: page.Owner.Name, Country: page.Owner.Country, Created: k.CreatedAt.UTC(), Updated: k.UpdatedAt.UTC(),
-		Language: k.Language}, Addresses: []string{}, Messages: []messageLine{}, Events: []eventLine{}}
+		Language: k.Language, TLP: string(k.TLP)}, Addresses: []string{}, Messages: []messageLine{}, Events: []eventLine{}}
 	if page.Contact != nil {
 		d.Contact = page.Contact.Email
 		health, err := db.ContactsHealth(ctx, []string{d.Contact}, time.Now())

@@ -34,7 +34,7 @@ func (*contactImportCmd) Help() string {
 
 The first line names the columns; scope, target and email must be there:
 
-  scope,target,email,name,language,format,digest,country,valid_from,valid_until,note
+  scope,target,email,name,language,format,digest,country,valid_from,valid_until,note,pgp_key,silent,networks
   prefix,192.0.2.0/24,abuse@example.net,Example Net,en,,,JP,,2027-04-01,agreed by phone
   organisation,Example University,cert@example.ac.jp,,ja,xarf,,,,,
   as,64500,noc@example.net,,en,,yes,,,,one mail a day

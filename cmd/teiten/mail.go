@@ -15,6 +15,8 @@ import (
 
 type mailCmd struct {
 	Plan mailPlanCmd `cmd:"" help:"Show what will happen to each queued mail, when and why. Sends and changes nothing."`
+
+	Purge mailPurgeCmd `cmd:"" help:"Delete what incoming mails say; keep that they came, who deleted them and why."`
 }
 
 type mailPlanCmd struct {

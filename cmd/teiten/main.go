@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"teiten/internal/sensorcli"
 )
 
 // The exit codes, as docs and scripts know them.
@@ -76,7 +78,7 @@ func (p *program) run(ctx context.Context, args []string) (code int) {
 		kong.Description("Fixed-point observation: from unwanted packets to cleaned-up machines."),
 		kong.Exit(func(n int) { exited = n; panic(exitPanic{}) }), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, Summary: false}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(p))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(p, &sensorcli.World{Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr, Version: version()}))
 	if err != nil {
 		fmt.Fprintln(p.Stderr, "teiten:", err)
 		return exitFailure
@@ -101,7 +103,7 @@ func (p *program) run(ctx context.Context, args []string) (code int) {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, sensorcli.ErrUsage):
 		fmt.Fprintln(p.Stderr, "teiten:", err)
 		return exitUsage
 	case errors.Is(err, errReported):

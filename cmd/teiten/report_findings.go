@@ -37,6 +37,10 @@ func (c *reportFindingsCmd) Run(ctx context.Context, p *program) (err error) {
 	if from.After(to) {
 		return usagef("--from %s is after --to %s", from.Format(time.DateOnly), to.Format(time.DateOnly))
 	}
+	cfg, err := c.load(p)
+	if err != nil {
+		return err
+	}
 	return p.withExistingDatabase(ctx, &c.configFlags, func(db *casedb.DB) (err error) {
 		out, finish, err := p.output(c.Out)
 		if err != nil {
@@ -51,6 +55,6 @@ func (c *reportFindingsCmd) Run(ctx context.Context, p *program) (err error) {
 		if c.Format == "json" {
 			write = web.WriteFindingsJSON
 		}
-		return write(ctx, out, db, from, to.AddDate(0, 0, 1))
+		return write(ctx, out, db, casedb.TLP(cfg.Mail.TLP), from, to.AddDate(0, 0, 1))
 	})
 }

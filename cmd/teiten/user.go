@@ -22,6 +22,9 @@ type userCmd struct {
 	Passwd userPasswdCmd `cmd:"" help:"Set a user's password."`
 	Role   userRoleCmd   `cmd:"" help:"Set the role of a user."`
 	List   userListCmd   `cmd:"" help:"List the users."`
+
+	Disable userDisableCmd `cmd:"" help:"End a user's access."`
+	Enable  userEnableCmd  `cmd:"" help:"Give a disabled user access again."`
 }
 
 type userAddCmd struct {
@@ -159,4 +162,44 @@ func (p *program) newPassword() (string, error) {
 		return "", errors.New("a password needs at least 10 bytes")
 	}
 	return web.HashPassword(password)
+}
+
+type userDisableCmd struct {
+	configFlags
+	Name string `arg:"" help:"The user's name."`
+}
+
+func (*userDisableCmd) Help() string {
+	return `Example: teiten user disable hanako
+
+The user is logged out with the next request and cannot log in any more. What the
+user did stays in the history under the user's name. teiten user enable undoes it.`
+}
+
+// Run disables the user.
+func (c *userDisableCmd) Run(ctx context.Context, p *program) error {
+	return p.changeUser(ctx, &c.configFlags, c.Name, func(db *casedb.DB) error { return db.DisableUser(ctx, c.Name, time.Now()) })
+}
+
+type userEnableCmd struct {
+	configFlags
+	Name string `arg:"" help:"The user's name."`
+}
+
+func (*userEnableCmd) Help() string { return `Example: teiten user enable hanako` }
+
+// Run enables the user.
+func (c *userEnableCmd) Run(ctx context.Context, p *program) error {
+	return p.changeUser(ctx, &c.configFlags, c.Name, func(db *casedb.DB) error { return db.EnableUser(ctx, c.Name) })
+}
+
+// changeUser changes a user that must be there.
+func (p *program) changeUser(ctx context.Context, f *configFlags, name string, change func(*casedb.DB) error) error {
+	return p.withDatabase(ctx, f, func(db *casedb.DB) error {
+		err := change(db)
+		if errors.Is(err, casedb.ErrNotFound) {
+			return fmt.Errorf("there is no user %s", name)
+		}
+		return err
+	})
 }

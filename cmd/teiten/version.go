@@ -9,6 +9,12 @@ type versionCmd struct{}
 
 // Run prints what the binary was built from.
 func (*versionCmd) Run(p *program) error {
+	_, err := fmt.Fprintln(p.Stdout, "teiten", version())
+	return err
+}
+
+// version is what the binary was built from.
+func version() string {
 	version := "(development)"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if info.Main.Version != "" {
@@ -21,6 +27,5 @@ func (*versionCmd) Run(p *program) error {
 		}
 		version += " " + info.GoVersion
 	}
-	_, err := fmt.Fprintln(p.Stdout, "teiten", version)
-	return err
+	return version
 }

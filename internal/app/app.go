@@ -36,6 +36,7 @@ type App struct {
 	registry *prometheus.Registry
 
 	loops    []work.Loop
+	epoch    *epoch
 	mailers  chan struct{} // wakes the sender
 	remind   func(context.Context) (int, error)
 	escalate func(context.Context) (int, error)
@@ -59,6 +60,10 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*App, err
 		}
 	})
 	a.registry = newRegistry(db, log)
+	a.epoch = newEpoch(cfg, db, log)
+	if err := a.epoch.keep(ctx); err != nil {
+		return a, err
+	}
 	for _, start := range []func(context.Context) error{a.startAttribution, a.startMail, a.startTasks, a.startLoops} {
 		if err := start(ctx); err != nil {
 			return a, err
@@ -218,7 +223,9 @@ func (a *App) startMail(ctx context.Context) error {
 		return err
 	}
 	composer, err := notify.NewComposer(notify.Config{OrganisationJA: o.NameJA, OrganisationEN: o.NameEN, Email: o.Email,
-		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence)}, key)
+		Phone: o.Phone, URL: o.Website, Register: register, Pages: pages, Domain: a.cfg.Mail.Domain, PGP: pgp, Format: notify.Format(a.cfg.Mail.Evidence),
+		Authority: map[string]string{"ja": o.AuthorityJA, "en": o.AuthorityEN}, Verify: map[string]string{"ja": o.CheckJA, "en": o.CheckEN},
+		TLP: casedb.TLP(a.cfg.Mail.TLP)}, key)
 	if err != nil {
 		return err
 	}
@@ -242,7 +249,12 @@ func (a *App) startMail(ctx context.Context) error {
 	sender := &notify.Sender{DB: a.DB, Composer: composer, Transport: transport, DKIM: signer, Logger: a.log, Metrics: metrics,
 		FirstRetry: a.cfg.Mail.FirstRetry, Parallel: a.cfg.Mail.Connections,
 		Limits: a.cfg.SendLimits(), Quiet: a.cfg.QuietHours(), DigestAt: a.cfg.DigestAt(), Control: a.control}
-	a.loop("send", 3*time.Second, a.mailers, sender.Do)
+	a.loop("send", 3*time.Second, a.mailers, func(ctx context.Context) (int, error) {
+		if err := a.epoch.keep(ctx); err != nil {
+			return 0, err
+		}
+		return sender.Do(ctx)
+	})
 	inbound := &notify.InboundWorker{DB: a.DB, Tokens: composer.Tokens(), Logger: a.log, Metrics: metrics}
 	a.loop("inbound", 3*time.Second, toInbound, andWake(inbound.Do, a.mailers))
 	return a.startWeb(composer)

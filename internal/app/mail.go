@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"teiten/internal/config"
+	"teiten/internal/localpg"
 	"teiten/notify"
 )
 
@@ -49,7 +51,11 @@ func (a *App) startInbound(composer *notify.Composer, wakeInbound chan<- struct{
 	if local, domain, ok := strings.Cut(a.cfg.Organisation.Email, "@"); ok && strings.EqualFold(domain, a.cfg.Mail.Domain) {
 		accept = append(accept, local)
 	}
-	config := notify.InboundConfig{Tokens: composer.Tokens(), Accept: accept, Logger: a.log, Wake: wakeInbound}
+	config, err := a.inboundConfig()
+	if err != nil {
+		return err
+	}
+	config.Tokens, config.Accept, config.Wake = composer.Tokens(), accept, wakeInbound
 	if a.cfg.Mail.InboundListen != "" {
 		l, err := a.listen("mail.inbound_listen", a.cfg.Mail.InboundListen)
 		if err != nil {
@@ -67,6 +73,43 @@ func (a *App) startInbound(composer *notify.Composer, wakeInbound chan<- struct{
 		a.serveMail("inbound mail (LMTP)", l, notify.NewInboundServer(a.DB, config))
 	}
 	return nil
+}
+
+// inboundConfig says how much incoming mail is taken, and how.
+func (a *App) inboundConfig() (notify.InboundConfig, error) {
+	const mib = 1 << 20
+	m := a.cfg.Mail
+	in := notify.InboundConfig{Logger: a.log, PerHour: int64(m.InboundMiBHour) * mib, TotalPerHour: int64(m.InboundTotalMiBHour) * mib,
+		Spool: m.InboundSpool, Relays: config.Prefixes(m.InboundRelays), Authserv: m.InboundAuthserv}
+	if in.Spool == "" {
+		in.Spool = notify.SpoolDir()
+	}
+	if m.InboundFreeMiB > 0 {
+		space := &notify.FreeSpace{Dirs: []string{in.Spool}, Min: uint64(m.InboundFreeMiB) * mib}
+		if a.cfg.Database.URL == "" {
+			dir, err := a.databaseDir()
+			if err != nil {
+				return in, err
+			}
+			space.Dirs = append(space.Dirs, dir)
+		}
+		in.Room = space.Room
+	}
+	if m.InboundCert != "" {
+		var err error
+		if in.TLS, err = notify.ServerTLS(m.InboundCert, m.InboundKey, a.log); err != nil {
+			return in, fmt.Errorf("mail.inbound_cert: %w", err)
+		}
+	}
+	return in, nil
+}
+
+// databaseDir returns the folder of the embedded database.
+func (a *App) databaseDir() (string, error) {
+	if a.cfg.Database.Dir != "" {
+		return a.cfg.Database.Dir, nil
+	}
+	return localpg.DefaultDataDir()
 }
 
 // transport returns the way mail leaves. The built-in mailbox is a real SMTP

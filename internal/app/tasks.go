@@ -22,6 +22,7 @@ func (a *App) startTasks(ctx context.Context) error {
 			}
 			return err
 		}},
+		{"unmatched mail", time.Hour, a.expireMail},
 		{"sessions", time.Hour, func(ctx context.Context, now time.Time) error {
 			const batch = 1000
 			for {
@@ -79,6 +80,20 @@ func (a *App) startTasks(ctx context.Context) error {
 		})
 	}
 	return nil
+}
+
+// expireMail purges old mail that belongs to no case.
+func (a *App) expireMail(ctx context.Context, now time.Time) error {
+	const batch = 1000
+	for {
+		n, err := a.DB.ExpireInbound(ctx, now.Add(-a.cfg.Retention.UnmatchedMail), batch, now)
+		if n > 0 {
+			a.log.Info("purged old mail that belonged to no case", "mails", n)
+		}
+		if n < batch || err != nil {
+			return err
+		}
+	}
 }
 
 // ignoreStale drops the error of a claim that another process has taken over.

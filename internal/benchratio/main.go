@@ -12,6 +12,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -57,7 +58,15 @@ func main() {
 	flag.StringVar(&only, "only", "", "run only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
 	flag.BoolVar(&check, "check", false, "exit with 1 if a goal is missed")
 	making := flag.String("generate", "", "only write a capture of -packets to this file, and what is in it to standard output")
+	judging := flag.String("judge", "", "only judge what waits in the database of this URL")
 	flag.Parse()
+	if *judging != "" {
+		if err := judgeOnly(context.Background(), *judging); err != nil {
+			fmt.Fprintln(os.Stderr, "benchratio:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *making != "" {
 		if err := generate(os.Stdout, *making, packets); err != nil {
 			fmt.Fprintln(os.Stderr, "benchratio:", err)
@@ -88,6 +97,7 @@ func sections() []section {
 		{"gzip", (*bench).gzip},
 		{"attribute", (*bench).attribute},
 		{"import", (*bench).imports},
+		{"store", (*bench).store},
 		{"mail", (*bench).mail},
 	}
 }

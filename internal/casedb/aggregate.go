@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"teiten/internal/observation"
@@ -236,17 +237,30 @@ func CampaignNetwork(source netip.Addr) netip.Prefix {
 	return network
 }
 
+// FloodScope is what of its target a flood varies.
+type FloodScope uint8
+
+// The scopes of floods.
+const (
+	FloodOfPort    FloodScope = iota // one port of one address
+	FloodOfNetwork                   // one port of the addresses of a /24: a carpet
+	FloodOfAddress                   // the ports of one address
+)
+
+var floodScopes = [...]string{"", "@net", "@any"}
+
 // FloodTarget is the common target of the sources of a flood.
 type FloodTarget struct {
-	Destination uint64 // our address, mixed into a number
+	Destination uint64 // our address, or the first of its /24, mixed into a number
 	Proto       uint8
-	Port        uint16
+	Port        uint16            // 0 of a whole address
 	Class       observation.Class // of reflected floods synack, whatever the answers are
+	Scope       FloodScope
 }
 
 // Key writes the target as the Key of an Aggregate.
 func (f FloodTarget) Key() string {
-	return fmt.Sprintf("%016x/%d/%d/%s", f.Destination, f.Proto, f.Port, f.Class)
+	return fmt.Sprintf("%016x/%d/%d/%s%s", f.Destination, f.Proto, f.Port, f.Class, floodScopes[f.Scope])
 }
 
 // ParseFloodKey reads the text that Key wrote.
@@ -254,6 +268,11 @@ func ParseFloodKey(key string) (f FloodTarget, err error) {
 	var class string
 	if _, err = fmt.Sscanf(key, "%16x/%d/%d/%s", &f.Destination, &f.Proto, &f.Port, &class); err != nil {
 		return f, fmt.Errorf("flood %q: %w", CleanLine(key, 100), err)
+	}
+	for scope, suffix := range floodScopes {
+		if text, ok := strings.CutSuffix(class, suffix); ok && suffix != "" {
+			class, f.Scope = text, FloodScope(scope)
+		}
 	}
 	f.Class = readClass(class)
 	return f, nil

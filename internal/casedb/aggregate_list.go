@@ -101,9 +101,10 @@ func (q *Queries) SourceAggregates(ctx context.Context, source netip.Addr, v *Ve
 	var more []Aggregate
 	if v.Kind == KindSpoofed || v.Kind == KindBackscatter {
 		err = q.q.SelectContext(ctx, &more, `select `+of("a", aggregateListed)+` from aggregate a where a.id in (
-				select f.id from observation o join aggregate f on f.destination = o.destination
+				select f.id from observation o join aggregate f on (f.destination = o.destination
+						or f.key like '%@net' and f.destination = host(network(set_masklen(o.destination, 24)))::inet)
 					and o.first_at between f.first_at - interval '1 hour' and f.last_at + interval '1 hour'
-				where o.source = $1 and f.ports && $3 and f.kind = case when $2 then 'spoofed_flood' else 'reflected_flood' end)
+				where o.source = $1 and (f.ports && $3 or f.key like '%@any') and f.kind = case when $2 then 'spoofed_flood' else 'reflected_flood' end)
 			order by a.last_at desc, a.id desc limit $4`, Addr{source}, v.Kind == KindSpoofed, v.Ports, sourceAggregates)
 	} else {
 		var keys pq.StringArray

@@ -159,7 +159,7 @@ func (t *Tx) markMembersDue(ctx context.Context, floods []Aggregate, now time.Ti
 	if len(floods) == 0 {
 		return nil
 	}
-	var protos, ports pq.Int64Array
+	var protos, ports, scopes pq.Int64Array
 	var classes, destinations, from, until pq.StringArray
 	for i := range floods {
 		f := &floods[i]
@@ -169,10 +169,12 @@ func (t *Tx) markMembersDue(ctx context.Context, floods []Aggregate, now time.Ti
 		}
 		for _, h := range f.Hours.V {
 			protos, ports = append(protos, int64(target.Proto)), append(ports, int64(target.Port))
-			classes = append(classes, target.Class.String())
+			classes, scopes = append(classes, target.Class.String()), append(scopes, int64(target.Scope))
 			destination := ""
 			if f.Destination.IsValid() {
-				destination = f.Destination.String()
+				if destination = f.Destination.String(); target.Scope == FloodOfNetwork {
+					destination += "/24"
+				}
 			}
 			destinations = append(destinations, destination)
 			// The hours before and after belong to the flood too.
@@ -190,12 +192,12 @@ func (t *Tx) markMembersDue(ctx context.Context, floods []Aggregate, now time.Ti
 	}
 	if _, err := t.q.ExecContext(ctx, `update source s set judged_at = null from (
 			select distinct o.source from observation o
-			join unnest($2::smallint[], $3::integer[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
-				as h (proto, port, class, destination, since, until) on o.proto = h.proto and o.port = h.port and o.class = h.class
-				and o.destination = coalesce(nullif(h.destination, '')::inet, o.destination) and o.first_at >= h.since and o.first_at < h.until
+			join unnest($2::smallint[], $3::integer[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::integer[])
+				as h (proto, port, class, destination, since, until, scope) on o.proto = h.proto and o.class = h.class
+				and (o.port = h.port or h.scope = 2) and o.destination <<= coalesce(nullif(h.destination, '')::inet, o.destination) and o.first_at >= h.since and o.first_at < h.until
 			join verdict v on v.source = o.source and v.superseded_at is null and v.kind <> 'spoofed'
 			where o.window_start = any($1::timestamptz[])) d
-		where s.address = d.source and s.judged_at is not null`, windows, protos, ports, classes, destinations, from, until); err != nil {
+		where s.address = d.source and s.judged_at is not null`, windows, protos, ports, classes, destinations, from, until, scopes); err != nil {
 		return fail("mark sources of floods due", err)
 	}
 	_, err := t.q.ExecContext(ctx, `insert into setting as s (name, value, changed_at) values ($1, '1', $2)

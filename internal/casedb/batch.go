@@ -285,7 +285,7 @@ const longestWindow = 24 * time.Hour
 
 // copy sends the rows into the table.
 func (p *batchPut) copy(ctx context.Context, table string) error {
-	p.copier = rowCopier{table: table, prefix: fmt.Appendf(nil, "%d\t%d\t", p.id, p.sensorID), digest: sha256.New()}
+	p.copier = rowCopier{table: table, packer: packer{window: p.head.window}, prefix: fmt.Appendf(nil, "%d\t%d\t", p.id, p.sensorID), digest: sha256.New()}
 	// Raw must not see the error: at driver.ErrBadConn it closes the connection
 	// at once, and waits for the transaction to let go of it, for ever.
 	var failed error
@@ -346,6 +346,7 @@ type rowCopier struct {
 	table  string
 	prefix []byte // the ids that stand before each row
 	digest hash.Hash
+	packer packer
 	rows   int
 	sums   rowSums
 	buf    []byte
@@ -374,7 +375,7 @@ func (c *rowCopier) copy(ctx context.Context, driverConn any, rows rowSource) (e
 	// A context that can be cancelled costs a goroutine per call and would
 	// break the connection in mid-COPY, so the driver gets one that cannot.
 	free := context.WithoutCancel(ctx)
-	stmt, err := preparer.PrepareContext(free, `copy `+c.table+` (`+observationColumns+`) from stdin`) // in the order of rowText
+	stmt, err := preparer.PrepareContext(free, `copy `+c.table+` (`+observationColumns+`) from stdin`) // in the order of rowText and packer
 	if err != nil {
 		return err
 	}
@@ -398,7 +399,7 @@ func (c *rowCopier) copy(ctx context.Context, driverConn any, rows rowSource) (e
 		for len(chunk) > 0 {
 			end := bytes.IndexByte(chunk, '\n') + 1
 			c.buf = append(c.buf, c.prefix...)
-			c.buf = append(c.buf, chunk[:end]...)
+			c.buf = c.packer.appendRow(c.buf, chunk[:end])
 			chunk = chunk[end:]
 			c.rows++
 		}

@@ -84,6 +84,7 @@ type Case struct {
 	PausedUntil  *time.Time `db:"paused_until"` // the owner wants no mail before that
 	// TellRecovered: the owner or a coordinator asked for a mail when all sources are quiet.
 	TellRecovered bool `db:"tell_recovered"`
+	TLP           TLP  `db:"tlp"` // its own label; empty: as configured
 }
 
 // CaseSource is a source of a case with the verdict that brought it there.
@@ -287,21 +288,42 @@ func (t *Tx) setCase(ctx context.Context, c *Case, state CaseState, waiting Wait
 
 // CloseCase ends a case; its held and queued messages are canceled.
 func (t *Tx) CloseCase(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
-	if err := t.CancelMessages(ctx, c.ID, by, reason.Of(reason.CaseClosed), now); err != nil {
-		return err
-	}
-	return t.ChangeCase(ctx, c, CaseChange{State: CaseClosed, Waiting: WaitFor(WaitingNone),
-		Event: CaseEvent{Kind: EventClosed, Actor: by, Why: why}}, now)
+	return t.endCase(ctx, c, caseEnd{CaseClosed, EventClosed, reason.CaseClosed, false}, by, why, now)
+}
+
+// CloseMistaken ends a case that accused somebody wrongly: a correction is proposed to
+// all who were told.
+func (t *Tx) CloseMistaken(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
+	return t.endCase(ctx, c, caseEnd{CaseClosed, EventClosed, reason.CaseClosed, true}, by, why, now)
 }
 
 // IgnoreCase ends a case that should not have been opened; its held and queued
-// messages are canceled.
+// messages are canceled, and a correction is proposed to all who were told.
 func (t *Tx) IgnoreCase(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
-	if err := t.CancelMessages(ctx, c.ID, by, reason.Of(reason.CaseIgnored), now); err != nil {
+	return t.endCase(ctx, c, caseEnd{CaseIgnored, EventIgnored, reason.CaseIgnored, true}, by, why, now)
+}
+
+// caseEnd is how a case ends.
+type caseEnd struct {
+	state    CaseState
+	event    EventKind
+	canceled reason.Code // why its waiting messages are canceled
+	mistake  bool        // who was told was told wrongly
+}
+
+// endCase ends a case. One that proposes corrections waits until they are decided
+// about.
+func (t *Tx) endCase(ctx context.Context, c *Case, end caseEnd, by string, why reason.List, now time.Time) error {
+	if err := t.CancelMessages(ctx, c.ID, by, reason.Of(end.canceled), now); err != nil {
 		return err
 	}
-	return t.ChangeCase(ctx, c, CaseChange{State: CaseIgnored, Waiting: WaitFor(WaitingNone),
-		Event: CaseEvent{Kind: EventIgnored, Actor: by, Why: why}}, now)
+	if err := t.ChangeCase(ctx, c, CaseChange{State: end.state, Waiting: WaitFor(WaitingNone), Event: CaseEvent{Kind: end.event, Actor: by, Why: why}}, now); err != nil {
+		return err
+	}
+	if !end.mistake {
+		return nil
+	}
+	return t.proposeCorrections(ctx, c, now)
 }
 
 // ReopenCase makes an ended case live again; ErrConflict if the owner has
@@ -309,6 +331,9 @@ func (t *Tx) IgnoreCase(ctx context.Context, c *Case, by string, why reason.List
 func (t *Tx) ReopenCase(ctx context.Context, c *Case, by string, why reason.List, now time.Time) error {
 	if c.State.Live() {
 		return fmt.Errorf("reopen case %s: %w", c.Number, ErrState)
+	}
+	if err := t.cancelCorrections(ctx, c.ID, by, now); err != nil {
+		return err
 	}
 	return t.ChangeCase(ctx, c, CaseChange{State: CaseOpen,
 		Event: CaseEvent{Kind: EventReopened, Actor: by, Why: why}}, now)

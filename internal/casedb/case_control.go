@@ -29,6 +29,7 @@ type ControlDraw struct {
 	EndKind ControlEnd  `db:"end_kind"`
 	EndedBy string      `db:"ended_by"`
 	EndWhy  reason.List `db:"end_why"`
+	TLP     TLP         `db:"tlp"` // of the case; empty: as configured
 }
 
 // ControlEnd is why a case is no control any more.
@@ -64,7 +65,7 @@ func (q *Queries) ControlSeed(ctx context.Context, now time.Time) (string, error
 	return seed, err
 }
 
-const drawColumns = `d.case_id, c.number, d.drawn_at, d.seed, d.drawn, d.share, d.arm, d.until, d.ended_at, d.end_kind, d.ended_by, d.end_why`
+const drawColumns = `d.case_id, c.number, d.drawn_at, d.seed, d.drawn, d.share, d.arm, d.until, d.ended_at, d.end_kind, d.ended_by, d.end_why, c.tlp`
 
 // ControlDraw returns the draw of a case; ErrNotFound: there was none.
 func (q *Queries) ControlDraw(ctx context.Context, caseID int64) (ControlDraw, error) {

@@ -31,6 +31,7 @@ type Finding struct {
 	CreatedAt time.Time      `db:"created_at" json:"at"`
 	CreatedBy string         `db:"created_by" json:"by"`
 	Replaces  *int64         `db:"replaces" json:"replaces"` // the finding that it corrects
+	TLP       TLP            `db:"tlp" json:"tlp"`           // the case's own label; empty: as configured
 }
 
 // The closed lists of findings, as in the CHECK constraints of the table.
@@ -131,7 +132,7 @@ func (e CaseEvent) Found() *FindingCodes {
 }
 
 const findingColumns = `f.id, f.case_id, c.number, f.source, f.inbound_id, f.result, f.device, f.product, f.version, f.support, f.malware, f.entry,
-	f.actions, f.note, f.withdrawn, f.created_at, f.created_by, f.replaces`
+	f.actions, f.note, f.withdrawn, f.created_at, f.created_by, f.replaces, c.tlp`
 
 // findingInForce says that finding f is neither replaced nor a withdrawal.
 const findingInForce = `not f.withdrawn and not exists (select 1 from finding r where r.replaces = f.id)`

@@ -41,6 +41,7 @@ type TimelineEvent struct {
 	InboundMatchedBy string `db:"inbound_matched_by"`
 	InboundHead      []byte `db:"inbound_head"`
 	InboundEnvelope  string `db:"inbound_envelope"`
+	InboundAuth      string `db:"inbound_auth"` // what our own mail server found about its sender
 }
 
 // CasePage is everything that the page of a case shows besides its sources and
@@ -149,7 +150,7 @@ func (q *Queries) Timeline(ctx context.Context, caseID, before int64, limit int)
 			coalesce(i.status, '') as inbound_status, coalesce(i.hard, false) as inbound_hard,
 			coalesce(i.trusted, false) as inbound_trusted, coalesce(i.remote_ticket, '') as remote_ticket,
 			coalesce(i.attachments, '{}') as inbound_files,
-			coalesce(i.matched_by, '') as inbound_matched_by, coalesce(i.envelope_from, '') as inbound_envelope,
+			coalesce(i.matched_by, '') as inbound_matched_by, coalesce(i.envelope_from, '') as inbound_envelope, coalesce(i.auth, '') as inbound_auth,
 			case when i.matched_by in ('subject','header') then substring(i.raw from 1 for 16384) end as inbound_head
 		from page p left join message m on m.id = p.message_id left join inbound i on i.id = p.inbound_id
 		order by p.id desc`, caseID, before, limit+1)

@@ -209,7 +209,7 @@ func TestListsEqualConstraints(t *testing.T) {
 			casedb.AttemptTemporary, casedb.AttemptPermanent, casedb.AttemptUnknown})},
 		{"inbound", "class", append([]string{""}, texts([]casedb.InboundClass{casedb.InboundBounce, casedb.InboundDelay,
 			casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundChallenge, casedb.InboundHuman})...)},
-		{"inbound", "state", texts([]casedb.InboundState{casedb.InboundReceived, casedb.InboundProcessed, casedb.InboundFailed})},
+		{"inbound", "state", texts([]casedb.InboundState{casedb.InboundReceived, casedb.InboundProcessed, casedb.InboundFailed, casedb.InboundPurged})},
 		{"contact", "provenance", texts([]casedb.Provenance{casedb.FromAbuseRole, casedb.FromRemark, casedb.FromJPNICWhois,
 			casedb.FromLocalPart, casedb.FromOverride, casedb.FromNone})},
 		{"contact", "gate", texts([]casedb.Gate{casedb.GateAuto, casedb.GateApprove, casedb.GateHuman})},

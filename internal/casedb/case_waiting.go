@@ -38,6 +38,13 @@ func (t *Tx) decided(ctx context.Context, c *Case, ch *CaseChange) error {
 	if c.Waiting != WaitingApproval {
 		return nil
 	}
+	var others bool // corrections to several addresses are decided about one by one
+	if err := t.q.GetContext(ctx, &others, `select exists (select from message where case_id = $1 and reason = $2 and state = 'held')`, c.ID, ReasonCorrection); err != nil {
+		return fail("look for corrections", err)
+	}
+	if others {
+		return nil
+	}
 	left, err := t.leftToDo(ctx, c, WaitingApproval)
 	ch.Waiting = &left
 	return err
@@ -64,7 +71,7 @@ func (t *Tx) leftToDo(ctx context.Context, c *Case, done Waiting) (Waiting, erro
 			and (kind in ('feedback','returned','escalation-ended','acknowledged') or kind = 'note' and why @> '[{"code":"`+string(reason.Rejudged)+`"}]')
 		union all select 'reply' from event, mark where event.id > mark.reply
 			and (kind = 'reply' or kind like 'owner-%' and kind not in ('owner-pause','owner-language','owner-tell'))
-		union all select 'approval' from message where case_id = $1 and $2 and state = 'held'
+		union all select 'approval' from message where case_id = $1 and ($2 or reason = '`+ReasonCorrection+`') and state = 'held'
 		union all select 'contact' from cases c where c.id = $1 and $2 and (c.contact_id is null
 			or exists (select from contact k where k.id = c.contact_id and k.retired_at is not null)
 				and not exists (select from message m where m.case_id = $1 and m.purpose = 'notification' and m.sent_at is not null))

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -45,6 +47,7 @@ type Queries struct{ q queryer }
 type DB struct {
 	Queries
 	db   *sqlx.DB
+	url  string
 	kept statements // of InHotTx
 }
 
@@ -57,16 +60,37 @@ type Tx struct {
 // Open connects to the PostgreSQL server that url names (a postgres:// URL or
 // a key=value string; sslmode must be given where the server is remote) and
 // waits for nothing: see WaitReady.
-func Open(url string) (*DB, error) {
-	connector, err := pq.NewConnector(url)
+func Open(url string) (*DB, error) { return open(url, workTimes) }
+
+// Limited opens the same database again for people who wait: a statement, and the
+// silence of a server that was stopped or cut off, last no longer than a page may.
+func (d *DB) Limited() (*DB, error) { return open(d.url, pageTimes) }
+
+func open(url string, limits times) (*DB, error) {
+	config, err := pq.NewConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = limits.connect
+	}
+	config.Runtime = maps.Clone(config.Runtime)
+	if config.Runtime == nil {
+		config.Runtime = make(map[string]string)
+	}
+	if _, set := config.Runtime["statement_timeout"]; !set {
+		config.Runtime["statement_timeout"] = strconv.FormatInt(limits.statement.Milliseconds(), 10)
+	}
+	connector, err := pq.NewConnectorConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	connector.Dialer(impatient{silence: limits.silence})
 	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(8)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{Queries: Queries{q: db}, db: db}, nil
+	return &DB{Queries: Queries{q: db}, db: db, url: url}, nil
 }
 
 // Close closes all connections.
@@ -75,8 +99,18 @@ func (d *DB) Close() error { return d.db.Close() }
 // SQL returns the connection pool for migrations.
 func (d *DB) SQL() *sql.DB { return d.db.DB }
 
-// Ping asks the server whether it answers.
-func (d *DB) Ping(ctx context.Context) error { return d.db.PingContext(ctx) }
+// Ping asks the server whether it answers, and returns when ctx is done in any case:
+// the driver asks a server that does not answer to cancel, and waits for that too.
+func (d *DB) Ping(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- d.db.PingContext(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("ask the database: %w", ctx.Err())
+	}
+}
 
 // WaitReady returns when the server answers, or with ctx's error. A server
 // that refuses us (wrong password, no such database) is an error at once.

@@ -16,18 +16,18 @@ const (
 		first_at, last_at, created_at, superseded_at`
 
 	caseColumns = `id, number, owner_id, kind, malware, state, waiting, waiting_since, contact_id, language, version, created_at,
-		updated_at, closed_at, paused_until, tell_recovered`
+		updated_at, closed_at, paused_until, tell_recovered, tlp`
 
 	eventColumns = `id, case_id, at, kind, actor, message_id, inbound_id, text, why, data`
 
 	messageListed = `id, case_id, registration_id, contact_id, purpose, state, reason, hold_why, delay_why, end_why, overruled, recipient,
-		language, subject, body, edited, template, in_reply_to, message_id, token, attempts, next_attempt_at, last_error, approved_by,
+		language, subject, body, edited, template, in_reply_to, message_id, token, token_rule, attempts, next_attempt_at, last_error, approved_by,
 		approved_at, created_at, sent_at, version, evidence, digest_id`
 	messageColumns = messageListed + `, raw`
 
 	inboundListed = `id, received_at, envelope_from, envelope_to, state, attempts, next_attempt_at, last_error, class, hard, status,
 		recipient, trusted, matched_by, case_id, message_id, remote_ticket, ticket_tag, sender, reply_to, subject, text, header_id,
-		processed_at, attachments, answers, waits, suggested_case_id`
+		processed_at, attachments, answers, waits, suggested_case_id, auth`
 	inboundColumns = inboundListed + `, raw`
 
 	// aggregateListed is all but our own address and what is made of it.

@@ -69,6 +69,9 @@ func (q *Queries) ContactSince(ctx context.Context, caseID int64) (time.Time, er
 type ContactWishes struct {
 	Format string `db:"format"`  // of the evidence; empty: as configured
 	PGPKey string `db:"pgp_key"` // to encrypt to; empty: none
+
+	Silent   bool `db:"silent"`   // a letter that a person approved does not say Auto-Submitted
+	Networks bool `db:"networks"` // the letter names the networks of sensors where packets arrived
 }
 
 // ContactWishes returns the directory's settings for mail to a recipient about a
@@ -78,9 +81,11 @@ type ContactWishes struct {
 // in force, of the contact's entry that has ended.
 func (q *Queries) ContactWishes(ctx context.Context, m Message, now time.Time) (ContactWishes, error) {
 	var w ContactWishes
-	err := q.q.GetContext(ctx, &w, `select coalesce((select d.format from contact c join directory_entry d on d.id = c.directory_id
+	err := q.q.GetContext(ctx, &w, `with entry as (select d.* from contact c join directory_entry d on d.id = c.directory_id
 			where c.id = $2 or ($2::bigint is null and c.owner_id = (select owner_id from cases where id = $3) and lower(c.email) = lower($4)
-				and c.retired_at is null) order by c.id desc limit 1), '') as format,
+				and c.retired_at is null) order by c.id desc limit 1)
+		select coalesce((select format from entry), '') as format, coalesce((select silent from entry), false) as silent,
+		coalesce((select networks from entry), false) as networks,
 		coalesce((select d.pgp_key from directory_entry d, lateral (select `+entryInForce+` as holds,
 				d.id = (select directory_id from contact where id = $2) is true as own) x
 			where lower(d.email) = lower($4) and (x.holds or x.own)

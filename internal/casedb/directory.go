@@ -39,6 +39,8 @@ type DirectoryEntry struct {
 	Format     string         `db:"format"`   // csv or xarf; empty: as configured
 	PGPKey     string         `db:"pgp_key"`  // public, in ASCII armour; letters are encrypted to it
 	Digest     bool           `db:"digest"`   // letters that are due go in one mail a day
+	Silent     bool           `db:"silent"`   // letters that a person approved do not say Auto-Submitted (RFC 3834)
+	Networks   bool           `db:"networks"` // letters name the networks (/24, /48) of sensors where packets arrived
 	Note       string         `db:"note"`
 	ValidFrom  *time.Time     `db:"valid_from"`
 	ValidUntil *time.Time     `db:"valid_until"` // exclusive
@@ -168,7 +170,7 @@ func mailAddress(s string) (string, error) {
 	return s, nil
 }
 
-const directoryColumns = `d.id, d.scope, d.target, d.country, d.email, d.name, d.language, d.format, d.pgp_key, d.digest, d.note, d.valid_from, d.valid_until,
+const directoryColumns = `d.id, d.scope, d.target, d.country, d.email, d.name, d.language, d.format, d.pgp_key, d.digest, d.silent, d.networks, d.note, d.valid_from, d.valid_until,
 	d.created_at, d.created_by, d.replaces, d.ended_at, d.ended_by`
 
 // DirectoryImport counts the results for imported entries.
@@ -186,15 +188,15 @@ func (t *Tx) PutDirectoryEntries(ctx context.Context, list []DirectoryEntry, by 
 	}
 	res, err := t.q.ExecContext(ctx, `update directory_entry d set ended_at = $1, ended_by = $2 from incoming i
 		where d.scope = i.scope and d.target = i.target and d.ended_at is null
-		and (d.country, d.email, d.name, d.language, d.format, d.pgp_key, d.digest, d.note, d.valid_from, d.valid_until)
-			is distinct from (i.country, i.email, i.name, i.language, i.format, i.pgp_key, i.digest, i.note, i.valid_from, i.valid_until)`, now, by)
+		and (d.country, d.email, d.name, d.language, d.format, d.pgp_key, d.digest, d.silent, d.networks, d.note, d.valid_from, d.valid_until)
+			is distinct from (i.country, i.email, i.name, i.language, i.format, i.pgp_key, i.digest, i.silent, i.networks, i.note, i.valid_from, i.valid_until)`, now, by)
 	if err != nil {
 		return done, fail("replace directory entries", err)
 	}
 	changed, _ := res.RowsAffected()
-	res, err = t.q.ExecContext(ctx, `insert into directory_entry (scope, target, prefix, country, email, name, language, format, pgp_key, digest, note,
+	res, err = t.q.ExecContext(ctx, `insert into directory_entry (scope, target, prefix, country, email, name, language, format, pgp_key, digest, silent, networks, note,
 			valid_from, valid_until, created_at, created_by, replaces)
-		select i.scope, i.target, case i.scope when 'prefix' then i.target::cidr end, i.country, i.email, i.name, i.language, i.format, i.pgp_key, i.digest, i.note,
+		select i.scope, i.target, case i.scope when 'prefix' then i.target::cidr end, i.country, i.email, i.name, i.language, i.format, i.pgp_key, i.digest, i.silent, i.networks, i.note,
 			i.valid_from, i.valid_until, $1, $2, (select max(o.id) from directory_entry o where o.scope = i.scope and o.target = i.target)
 		from incoming i where not exists (select 1 from directory_entry d where d.scope = i.scope and d.target = i.target and d.ended_at is null)
 		order by i.n`, now, by)
@@ -242,12 +244,12 @@ func (t *Tx) ReplaceDirectoryEntry(ctx context.Context, id int64, e DirectoryEnt
 // one for each target.
 func (t *Tx) copyDirectory(ctx context.Context, list []DirectoryEntry) (err error) {
 	for _, q := range []string{`create temporary table if not exists incoming (n integer, scope text, target text, country text, email text,
-		name text, language text, format text, pgp_key text, digest boolean, note text, valid_from timestamptz, valid_until timestamptz) on commit drop`, `truncate incoming`} {
+		name text, language text, format text, pgp_key text, digest boolean, silent boolean, networks boolean, note text, valid_from timestamptz, valid_until timestamptz) on commit drop`, `truncate incoming`} {
 		if _, err := t.q.ExecContext(ctx, q); err != nil {
 			return fail("prepare directory entries", err)
 		}
 	}
-	in, err := t.tx.PrepareContext(ctx, `copy incoming (n, scope, target, country, email, name, language, format, pgp_key, digest, note, valid_from, valid_until) from stdin`)
+	in, err := t.tx.PrepareContext(ctx, `copy incoming (n, scope, target, country, email, name, language, format, pgp_key, digest, silent, networks, note, valid_from, valid_until) from stdin`)
 	if err != nil {
 		return fail("copy directory entries", err)
 	}
@@ -265,7 +267,7 @@ func (t *Tx) copyDirectory(ctx context.Context, list []DirectoryEntry) (err erro
 		if last[[2]string{string(e.Scope), e.Target}] != i {
 			continue
 		}
-		if _, err := in.ExecContext(ctx, i, string(e.Scope), e.Target, e.Country, e.Email, e.Name, e.Language, e.Format, e.PGPKey, e.Digest, e.Note,
+		if _, err := in.ExecContext(ctx, i, string(e.Scope), e.Target, e.Country, e.Email, e.Name, e.Language, e.Format, e.PGPKey, e.Digest, e.Silent, e.Networks, e.Note,
 			e.ValidFrom, e.ValidUntil); err != nil {
 			return fail("copy directory entries", err)
 		}

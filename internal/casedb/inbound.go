@@ -65,8 +65,10 @@ type Inbound struct {
 
 	Attachments JSON[InboundFiles] `db:"attachments"`
 
-	Answers         bool   `db:"answers"`           // it counts as the owner's answer
-	Waits           bool   `db:"waits"`             // a person must look at it
+	Answers bool   `db:"answers"` // it counts as the owner's answer
+	Waits   bool   `db:"waits"`   // a person must look at it
+	Auth    string `db:"auth"`    // what our own mail server found about the sender: "spf=pass dkim=fail"; empty: nothing is known
+
 	SuggestedCaseID *int64 `db:"suggested_case_id"` // the case that a stranger's mail names by its number
 }
 
@@ -96,6 +98,12 @@ func (q *Queries) StoreInbound(ctx context.Context, from, to string, raw []byte,
 	err := q.q.GetContext(ctx, &id, `insert into inbound (received_at, envelope_from, envelope_to, raw, state, next_attempt_at)
 		values ($1, $2, $3, $4, 'received', $1) returning id`, now, CleanLine(from, 500), CleanLine(to, 500), raw)
 	return id, fail("store inbound mail", err)
+}
+
+// NoteAuth keeps with a stored mail what our own mail server found about its sender.
+func (q *Queries) NoteAuth(ctx context.Context, id int64, auth string) error {
+	_, err := q.q.ExecContext(ctx, `update inbound set auth = $2 where id = $1`, id, CleanLine(auth, 100))
+	return fail("note what our mail server found", err)
 }
 
 // ClaimInbound returns at most limit mails that nothing was made of yet. They
@@ -129,11 +137,11 @@ func (q *Queries) Inbound(ctx context.Context, id int64) (Inbound, error) {
 	return in, fail("get inbound mail", err)
 }
 
-// CaseInbound returns the latest limit inbound mails of a case, newest first,
-// without their raw contents.
+// CaseInbound returns the latest limit inbound mails of a case that were not purged,
+// newest first, without their raw contents.
 func (q *Queries) CaseInbound(ctx context.Context, caseID int64, limit int) ([]Inbound, error) {
 	var in []Inbound
-	err := q.q.SelectContext(ctx, &in, `select `+inboundListed+` from inbound where case_id = $1
+	err := q.q.SelectContext(ctx, &in, `select `+inboundListed+` from inbound where case_id = $1 and state <> 'purged'
 		order by id desc limit $2`, caseID, limit)
 	return in, fail("list inbound mail of case", err)
 }

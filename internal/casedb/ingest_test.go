@@ -17,11 +17,11 @@ func TestSensors(t *testing.T) {
 	t.Parallel()
 	db := openTest(t)
 	networks := []casedb.Prefix{{Prefix: netip.MustParsePrefix("192.0.2.7/24")}, {Prefix: netip.MustParsePrefix("2001:db8::/64")}}
-	added, err := db.AddSensor(t.Context(), "north", networks, "on the roof", noon)
+	added, err := db.AddSensor(t.Context(), casedb.Sensor{Name: "north", Note: "on the roof"}, networks, noon)
 	if err != nil || len(added.Networks) != 2 || added.Networks[0] != "192.0.2.0/24" || added.Note != "on the roof" {
 		t.Fatalf("got %+v, %v", added, err)
 	}
-	if _, err := db.AddSensor(t.Context(), "north", nil, "", noon); !errors.Is(err, casedb.ErrConflict) {
+	if _, err := db.AddSensor(t.Context(), casedb.Sensor{Name: "north"}, nil, noon); !errors.Is(err, casedb.ErrConflict) {
 		t.Errorf("a second sensor of the name: got %v, want ErrConflict", err)
 	}
 	if same, err := db.EnsureSensor(t.Context(), "north", noon); err != nil || same.ID != added.ID {
@@ -44,10 +44,10 @@ func TestSensors(t *testing.T) {
 			t.Errorf("%q is a valid name", bad)
 		}
 	}
-	if err := db.SetSensorNetworks(t.Context(), "east", networks[:1]); err != nil {
+	if err := db.ChangeSensor(t.Context(), casedb.Sensor{Name: "east", WindowSeconds: 600, PayloadBytes: 64}, networks[:1], noon); err != nil {
 		t.Error(err)
 	}
-	if err := db.SetSensorNetworks(t.Context(), "west", networks); !errors.Is(err, casedb.ErrNotFound) {
+	if err := db.ChangeSensor(t.Context(), casedb.Sensor{Name: "west"}, networks, noon); !errors.Is(err, casedb.ErrNotFound) {
 		t.Errorf("networks of no sensor: got %v, want ErrNotFound", err)
 	}
 	all, err := db.Sensors(t.Context())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -16,12 +17,13 @@ type LetterCase struct {
 	Language string `db:"language"`
 	Owner    string `db:"owner"`
 	Country  string `db:"country"`
+	TLP      TLP    `db:"tlp"` // empty: as configured
 }
 
 // LetterCase returns the data about a case in a letter.
 func (q *Queries) LetterCase(ctx context.Context, caseID int64) (LetterCase, error) {
 	var l LetterCase
-	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, o.name as owner, o.country
+	err := q.q.GetContext(ctx, &l, `select c.number, c.kind, c.language, c.tlp, o.name as owner, o.country
 		from cases c join owner o on o.id = c.owner_id where c.id = $1`, caseID)
 	return l, fail("get the letter's case", err)
 }
@@ -97,7 +99,6 @@ type LetterRow struct {
 	First      time.Time     `db:"first_at"`
 	Last       time.Time     `db:"last_at"`
 	SourcePort sql.NullInt32 `db:"source_port"` // only if all packets had the same
-	SamplePort sql.NullInt32 `db:"sample_port"` // of one of the packets; in windows only
 	Country    string        `db:"country"`     // of the source; in windows only
 	Total      int           `db:"total"`       // rows there are, whatever the limit
 }
@@ -110,11 +111,11 @@ type LetterRow struct {
 const letterEvidence = letterFrom + ` join observation o on o.source = cs.source and o.window_start >= $4 and o.window_start <= $5
 	and case v.kind when 'backscatter' then o.class in ('synack','rst','udp-answer','icmp-reply','icmp-unreachable','icmp-quench','icmp-redirect','icmp-exceeded','icmp-parameter','icmp-too-big')
 		or o.class = 'icmp-other' and (o.proto = 1 and o.port / 256 in (14, 16, 18) or o.proto = 58 and o.port / 256 = 140)
-		or o.class = 'udp' and o.peer_ports = 1 and (o.samples->0->>'sport') || '/UDP' = any(v.ports)
+		or o.class = 'udp' and o.peer_ports = 1 and sample_port(o.samples, o.packed) || '/UDP' = any(v.ports)
 	else o.class in ('syn','udp','fin','null','xmas','tcp-other','icmp-echo') and (v.malware = '' or o.class in ('syn','udp'))
 		and (v.ports = '{}' or case o.proto when 6 then o.port || '/TCP' when 17 then o.port || '/UDP' when 1 then 'ICMP'
 		when 58 then 'ICMPv6' else 'IP/' || o.proto end = any(v.ports)) end
-	cross join lateral (select case when v.kind = 'backscatter' and o.class = 'udp' then cast(o.samples->0->>'sport' as integer) else o.port end as port) told
+	cross join lateral (select case when v.kind = 'backscatter' and o.class = 'udp' then sample_port(o.samples, o.packed) else o.port end as port) told
 	join source s on s.address = cs.source` + letterWhere
 
 // LetterAttack is an attack on a source of a letter: what its answers to forged
@@ -188,7 +189,7 @@ func (q *Queries) LetterSeen(ctx context.Context, s LetterScope, from, to time.T
 func (q *Queries) LetterTable(ctx context.Context, s LetterScope, malware string, from, to time.Time, limit int) ([]LetterRow, error) {
 	var r []LetterRow
 	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, told.port, cast(sum(o.packets) as bigint) as packets,
-		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, cast(null as integer) as sample_port, '' as country,
+		min(o.first_at) as first_at, max(o.last_at) as last_at, cast(null as integer) as source_port, '' as country,
 		cast(count(*) over () as integer) as total`+letterEvidence+` and v.malware = $6
 		group by cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, sum(o.packets) desc, o.proto, told.port limit $7`, s.args(from, to, malware, limit)...)
@@ -201,13 +202,23 @@ func (q *Queries) LetterWindows(ctx context.Context, s LetterScope, from, to tim
 	var r []LetterRow
 	err := q.q.SelectContext(ctx, &r, `select cs.source, v.malware, v.rule, o.proto, told.port, cast(sum(o.packets) as bigint) as packets,
 		min(o.first_at) as first_at, max(o.last_at) as last_at,
-		case when max(o.peer_ports) = 1 and min(o.samples->0->>'sport') = max(o.samples->0->>'sport')
-			then min(cast(o.samples->0->>'sport' as integer)) end as source_port,
-		min(cast(o.samples->0->>'sport' as integer)) as sample_port,
+		case when max(o.peer_ports) = 1 and min(sample_port(o.samples, o.packed)) = max(sample_port(o.samples, o.packed))
+			then min(sample_port(o.samples, o.packed)) end as source_port,
 		min(s.country) as country, cast(count(*) over () as integer) as total`+letterEvidence+`
 		group by o.window_start, cs.source, v.malware, v.rule, o.proto, told.port
 		order by cs.source, min(o.first_at), o.proto, told.port limit $6`, s.args(from, to, limit)...)
 	return r, fail("list the letter's evidence", err)
+}
+
+// LetterNetworks returns the networks of sensors in which a letter's packets
+// arrived between two times, /24 and of IPv6 /48, at most limit. Only a contact
+// that asks for it may learn them, and never an address.
+func (q *Queries) LetterNetworks(ctx context.Context, s LetterScope, from, to time.Time, limit int) ([]string, error) {
+	var n []string
+	err := q.q.SelectContext(ctx, &n, `select cast(network(set_masklen(dst.a, case family(dst.a) when 4 then 24 else 48 end)) as text)`+
+		strings.Replace(letterEvidence, letterWhere, ` cross join lateral (select coalesce(o.destination, cast(o.samples->0->>'dst' as inet)) as a) dst`+letterWhere, 1)+
+		` and dst.a is not null group by 1 order by sum(o.packets) desc, 1 limit $6`, s.args(from, to, limit)...)
+	return n, fail("list the networks where a letter's packets arrived", err)
 }
 
 // LostSources returns sources that a message covers and that a letter may not

@@ -28,7 +28,7 @@ func TestMailStatesAreTheSchemas(t *testing.T) {
 		{"message", "state", words(casedb.MessageHeld, casedb.MessageQueued, casedb.MessageSent, casedb.MessageBounced, casedb.MessageCanceled, casedb.MessageFailed)},
 		{"message", "purpose", words(casedb.PurposeNotification, casedb.PurposeAnswer, casedb.PurposeConfirmation, casedb.PurposeDecision, casedb.PurposeDigest)},
 		{"message_attempt", "outcome", words(casedb.AttemptDelivering, casedb.AttemptSent, casedb.AttemptTemporary, casedb.AttemptPermanent, casedb.AttemptUnknown)},
-		{"inbound", "state", words(casedb.InboundReceived, casedb.InboundProcessed, casedb.InboundFailed)},
+		{"inbound", "state", words(casedb.InboundReceived, casedb.InboundProcessed, casedb.InboundFailed, casedb.InboundPurged)},
 		{"inbound", "class", append(words(casedb.InboundBounce, casedb.InboundDelay, casedb.InboundAutoReply, casedb.InboundFeedback, casedb.InboundChallenge, casedb.InboundHuman), "")},
 	} {
 		var definition string

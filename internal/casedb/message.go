@@ -56,7 +56,8 @@ type Message struct {
 	Template       string       `db:"template"`
 	InReplyTo      string       `db:"in_reply_to"`
 	HeaderID       string       `db:"message_id"` // the Message-ID header without brackets; the same on every attempt
-	Token          string       `db:"token"`      // local part that leads a bounce or reply back
+	Token          string       `db:"token"`      // random; in the Message-ID, and in the proof of the addresses that lead back
+	TokenRule      int          `db:"token_rule"` // 1: proofs are made without Token, as before 0109; 2: with it
 	Raw            []byte       `db:"raw"`        // the bytes sent, kept from the first attempt on
 	Attempts       int          `db:"attempts"`
 	NextAttemptAt  *time.Time   `db:"next_attempt_at"`
@@ -197,6 +198,14 @@ func (q *Queries) MessageAttempts(ctx context.Context, messageID int64, limit in
 		from message_attempt where message_id = $1 order by n desc limit $2`, messageID, limit)
 	slices.Reverse(a)
 	return a, fail("list attempts", err)
+}
+
+// MessageProof returns of a message what tokens of it are proved with, and nothing
+// else: its ID, Token and TokenRule.
+func (q *Queries) MessageProof(ctx context.Context, id int64) (Message, error) {
+	var m Message
+	err := q.q.GetContext(ctx, &m, `select id, token, token_rule from message where id = $1`, id)
+	return m, fail("get proof of message", err)
 }
 
 // NewIdentity makes the identifiers of a new message: its Message-ID (without

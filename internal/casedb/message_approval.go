@@ -72,7 +72,7 @@ func (t *Tx) ApproveMessage(ctx context.Context, id int64, version int, by strin
 	if m.State != MessageHeld {
 		return wrongState(m, "approve")
 	}
-	if c != nil && !c.State.Live() {
+	if c != nil && !c.State.Live() && m.Reason != ReasonCorrection {
 		return fmt.Errorf("approve message %d of case %s, which is %s: %w", id, c.Number, c.State, ErrState)
 	}
 	if err := t.moveMessages(ctx, "approve message", messageMove{To: MessageQueued, By: by}, now, id); err != nil {

@@ -30,9 +30,9 @@ const (
 
 // observationColumns are the columns of a row as COPY gets it, in order. The
 // two ids come first: they are put in front of the text of rowText. The country
-// is next, where digestRows leaves it out.
+// is next, where digestRows leaves it out. packed comes last, from packer.
 const observationColumns = `batch_id, sensor_id, country, window_start, source, proto, port, class, packets, bytes,
-	destinations, destinations_exact, destination, peer_ports, first_at, last_at, marks, fingerprints, samples`
+	destinations, destinations_exact, destination, peer_ports, first_at, last_at, marks, fingerprints, samples, packed`
 
 // countryLength is the length of the country, or of NULL, and the tab behind it.
 const countryLength = 3

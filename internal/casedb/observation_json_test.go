@@ -29,7 +29,7 @@ func FuzzDecodeSamples(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var want []observation.Sample
 		wantErr := json.Unmarshal([]byte(text), &want)
-		got, _, err := decodeSamples([]byte(text), nil, nil)
+		got, _, err := observation.DecodeSamples([]byte(text), nil, nil)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%q: got %v, want %v", text, err, wantErr)
 		}
@@ -48,7 +48,7 @@ func FuzzDecodeFingerprints(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var want []observation.Fingerprint
 		wantErr := json.Unmarshal([]byte(text), &want)
-		got, err := decodeFingerprints([]byte(text), nil)
+		got, err := observation.DecodeFingerprints([]byte(text), nil)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%q: got %v, want %v", text, err, wantErr)
 		}
@@ -68,7 +68,7 @@ func FuzzDecodeMarks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		counts := map[string]uint64{}
 		wantErr := json.Unmarshal([]byte(text), &counts)
-		got, err := decodeMarks([]byte(text), nil)
+		got, err := observation.DecodeMarks([]byte(text), nil)
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%q: got %v, want %v", text, err, wantErr)
 		}
@@ -96,12 +96,12 @@ func TestWhatIsWrittenIsReadTheQuickWay(t *testing.T) {
 	s := []observation.Sample{{When: time.Unix(1, 2).UTC(), Destination: netip.MustParseAddr("192.0.2.1"), Payload: []byte{1}, Quoted: &observation.Quote{}}, {}}
 	text := appendSamples(nil, s)
 	arena := make([]byte, 0, 100)
-	if _, grown, err := decodeSamples(text, nil, arena); err != nil || len(grown) != 1 {
+	if _, grown, err := observation.DecodeSamples(text, nil, arena); err != nil || len(grown) != 1 {
 		t.Errorf("%s went to encoding/json (%v)", text, err)
 	}
 	marks, written := make([]observation.MarkCount, 0, 4), []byte(`{"zmap": 12, "masscan": 3}`)
 	allocs := testing.AllocsPerRun(100, func() {
-		if _, err := decodeMarks(written, marks); err != nil {
+		if _, err := observation.DecodeMarks(written, marks); err != nil {
 			t.Error(err)
 		}
 	})

@@ -19,13 +19,14 @@ import (
 const observationRow = `o.batch_id, o.sensor_id, (date_part('epoch', o.window_start) * 1e6)::bigint, o.source, o.proto, o.port, o.class,
 	o.packets, o.bytes, o.destinations, o.destinations_exact, o.destination, o.peer_ports,
 	(date_part('epoch', o.first_at - o.window_start) * 1e6)::bigint, (date_part('epoch', o.last_at - o.window_start) * 1e6)::bigint,
-	o.marks, o.fingerprints, o.samples`
+	o.marks, o.fingerprints, o.samples, o.packed`
 
 // observationText is a row of observationRow as the driver gives it.
 type observationText struct {
 	batchID, sensorID                int64
 	source, class, destination       sql.RawBytes
 	marks, fingerprints, samples     sql.RawBytes
+	packed                           sql.RawBytes
 	proto, port, peers, destinations int64
 	packets, bytes                   int64
 	window, first, last              int64
@@ -35,7 +36,7 @@ type observationText struct {
 // scan reads the current row. Its texts hold until the next one.
 func (r *observationText) scan(rows *sql.Rows) error {
 	return rows.Scan(&r.batchID, &r.sensorID, &r.window, &r.source, &r.proto, &r.port, &r.class, &r.packets, &r.bytes,
-		&r.destinations, &r.exact, &r.destination, &r.peers, &r.first, &r.last, &r.marks, &r.fingerprints, &r.samples)
+		&r.destinations, &r.exact, &r.destination, &r.peers, &r.first, &r.last, &r.marks, &r.fingerprints, &r.samples, &r.packed)
 }
 
 // observationScanner turns rows into observations, using memory again from one
@@ -93,26 +94,31 @@ func (s *observationScanner) read(r *observationText, o *observation.Observation
 	return s.sensors[r.sensorID], nil
 }
 
-// decode reads the JSON columns.
+// decode reads marks, fingerprints and samples.
 func (s *observationScanner) decode(r *observationText, o *observation.Observation) (err error) {
 	o.Marks, o.Fingerprints, o.Samples, s.arena = o.Marks[:0], o.Fingerprints[:0], o.Samples[:0], s.arena[:0]
 	if len(r.marks) > 0 {
-		if o.Marks, err = decodeMarks(r.marks, o.Marks); err != nil {
+		if o.Marks, err = observation.DecodeMarks(r.marks, o.Marks); err != nil {
 			return fmt.Errorf("marks: %w", err)
 		}
 	}
 	if len(r.fingerprints) > 0 {
-		if o.Fingerprints, err = decodeFingerprints(r.fingerprints, o.Fingerprints); err != nil {
+		if o.Fingerprints, err = observation.DecodeFingerprints(r.fingerprints, o.Fingerprints); err != nil {
 			return fmt.Errorf("fingerprints: %w", err)
 		}
 	}
 	if len(r.samples) > 0 {
-		if o.Samples, s.arena, err = decodeSamples(r.samples, o.Samples, s.arena); err != nil {
+		if o.Samples, s.arena, err = observation.DecodeSamples(r.samples, o.Samples, s.arena); err != nil {
 			return fmt.Errorf("samples: %w", err)
 		}
-		for i := range o.Samples {
-			o.Samples[i].Source = o.Source
+	}
+	if len(r.packed) > 0 {
+		if s.arena, err = decodePacked(r.packed, o.Window, o, s.arena); err != nil {
+			return fmt.Errorf("packed: %w", err)
 		}
+	}
+	for i := range o.Samples {
+		o.Samples[i].Source = o.Source
 	}
 	return nil
 }
@@ -214,7 +220,7 @@ func (b *observationBlock) add(r *observationText) {
 	k := &b.rows[b.n]
 	*k = *r
 	k.source, k.class, k.destination = keep(r.source), keep(r.class), keep(r.destination)
-	k.marks, k.fingerprints, k.samples = keep(r.marks), keep(r.fingerprints), keep(r.samples)
+	k.marks, k.fingerprints, k.samples, k.packed = keep(r.marks), keep(r.fingerprints), keep(r.samples), keep(r.packed)
 	b.n++
 }
 

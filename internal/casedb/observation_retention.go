@@ -20,6 +20,11 @@ func partitionName(day time.Time) string { return partitionPrefix + day.Format("
 // dayOf returns the start of t's day in UTC.
 func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
 
+// HasDay reports whether there is a place for the observations of a window's day.
+func (q *Queries) HasDay(ctx context.Context, window time.Time) (bool, error) {
+	return q.hasPartition(ctx, partitionName(dayOf(window)))
+}
+
 // ensurePartition makes the partition for the window's day unless it is there.
 func (d *DB) ensurePartition(ctx context.Context, window time.Time) error {
 	if !timeInRange(window) {

@@ -13,12 +13,23 @@ import (
 // SendLimits bound how much mail leaves. They are kept by queries over the
 // attempts, so that a restart forgets nothing and several processes share
 // them. Zero means no limit.
+//
+// Confirmations of registrations have limits of their own and count for no
+// other: a stranger types the address that they go to, so they must not use up
+// what letters need (docs/decisions/0042-limits-for-strangers.md).
 type SendLimits struct {
 	PerHour         int // mails in any hour, to anybody
 	PerRecipientDay int // mails in any 24 hours to one address
 	PerDomainDay    int // to one recipient's domain
 	PerASDay        int // about the networks of one AS
+
+	ConfirmationsPerHour      int // confirmations in any hour, to anybody
+	ConfirmationsPerDomainDay int // in any 24 hours to one recipient's domain
 }
+
+// confirmationsPerRecipientDay is how many confirmations go to one address in any
+// 24 hours: perhaps the reader did not ask for them.
+const confirmationsPerRecipientDay = 1
 
 // The names of the limits, as messages that are put off and dry runs say them.
 const (
@@ -26,6 +37,8 @@ const (
 	LimitRecipient = reason.LimitRecipient
 	LimitDomain    = reason.LimitDomain
 	LimitAS        = reason.LimitAS
+
+	LimitConfirmations = reason.LimitConfirmations
 )
 
 // Destination is where a message goes, as the limits and the recipient's night
@@ -36,11 +49,14 @@ type Destination struct {
 	Domain    string `db:"domain"`
 	ASN       *int64 `db:"asn"`     // of the network of the case's first source; nil: not known
 	Country   string `db:"country"` // of the case's owner; empty: not known
+	// Confirmation: a stranger typed the address that it goes to.
+	Confirmation bool `db:"confirmation"`
 }
 
 // destinationColumns select a Destination from message m.
 const destinationColumns = `m.id, m.recipient, ` + domainOf + ` as domain, ` + asnOf + ` as asn,
-	coalesce((select o.country from cases c join owner o on o.id = c.owner_id where c.id = m.case_id), '') as country`
+	coalesce((select o.country from cases c join owner o on o.id = c.owner_id where c.id = m.case_id), '') as country,
+	m.purpose = 'confirmation' as confirmation`
 
 // asnOf is the AS that a message is about: that of the first of its case's
 // sources whose network has one.
@@ -60,6 +76,8 @@ type limit struct {
 	most int
 	span time.Duration
 	key  string // whom it counts; the same for all that share it
+	// confirmations: it counts confirmations and nothing else.
+	confirmations bool
 }
 
 // of returns the limits that a mail to the destination meets.
@@ -68,8 +86,14 @@ func (l SendLimits) of(d Destination) []limit {
 	var out []limit
 	add := func(name reason.Code, most int, span time.Duration, key string) {
 		if most > 0 {
-			out = append(out, limit{name, most, span, key})
+			out = append(out, limit{name, most, span, key, d.Confirmation})
 		}
+	}
+	if d.Confirmation {
+		add(LimitConfirmations, l.ConfirmationsPerHour, time.Hour, "")
+		add(LimitRecipient, confirmationsPerRecipientDay, day, strings.ToLower(d.Recipient))
+		add(LimitDomain, l.ConfirmationsPerDomainDay, day, d.Domain)
+		return out
 	}
 	add(LimitHour, l.PerHour, time.Hour, "")
 	add(LimitRecipient, l.PerRecipientDay, day, strings.ToLower(d.Recipient))
@@ -83,12 +107,13 @@ func (l SendLimits) of(d Destination) []limit {
 }
 
 // countedBy is where the attempts that a limit counts are found, with its key
-// in $5.
+// in $5, and in $6 whether it counts confirmations.
 var countedBy = map[reason.Code]string{
-	LimitHour:      `message_attempt a where $5 = ''`,
-	LimitRecipient: `message m join message_attempt a on a.message_id = m.id where lower(m.recipient) = lower($5)`,
-	LimitDomain:    `message_attempt a where a.domain = $5`,
-	LimitAS:        `message_attempt a where a.asn = cast($5 as bigint)`,
+	LimitHour:          `message_attempt a where $5 = '' and a.confirmation = $6`,
+	LimitConfirmations: `message_attempt a where $5 = '' and a.confirmation = $6`,
+	LimitRecipient:     `message m join message_attempt a on a.message_id = m.id where lower(m.recipient) = lower($5) and a.confirmation = $6`,
+	LimitDomain:        `message_attempt a where a.domain = $5 and a.confirmation = $6`,
+	LimitAS:            `message_attempt a where a.asn = cast($5 as bigint) and a.confirmation = $6`,
 }
 
 // lastButMost returns until when the mail may have arrived that is as many
@@ -102,7 +127,7 @@ func (q *Queries) lastButMost(ctx context.Context, l limit, lease time.Duration,
 		and a.started_at > $2 and `+mailed+`$1)
 		and cast($4 as bigint) < (select count(*) from (select 1 from `+countedBy[l.name]+` and a.started_at > $2 limit cast($4 as bigint) + 1) few)
 		order by 1 desc offset cast($4 as bigint) limit 1`,
-		from, from.Add(-lease), interval(lease), l.most-1, l.key)
+		from, from.Add(-lease), interval(lease), l.most-1, l.key, l.confirmations)
 	return ends, fail("count the mails of "+string(l.name), err)
 }
 
@@ -145,18 +170,27 @@ func (q *Queries) sendFree(ctx context.Context, limits SendLimits, d Destination
 // time. It changes nothing.
 type SendLedger struct {
 	limits SendLimits
-	ends   map[[2]string][]time.Time // by name and key of a limit, the latest first
+	ends   map[ledgerKey][]time.Time // of a limit, the latest first
 }
+
+// ledgerKey names a limit with what it counts.
+type ledgerKey struct {
+	name          reason.Code
+	key           string
+	confirmations bool
+}
+
+func (l limit) ledgerKey() ledgerKey { return ledgerKey{l.name, l.key, l.confirmations} }
 
 // SendLedger returns the ledger of the attempts until now.
 func (q *Queries) SendLedger(ctx context.Context, limits SendLimits, lease time.Duration, now time.Time) (*SendLedger, error) {
-	s := &SendLedger{limits: limits, ends: make(map[[2]string][]time.Time)}
+	s := &SendLedger{limits: limits, ends: make(map[ledgerKey][]time.Time)}
 	var mails []struct {
 		Destination
 		End time.Time `db:"until"`
 	}
 	from := now.Add(-24 * time.Hour) // the longest span
-	err := q.q.SelectContext(ctx, &mails, `select m.id, m.recipient, a.domain, a.asn, '' as country,
+	err := q.q.SelectContext(ctx, &mails, `select m.id, m.recipient, a.domain, a.asn, '' as country, a.confirmation,
 			coalesce(a.finished_at, a.started_at + cast($3 as interval)) as until
 		from message_attempt a join message m on m.id = a.message_id
 		where a.started_at > $2 and `+mailed+`$1) order by until desc`, from, from.Add(-lease), interval(lease))
@@ -175,7 +209,7 @@ func (q *Queries) SendLedger(ctx context.Context, limits SendLimits, lease time.
 
 // note counts a mail that arrived until end.
 func (s *SendLedger) note(l limit, end time.Time) {
-	key := [2]string{string(l.name), l.key}
+	key := l.ledgerKey()
 	ends := s.ends[key]
 	i, _ := slices.BinarySearchFunc(ends, end, func(e, t time.Time) int { return t.Compare(e) })
 	ends = slices.Insert(ends, i, end)
@@ -189,7 +223,7 @@ func (s *SendLedger) Reserve(d Destination, at time.Time) (time.Time, reason.Cod
 	free, name := at, reason.Code("")
 	limits := s.limits.of(d)
 	for _, l := range limits {
-		if t := l.after(s.ends[[2]string{string(l.name), l.key}], at); t.After(free) {
+		if t := l.after(s.ends[l.ledgerKey()], at); t.After(free) {
 			free, name = t, l.name
 		}
 	}

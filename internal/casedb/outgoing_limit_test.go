@@ -2,6 +2,7 @@ package casedb_test
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,8 @@ type mailed struct {
 	to         string
 	asn        int
 	start, end time.Time
+	// confirmation: a stranger caused it, so it has limits of its own.
+	confirmation bool
 }
 
 const lease = 7 * time.Minute
@@ -31,20 +34,29 @@ func domainOf(address string) string { return address[strings.IndexByte(address,
 // tooMany returns the limits that one more mail at now would break, given the
 // mails that may have arrived within the span before it.
 func tooMany(all []mailed, l casedb.SendLimits, m mailed, now time.Time, slack time.Duration) (broken []reason.Code) {
-	for _, limit := range []struct {
+	type limit struct {
 		name reason.Code
 		most int
 		span time.Duration
 		same func(mailed) bool
-	}{
+	}
+	limits := []limit{
 		{casedb.LimitHour, l.PerHour, time.Hour, func(mailed) bool { return true }},
 		{casedb.LimitRecipient, l.PerRecipientDay, 24 * time.Hour, func(o mailed) bool { return o.to == m.to }},
 		{casedb.LimitDomain, l.PerDomainDay, 24 * time.Hour, func(o mailed) bool { return domainOf(o.to) == domainOf(m.to) }},
 		{casedb.LimitAS, l.PerASDay, 24 * time.Hour, func(o mailed) bool { return o.asn == m.asn }},
-	} {
+	}
+	if m.confirmation {
+		limits = []limit{
+			{casedb.LimitConfirmations, l.ConfirmationsPerHour, time.Hour, func(mailed) bool { return true }},
+			{casedb.LimitRecipient, 1, 24 * time.Hour, func(o mailed) bool { return o.to == m.to }},
+			{casedb.LimitDomain, l.ConfirmationsPerDomainDay, 24 * time.Hour, func(o mailed) bool { return domainOf(o.to) == domainOf(m.to) }},
+		}
+	}
+	for _, limit := range limits {
 		n := 0
 		for _, o := range all {
-			if limit.same(o) && o.end.After(now.Add(-limit.span-slack)) {
+			if o.confirmation == m.confirmation && limit.same(o) && o.end.After(now.Add(-limit.span-slack)) {
 				n++
 			}
 		}
@@ -76,14 +88,13 @@ func noLimitIsExceeded(t *testing.T) {
 	limitCases(t, db)
 	rapid.Check(t, func(r *rapid.T) {
 		exec(t, db, `truncate message, message_attempt, message_source, case_event cascade`)
-		most := rapid.IntRange(0, 3)
-		l := casedb.SendLimits{PerHour: most.Draw(r, "hour"), PerRecipientDay: most.Draw(r, "recipient"),
-			PerDomainDay: most.Draw(r, "domain"), PerASDay: most.Draw(r, "as")}
+		l := someLimits(r)
 		now := noon
 		for i := range rapid.IntRange(2, 9).Draw(r, "messages") {
 			k := rapid.IntRange(0, 3).Draw(r, "case")
 			exec(t, db, `insert into message (case_id, purpose, state, recipient, language, message_id, token, next_attempt_at, created_at)
-				values ($1, 'answer', 'queued', $2, 'ja', $3, $3, $4, $4)`, k+1, recipients[k], strconv.Itoa(i), now)
+				values ($1, $5, 'queued', $2, 'ja', $3, $3, $4, $4)`, k+1, recipients[k], strconv.Itoa(i), now,
+				rapid.SampledFrom([]string{"answer", "answer", "confirmation"}).Draw(r, "purpose"))
 		}
 		var all []mailed
 		for range rapid.IntRange(3, 10).Draw(r, "steps") {
@@ -126,7 +137,7 @@ func noLimitIsExceeded(t *testing.T) {
 				checkWait(t, r, db, all, l, was, due, now)
 				continue
 			}
-			sent := mailed{to: m.Recipient, asn: asOfCase[*m.CaseID-1], start: now, end: now.Add(lease)}
+			sent := mailed{to: m.Recipient, asn: asOfCase[*m.CaseID-1], start: now, end: now.Add(lease), confirmation: m.Purpose == casedb.PurposeConfirmation}
 			if broken := tooMany(all, l, sent, now, 0); len(broken) > 0 {
 				r.Fatalf("a mail to %s at %s exceeds %v of %+v", m.Recipient, now, broken, l)
 			}
@@ -147,6 +158,13 @@ func noLimitIsExceeded(t *testing.T) {
 			}
 		}
 	})
+}
+
+func someLimits(r *rapid.T) casedb.SendLimits {
+	most := rapid.IntRange(0, 3)
+	return casedb.SendLimits{PerHour: most.Draw(r, "hour"), PerRecipientDay: most.Draw(r, "recipient"),
+		PerDomainDay: most.Draw(r, "domain"), PerASDay: most.Draw(r, "as"),
+		ConfirmationsPerHour: most.Draw(r, "confirmations"), ConfirmationsPerDomainDay: most.Draw(r, "confirmations of a domain")}
 }
 
 // limitCases writes a case for each recipient, each in an AS of asOfCase.
@@ -171,7 +189,8 @@ func limitCases(t *testing.T, db *casedb.DB) {
 func checkWait(t *testing.T, r *rapid.T, db *casedb.DB, all []mailed, l casedb.SendLimits, was []int64, due casedb.Due, now time.Time) {
 	t.Helper()
 	if due.Limited {
-		if broken := tooMany(all, l, mailed{}, now, time.Second); len(broken) == 0 || broken[0] != casedb.LimitHour {
+		letters, confirmations := tooMany(all, l, mailed{}, now, time.Second), tooMany(all, l, mailed{confirmation: true}, now, time.Second)
+		if !slices.Contains(letters, casedb.LimitHour) && !slices.Contains(confirmations, casedb.LimitConfirmations) {
 			r.Fatalf("everything waits at %s, but not for the hour's limit: %+v", now, l)
 		}
 	}
@@ -186,7 +205,7 @@ func checkWait(t *testing.T, r *rapid.T, db *casedb.DB, all []mailed, l casedb.S
 		if !m.NextAttemptAt.After(now) {
 			continue
 		}
-		one := mailed{to: m.Recipient, asn: asOfCase[*m.CaseID-1]}
+		one := mailed{to: m.Recipient, asn: asOfCase[*m.CaseID-1], confirmation: m.Purpose == casedb.PurposeConfirmation}
 		if broken := tooMany(all, l, one, m.NextAttemptAt.Add(-2*time.Second), 0); len(broken) == 0 {
 			r.Fatalf("put off until %s for nothing", m.NextAttemptAt)
 		}

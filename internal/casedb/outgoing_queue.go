@@ -14,7 +14,7 @@ import (
 // Due is the result of DueMessage.
 type Due struct {
 	ID      int64 // 0: nothing may be sent now
-	Limited bool  // something is due, but the hourly limit is reached
+	Limited bool  // something is due, but an hourly limit is reached
 	PutOff  bool  // a message was put off instead: ask again, in a new transaction
 	Digest  bool  // its contact asks for digests
 }
@@ -39,15 +39,28 @@ const mailed = `a.outcome in ('delivering','sent','unknown') and (a.finished_at 
 // domainOf is the part of a recipient that names the receiving side.
 const domainOf = `coalesce(lower(substring(m.recipient from '@([^@]*)$')), '')`
 
-// DueMessage chooses the message that has been due for longest. Recipient
-// domains with an attempt under way are left out, one connection at a time
-// being manners, and so are those that wait after a failure; a message that meets a daily limit is put off until it does
-// not. LockSending must have been called.
+// DueMessage chooses the message that has been due for longest. Letters and what
+// else we write go before confirmations, which a stranger can cause as many of as
+// a form takes. Recipient domains with an attempt under way are left out, one
+// connection at a time being manners, and so are those that wait after a failure;
+// a message that meets a daily limit is put off until it does not. LockSending
+// must have been called.
 func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Duration, now time.Time) (Due, error) {
 	alive := now.Add(-lease)
 	if _, err := t.q.ExecContext(ctx, expireAttempts, alive, interval(lease)); err != nil {
 		return Due{}, fail("expire attempts", err)
 	}
+	due, err := t.dueOf(ctx, `m.purpose <> 'confirmation'`, limits, lease, now)
+	if err != nil || due.ID != 0 || due.PutOff {
+		return due, err
+	}
+	confirmation, err := t.dueOf(ctx, `m.purpose = 'confirmation'`, limits, lease, now)
+	confirmation.Limited = confirmation.Limited || due.Limited && confirmation.ID == 0
+	return confirmation, err
+}
+
+// dueOf is DueMessage for the messages that a condition selects.
+func (t *Tx) dueOf(ctx context.Context, which string, limits SendLimits, lease time.Duration, now time.Time) (Due, error) {
 	var d struct {
 		Destination
 		Digest bool `db:"digest"`
@@ -56,9 +69,9 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 	err := t.q.GetContext(ctx, &d, `with busy as (
 			select a.domain from message_attempt a where a.outcome = 'delivering' and a.started_at > $2),
 		chosen as materialized (select m.id from message m where m.state = 'queued' and m.digest_id is null and m.next_attempt_at <= $1
-			and `+domainOf+` not in (select domain from busy) and `+notBackedOff+`
+			and `+which+` and `+domainOf+` not in (select domain from busy) and `+notBackedOff+`
 			order by m.next_attempt_at, m.id limit 1)
-		select `+destinationColumns+`, `+wantsDigest+` as digest from chosen join message m on m.id = chosen.id`, now, alive)
+		select `+destinationColumns+`, `+wantsDigest+` as digest from chosen join message m on m.id = chosen.id`, now, now.Add(-lease))
 	if err = fail("find a due message", err); err != nil {
 		if isNotFound(err) {
 			return Due{}, nil
@@ -71,8 +84,8 @@ func (t *Tx) DueMessage(ctx context.Context, limits SendLimits, lease time.Durat
 		return Due{}, err
 	case name == "":
 		return Due{ID: d.MessageID, Digest: d.Digest}, nil
-	case name == LimitHour:
-		return Due{Limited: true}, nil // no mail goes out before that
+	case name == LimitHour, name == LimitConfirmations:
+		return Due{Limited: true}, nil // no mail of the kind goes out before that
 	}
 	// The transaction ends here: with this row locked, no code may wait for a case.
 	_, err = t.q.ExecContext(ctx, `update message set next_attempt_at = $2, version = version + 1,
@@ -145,8 +158,8 @@ func (t *Tx) BeginAttempt(ctx context.Context, m *Message, next, now time.Time) 
 	if err := t.settle(ctx, *m, now); err != nil {
 		return err
 	}
-	_, err = t.q.ExecContext(ctx, `insert into message_attempt (message_id, n, started_at, outcome, domain, asn)
-		select m.id, $2, $3, 'delivering', `+domainOf+`, `+asnOf+` from message m where m.id = $1`, m.ID, m.Attempts, now)
+	_, err = t.q.ExecContext(ctx, `insert into message_attempt (message_id, n, started_at, outcome, domain, asn, confirmation)
+		select m.id, $2, $3, 'delivering', `+domainOf+`, `+asnOf+`, m.purpose = 'confirmation' from message m where m.id = $1`, m.ID, m.Attempts, now)
 	return fail("record attempt", err)
 }
 

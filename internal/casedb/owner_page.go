@@ -53,6 +53,7 @@ type OwnerPage struct {
 	WriteIn     string     `db:"case_language"` // the language of the next mail
 	Owner       string     `db:"owner"`
 	Country     string     `db:"country"`
+	TLP         TLP        `db:"tlp"` // empty: as configured
 	SentAt      time.Time  `db:"sent_at"`
 	PausedUntil *time.Time `db:"paused_until"`
 	EndedAt     *time.Time `db:"ended_at"`
@@ -76,7 +77,7 @@ func (p OwnerPage) Works(now time.Time) bool { return p.EndedAt == nil && now.Be
 func (q *Queries) OwnerPage(ctx context.Context, messageID int64) (OwnerPage, error) {
 	var p OwnerPage
 	err := q.q.GetContext(ctx, &p, `select m.id as message_id, c.id as case_id, c.number, c.kind,
-			c.state not in ('closed','ignored') as live, m.language, c.language as case_language, o.name as owner, o.country, c.paused_until, c.tell_recovered, e.ended_at,
+			c.state not in ('closed','ignored') as live, m.language, c.language as case_language, o.name as owner, o.country, c.paused_until, c.tell_recovered, c.tlp, e.ended_at,
 			coalesce(m.sent_at, (select max(a.started_at) from message_attempt a where a.message_id in (m.id, m.digest_id))) as sent_at
 		from message m join cases c on c.id = m.case_id join owner o on o.id = c.owner_id
 		left join owner_link_end e on e.message_id = m.id

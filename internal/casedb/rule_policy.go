@@ -73,19 +73,24 @@ func (t *Tx) addSwitchChange(ctx context.Context, c SwitchChange) error {
 // SetSendStopped throws the global stop switch. It waits for senders that are
 // choosing a message: when it returns, no attempt begins any more.
 func (d *DB) SetSendStopped(ctx context.Context, stopped bool, by, reason string, now time.Time) error {
-	value := SendingOn
-	if stopped {
-		value = SendingStopped
-	}
 	return d.InTx(ctx, func(tx *Tx) error {
 		if err := tx.LockSending(ctx); err != nil {
 			return err
 		}
-		if err := tx.SetSetting(ctx, settingSendStopped, stopped, by, reason, now); err != nil {
-			return err
-		}
-		return tx.addSwitchChange(ctx, SwitchChange{Name: SwitchSending, Value: value, At: now, Actor: by, Reason: reason})
+		return tx.setSendStopped(ctx, stopped, by, reason, now)
 	})
+}
+
+// setSendStopped throws the switch. The caller has locked sending.
+func (t *Tx) setSendStopped(ctx context.Context, stopped bool, by, reason string, now time.Time) error {
+	value := SendingOn
+	if stopped {
+		value = SendingStopped
+	}
+	if err := t.SetSetting(ctx, settingSendStopped, stopped, by, reason, now); err != nil {
+		return err
+	}
+	return t.addSwitchChange(ctx, SwitchChange{Name: SwitchSending, Value: value, At: now, Actor: by, Reason: reason})
 }
 
 // SendStopped reports whether the global stop switch is on.

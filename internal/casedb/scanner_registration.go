@@ -28,6 +28,21 @@ func (q *Queries) CreateRegistration(ctx context.Context, r Registration) (Regis
 	return r, fail("create registration", err)
 }
 
+// ConfirmationFits reports whether a confirmation that is queued now, to an address
+// of a domain, would be sent within the time, as far as the confirmations before it
+// are concerned. It bounds the queue that strangers can make.
+func (q *Queries) ConfirmationFits(ctx context.Context, limits SendLimits, domain string, within time.Duration) (bool, error) {
+	var waiting struct {
+		All    int `db:"all_of_them"`
+		Domain int `db:"of_domain"`
+	}
+	err := q.q.GetContext(ctx, &waiting, `select count(*) as all_of_them, count(*) filter (where `+domainOf+` = lower($1)) as of_domain
+		from message m where m.state = 'queued' and m.purpose = 'confirmation'`, domain)
+	fits := func(waiting, most int, span time.Duration) bool { return most <= 0 || waiting < most*int(within/span) }
+	return fits(waiting.All, limits.ConfirmationsPerHour, time.Hour) &&
+		fits(waiting.Domain, limits.ConfirmationsPerDomainDay, 24*time.Hour), fail("count the confirmations that wait", err)
+}
+
 // Registration returns the registration with the id.
 func (q *Queries) Registration(ctx context.Context, id int64) (Registration, error) {
 	var r Registration

@@ -1,6 +1,7 @@
 package casedb
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -18,6 +19,18 @@ type Sensor struct {
 	Networks  pq.StringArray `db:"networks"`
 	Note      string         `db:"note"`
 	CreatedAt time.Time      `db:"created_at"`
+
+	Group   string `db:"sensor_group"`
+	Country string `db:"country"` // where it stands, two capitals or empty
+	Place   string `db:"place"`
+	Holder  string `db:"holder"` // of the network in which it stands
+	// Auto: it monitors the addresses of its interface, whatever they are.
+	Auto          bool       `db:"auto_networks"`
+	WindowSeconds int        `db:"window_seconds"`
+	PayloadBytes  int        `db:"payload_bytes"`
+	KeyLimit      int        `db:"key_limit"` // 0: what the program has
+	ConfigVersion int64      `db:"config_version"`
+	RetiredAt     *time.Time `db:"retired_at"`
 }
 
 // sensorName is the CHECK constraint of table sensor.
@@ -28,7 +41,8 @@ var sensorName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 // digit.
 func ValidSensorName(name string) bool { return sensorName.MatchString(name) }
 
-const sensorColumns = `id, name, networks, note, created_at`
+const sensorColumns = `id, name, networks, note, created_at, sensor_group, country, place, holder, auto_networks, window_seconds,
+	payload_bytes, key_limit, config_version, retired_at`
 
 // EnsureSensor returns the sensor with the name, making it if it is new.
 func (q *Queries) EnsureSensor(ctx context.Context, name string, now time.Time) (Sensor, error) {
@@ -60,28 +74,22 @@ func (q *Queries) Sensors(ctx context.Context) ([]Sensor, error) {
 	return s, fail("list sensors", err)
 }
 
-// AddSensor makes a sensor; ErrConflict if the name is taken.
-func (q *Queries) AddSensor(ctx context.Context, name string, networks []Prefix, note string, now time.Time) (Sensor, error) {
-	var s Sensor
-	if !ValidSensorName(name) {
-		return s, fmt.Errorf("sensor name %q: lower-case letters, digits, dots, underscores and hyphens only", CleanLine(name, 80))
+// AddSensor makes a sensor; ErrConflict if the name is taken. WindowSeconds and
+// PayloadBytes of 0 mean the defaults.
+func (d *DB) AddSensor(ctx context.Context, s Sensor, networks []Prefix, now time.Time) (added Sensor, err error) {
+	if !ValidSensorName(s.Name) {
+		return s, fmt.Errorf("sensor name %q: lower-case letters, digits, dots, underscores and hyphens only", CleanLine(s.Name, 80))
 	}
-	err := q.q.GetContext(ctx, &s, `insert into sensor (name, networks, note, created_at)
-		values ($1, $2::cidr[], $3, $4) returning `+sensorColumns, name, prefixArray(networks), Clean(note, 2000), now)
-	return s, fail("add sensor", err)
-}
-
-// SetSensorNetworks changes the addresses of a sensor; ErrNotFound if there
-// is no sensor of the name.
-func (q *Queries) SetSensorNetworks(ctx context.Context, name string, networks []Prefix) error {
-	res, err := q.q.ExecContext(ctx, `update sensor set networks = $2::cidr[] where name = $1`, name, prefixArray(networks))
-	if err != nil {
-		return fail("set networks of sensor", err)
-	}
-	if n, _ := res.RowsAffected(); n == 0 {
-		return fmt.Errorf("set networks of sensor %s: %w", CleanLine(name, 80), ErrNotFound)
-	}
-	return nil
+	err = d.InTx(ctx, func(tx *Tx) error {
+		err := tx.q.GetContext(ctx, &added, `insert into sensor (name, networks, note, created_at, sensor_group, country, place, holder, auto_networks, window_seconds)
+			values ($1, $2::cidr[], $3, $4, $5, $6, $7, $8, $9, $10) returning `+sensorColumns, s.Name, prefixArray(networks), Clean(s.Note, 2000), now,
+			s.Group, s.Country, s.Place, s.Holder, s.Auto, cmp.Or(s.WindowSeconds, 600))
+		if err != nil {
+			return fail("add sensor", err)
+		}
+		return tx.setSensorNetworks(ctx, added.ID, networks, now)
+	})
+	return added, err
 }
 
 func prefixArray(networks []Prefix) pq.StringArray {

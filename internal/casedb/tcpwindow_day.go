@@ -67,10 +67,10 @@ func TCPWindowGroupOf(o *observation.Observation, window uint16) TCPWindowGroup 
 // windowGroupSQL is TCPWindowGroup of observation o for window $5.
 const windowGroupSQL = `case when $5 = 8192 and o.marks ? 'worm445' then 3
 	when $5 = 8192 and o.marks ? 'window_8192' then 2
-	when exists (select from json_array_elements(o.fingerprints) f where (f->>'win')::int = $5) then 2
-	when o.fingerprints is null then 1
-	when $5 <> 8192 and (json_array_length(o.fingerprints) >= 4
-		or (select sum((f->>'n')::numeric) from json_array_elements(o.fingerprints) f) < o.packets) then 1
+	when exists (select from fingerprint_windows(o.fingerprints, o.packed) f where f.win = $5) then 2
+	when not exists (select from fingerprint_windows(o.fingerprints, o.packed)) then 1
+	when $5 <> 8192 and ((select count(*) from fingerprint_windows(o.fingerprints, o.packed)) >= 4
+		or (select sum(f.n) from fingerprint_windows(o.fingerprints, o.packed) f) < o.packets) then 1
 	else 0 end`
 
 // TCPWindowQuestion asks how many sources sent SYNs to a TCP port with a window.

@@ -73,6 +73,6 @@ func TestWhatWasWrongEarnsNothing(t *testing.T) {
 	d.now = d.now.Add(48 * time.Hour)
 	d.see("192.0.2.11")
 	d.open()
-	d.want(`select format('%s %s [%s]', state, reason, coalesce(hold_why->0->>'code', '')) from message where id = 2`,
+	d.want(`select format('%s %s [%s]', state, reason, coalesce(hold_why->0->>'code', '')) from message where purpose = 'notification' and id > 1`,
 		"held first [rule-first]")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"teiten/internal/casedb"
 	"teiten/internal/casework"
 	"teiten/notify"
 )
@@ -45,6 +46,9 @@ func (c *Config) checkMail(f *faults) {
 	f.oneOf("mail.transport", c.Mail.Transport, "mailbox", "smtp")
 	f.oneOf("mail.tls", c.Mail.TLS, "starttls", "implicit", "optional", "none")
 	f.oneOf("mail.evidence", c.Mail.Evidence, "csv", "xarf")
+	if !casedb.TLP(c.Mail.TLP).Valid() {
+		f.add("mail.tlp: %q is not one of %v", c.Mail.TLP, casedb.TLPs())
+	}
 	if c.Mail.Transport == "smtp" && c.Mail.Smarthost == "" {
 		f.add("mail.transport is smtp, so mail.smarthost must be set")
 	}
@@ -62,8 +66,21 @@ func (c *Config) checkMail(f *faults) {
 	if c.Mail.Domain == "" || strings.ContainsAny(c.Mail.Domain, "@ <>\r\n") {
 		f.add("mail.domain: %q is not a domain", c.Mail.Domain)
 	}
+	if (c.Mail.InboundCert == "") != (c.Mail.InboundKey == "") {
+		f.add("mail.inbound_cert and mail.inbound_key must be set together")
+	}
+	const most = 1 << 30 // MiB
+	if c.Mail.InboundMiBHour < 20 || c.Mail.InboundMiBHour > most || c.Mail.InboundTotalMiBHour < c.Mail.InboundMiBHour || c.Mail.InboundTotalMiBHour > most {
+		f.add("mail.inbound_mib_per_hour must be at least 20, and mail.inbound_total_mib_per_hour no less")
+	}
+	if c.Mail.InboundFreeMiB < 0 || c.Mail.InboundFreeMiB > most {
+		f.add("mail.inbound_free_mib must not be negative")
+	}
 	if c.Mail.PerHour < 1 || c.Mail.PerContactDay < 1 {
 		f.add("mail.per_hour and mail.per_contact_day must be at least 1; the stop switch on the settings page stops all mail")
+	}
+	if c.Mail.ConfirmationsPerHour < 1 || c.Mail.ConfirmationsPerDomainDay < 1 {
+		f.add("mail.confirmations_per_hour and mail.confirmations_per_domain_day must be at least 1; web.researchers = false closes the registration")
 	}
 	if c.Mail.PerDomainDay < 0 || c.Mail.PerASDay < 0 {
 		f.add("mail.per_domain_day and mail.per_as_day must not be negative")
@@ -120,7 +137,7 @@ func (c *Config) checkOwners(f *faults) {
 }
 
 func (c *Config) checkLists(f *faults) {
-	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "control.critical": c.Control.Critical, "web.trusted_proxies": c.Web.TrustedProxies} {
+	for key, list := range map[string][]string{"constituency.prefixes": c.Constituency.Prefixes, "control.critical": c.Control.Critical, "web.trusted_proxies": c.Web.TrustedProxies, "mail.inbound_relays": c.Mail.InboundRelays} {
 		for _, p := range list {
 			if _, err := netip.ParsePrefix(p); err != nil {
 				f.add("%s: %q is not a prefix", key, p)
@@ -163,7 +180,7 @@ func (c *Config) checkAttribution(f *faults) {
 		f.add("report.time_zone: %w", err)
 	}
 	for key, d := range map[string]time.Duration{"follow.quiet": c.Follow.Quiet, "follow.reopen_within": c.Follow.ReopenWithin,
-		"attribution.look_back": at.LookBack, "attribution.max_age": at.MaxAge, "retention.observations": c.Retention.Observations,
+		"attribution.look_back": at.LookBack, "attribution.max_age": at.MaxAge, "retention.observations": c.Retention.Observations, "retention.unmatched_mail": c.Retention.UnmatchedMail,
 		"mail.first_retry": c.Mail.FirstRetry, "owners.whois_every": c.Owners.WhoisEvery} {
 		if d <= 0 {
 			f.add("%s must be positive", key)

@@ -14,13 +14,14 @@ import (
 type Config struct {
 	Database struct {
 		URL    string `toml:"url" secret:"true" help:"PostgreSQL server to use; empty: the embedded one. Give sslmode."`
-		Dir    string `toml:"dir" help:"Folder of the embedded PostgreSQL's data; empty: /var/lib/teiten/pg as root, else ~/.local/share/teiten/pg."`
+		Dir    string `toml:"dir" help:"Folder of the embedded PostgreSQL's data; empty: /var/lib/teiten/pg as root, else ~/.local/share/teiten/pg. With url: the folder for the mark by which a restored database is noticed."`
 		BinDir string `toml:"bin_dir" help:"Folder of PostgreSQL's programs; empty: searched for."`
 	} `toml:"database"`
 	Web struct {
 		Listen         string   `toml:"listen" help:"Address of the web UI."`
 		BaseURL        string   `toml:"base_url" help:"URL under which people reach the web UI, for links in mails; empty: from listen."`
 		TrustedProxies []string `toml:"trusted_proxies" help:"Reverse proxies (prefixes) whose X-Forwarded-For header is trusted; needed behind a proxy, or all users share its login limits."`
+		MetricsToken   string   `toml:"metrics_token" secret:"true" help:"Bearer token with which other machines read /metrics; empty: only this machine reads it, not through a proxy."`
 		Researchers    bool     `toml:"researchers" help:"Let researchers register their scanners on public pages."`
 	} `toml:"web"`
 	Organisation struct {
@@ -29,29 +30,45 @@ type Config struct {
 		Email   string `toml:"email" help:"Mail address at which a person can be reached."`
 		Phone   string `toml:"phone" help:"Telephone number, as it is written in mails."`
 		Website string `toml:"website" help:"Page that explains the observation."`
+		// What letters say about us; the Japanese ones and the English ones.
+		AuthorityJA string `toml:"authority_ja" help:"Who we are and by which authority we write, one sentence in Japanese letters; empty: a sentence that claims none."`
+		AuthorityEN string `toml:"authority_en" help:"The same in English letters."`
+		CheckJA     string `toml:"check_ja" help:"How a recipient checks us by a way that is not in the letter, one sentence in Japanese letters: an official list that names us, a switchboard; empty: to look our name up."`
+		CheckEN     string `toml:"check_en" help:"The same in English letters."`
 	} `toml:"organisation"`
 	Mail struct {
-		Domain        string        `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
-		Transport     string        `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
-		Smarthost     string        `toml:"smarthost" help:"host:port of the smarthost."`
-		TLS           string        `toml:"tls" help:"starttls, implicit, optional or none."`
-		CAFile        string        `toml:"ca_file" help:"PEM file of certificate authorities to trust in addition to the system's."`
-		Username      string        `toml:"username" help:"User name at the smarthost."`
-		Password      string        `toml:"password" secret:"true" help:"Password at the smarthost."`
-		HELO          string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
-		Evidence      string        `toml:"evidence" help:"Form of the evidence in letters: csv, or xarf where X-ARF can express it (one source, no ICMP)."`
-		Connections   int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
-		DKIMDomain    string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
-		DKIMKeys      []string      `toml:"dkim_keys" help:"Keys that sign, each SELECTOR=FILE (teiten dkim keygen makes them); none: mail is not signed."`
-		PGPKey        string        `toml:"pgp_key" secret:"true" help:"Private PGP key in ASCII armour that signs mail (better TEITEN_MAIL_PGP_KEY_FILE); empty: mail is not signed so."`
-		PGPPassphrase string        `toml:"pgp_passphrase" secret:"true" help:"Passphrase of pgp_key."`
-		InboundListen string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
-		LMTPListen    string        `toml:"lmtp_listen" help:"Address of an additional LMTP server, so that a mail server on this machine can hand mail over; empty: none."`
-		PerHour       int           `toml:"per_hour" help:"Maximum number of mails an hour in total."`
-		PerContactDay int           `toml:"per_contact_day" help:"Maximum number of mails in 24 hours to one address."`
-		PerDomainDay  int           `toml:"per_domain_day" help:"Maximum number of mails in 24 hours to one recipient domain; 0: no such limit."`
-		PerASDay      int           `toml:"per_as_day" help:"Maximum number of mails in 24 hours about the networks of one AS; 0: no such limit."`
-		FirstRetry    time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
+		Domain                    string        `toml:"domain" help:"Our mail domain: sender addresses and Message-IDs."`
+		Transport                 string        `toml:"transport" help:"mailbox: the built-in mailbox, nothing leaves; smtp: the smarthost."`
+		Smarthost                 string        `toml:"smarthost" help:"host:port of the smarthost."`
+		TLS                       string        `toml:"tls" help:"starttls, implicit, optional or none."`
+		CAFile                    string        `toml:"ca_file" help:"PEM file of certificate authorities to trust in addition to the system's."`
+		Username                  string        `toml:"username" help:"User name at the smarthost."`
+		Password                  string        `toml:"password" secret:"true" help:"Password at the smarthost."`
+		HELO                      string        `toml:"helo" help:"Name we greet with; empty: the mail domain."`
+		TLP                       string        `toml:"tlp" help:"Label of letters and cases by FIRST's TLP 2.0, where a case has none of its own: TLP:CLEAR, TLP:GREEN, TLP:AMBER, TLP:AMBER+STRICT or TLP:RED."`
+		Evidence                  string        `toml:"evidence" help:"Form of the evidence in letters: csv, or xarf where X-ARF can express it (one source, no ICMP)."`
+		Connections               int           `toml:"connections" help:"Connections to the smarthost at once, each used for many mails."`
+		DKIMDomain                string        `toml:"dkim_domain" help:"Domain that signs: that of the From address, or one above it; empty: the mail domain."`
+		DKIMKeys                  []string      `toml:"dkim_keys" help:"Keys that sign, each SELECTOR=FILE (teiten dkim keygen makes them); none: mail is not signed."`
+		PGPKey                    string        `toml:"pgp_key" secret:"true" help:"Private PGP key in ASCII armour that signs mail (better TEITEN_MAIL_PGP_KEY_FILE); empty: mail is not signed so."`
+		PGPPassphrase             string        `toml:"pgp_passphrase" secret:"true" help:"Passphrase of pgp_key."`
+		InboundListen             string        `toml:"inbound_listen" help:"Address of the SMTP server that takes answers and bounces; empty: none."`
+		LMTPListen                string        `toml:"lmtp_listen" help:"Address of an additional LMTP server, so that a mail server on this machine can hand mail over; empty: none."`
+		InboundCert               string        `toml:"inbound_cert" help:"PEM file with the certificate chain for STARTTLS of incoming mail, read again when it changes; empty: no STARTTLS."`
+		InboundKey                string        `toml:"inbound_key" help:"PEM file with the key of inbound_cert."`
+		InboundRelays             []string      `toml:"inbound_relays" help:"Our own mail servers on other machines (prefixes) that hand mail over: they are not limited, and their Authentication-Results count. One on this machine is always among them."`
+		InboundAuthserv           string        `toml:"inbound_authserv" help:"Name (authserv-id) under which our own mail servers write Authentication-Results, after they removed those of others with that name (RFC 8601, 5); shown with the mail; empty: none is believed."`
+		InboundMiBHour            int           `toml:"inbound_mib_per_hour" help:"Maximum MiB that one address (IPv6: /64) may send in an hour; this machine is not limited."`
+		InboundTotalMiBHour       int           `toml:"inbound_total_mib_per_hour" help:"Maximum MiB that all addresses together may send in an hour."`
+		InboundFreeMiB            int           `toml:"inbound_free_mib" help:"Incoming mail is refused for now (452) while the disk of the embedded database or of inbound_spool has less free; 0: not checked."`
+		InboundSpool              string        `toml:"inbound_spool" help:"Folder of large mails while they come in; empty: the one for temporary files."`
+		PerHour                   int           `toml:"per_hour" help:"Maximum number of mails an hour in total, confirmations of registrations not counted."`
+		PerContactDay             int           `toml:"per_contact_day" help:"Maximum number of mails in 24 hours to one address."`
+		PerDomainDay              int           `toml:"per_domain_day" help:"Maximum number of mails in 24 hours to one recipient domain; 0: no such limit."`
+		PerASDay                  int           `toml:"per_as_day" help:"Maximum number of mails in 24 hours about the networks of one AS; 0: no such limit."`
+		ConfirmationsPerHour      int           `toml:"confirmations_per_hour" help:"Maximum number of confirmations of registrations an hour; they go to addresses that strangers enter, and count for no other limit."`
+		ConfirmationsPerDomainDay int           `toml:"confirmations_per_domain_day" help:"Maximum number of confirmations of registrations in 24 hours to one recipient domain. One address gets one in 24 hours."`
+		FirstRetry                time.Duration `toml:"first_retry" help:"Wait after the first failed attempt; it doubles each time."`
 	} `toml:"mail"`
 	Notify struct {
 		Kinds        []string      `toml:"kinds" help:"Kinds of sources that open cases: infected, backscatter (victims of attacks), misconfigured, scanner (not acknowledged ones)."`
@@ -105,7 +122,8 @@ type Config struct {
 		TimeZone string `toml:"time_zone" help:"Time zone of the days of reports. Windows of captures are cut at its midnight, so a change holds for what is imported later."`
 	} `toml:"report"`
 	Retention struct {
-		Observations time.Duration `toml:"observations" help:"How long observations are kept."`
+		Observations  time.Duration `toml:"observations" help:"How long observations are kept."`
+		UnmatchedMail time.Duration `toml:"unmatched_mail" help:"How long incoming mail is kept that belongs to no case; then only the fact that it came is kept."`
 	} `toml:"retention"`
 	Log struct {
 		Level  string `toml:"level" help:"debug, info, warn or error."`
@@ -127,15 +145,18 @@ func Default() *Config {
 	c.Organisation.NameJA = "Example CSIRT"
 	c.Organisation.NameEN = "Example CSIRT"
 	c.Organisation.Email = "csirt@teiten.example"
+	c.Mail.TLP = string(casedb.DefaultTLP)
 	c.Mail.Domain = "teiten.example"
 	c.Mail.Transport = "mailbox"
 	c.Mail.TLS = "starttls"
 	c.Mail.Connections = 1
 	c.Mail.Evidence = "csv"
 	c.Mail.InboundListen = "127.0.0.1:2525"
+	c.Mail.InboundMiBHour, c.Mail.InboundTotalMiBHour, c.Mail.InboundFreeMiB = 100, 1000, 512
 	c.Mail.PerHour = 200
 	c.Mail.PerContactDay = 10
 	c.Mail.PerDomainDay, c.Mail.PerASDay = 50, 50
+	c.Mail.ConfirmationsPerHour, c.Mail.ConfirmationsPerDomainDay = 20, 5
 	c.Mail.FirstRetry = 450 * time.Second
 	c.Notify.Kinds = []string{string(casedb.KindInfected)}
 	c.Notify.StillActive = []string{"14d", "30d"}
@@ -156,6 +177,7 @@ func Default() *Config {
 	c.Attribution.ScannerProtocols = 10
 	c.Report.TimeZone = "Asia/Tokyo"
 	c.Retention.Observations = 400 * 24 * time.Hour
+	c.Retention.UnmatchedMail = 180 * 24 * time.Hour
 	c.Log.Level = "info"
 	c.Log.Format = "text"
 	return c

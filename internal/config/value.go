@@ -16,7 +16,7 @@ import (
 // SendLimits bound how much mail leaves.
 func (c *Config) SendLimits() casedb.SendLimits {
 	return casedb.SendLimits{PerHour: c.Mail.PerHour, PerRecipientDay: c.Mail.PerContactDay, PerDomainDay: c.Mail.PerDomainDay,
-		PerASDay: c.Mail.PerASDay}
+		PerASDay: c.Mail.PerASDay, ConfirmationsPerHour: c.Mail.ConfirmationsPerHour, ConfirmationsPerDomainDay: c.Mail.ConfirmationsPerDomainDay}
 }
 
 // CaseKinds are the kinds of sources that open cases.

@@ -25,7 +25,7 @@ const (
 
 // columns are the columns of the CSV, the first three of which every
 // file must have. Others are ignored, so that a list may say more than we read.
-var columns = []string{"scope", "target", "email", "name", "language", "format", "digest", "country", "valid_from", "valid_until", "note", "pgp_key"}
+var columns = []string{"scope", "target", "email", "name", "language", "format", "digest", "country", "valid_from", "valid_until", "note", "pgp_key", "silent", "networks"}
 
 // Problem is what is wrong with a line.
 type Problem struct {
@@ -198,6 +198,12 @@ func entry(field func(string) string) (e casedb.DirectoryEntry, err error) {
 	if e.Digest, err = yes(field("digest")); err != nil {
 		return e, err
 	}
+	if e.Silent, err = yes(field("silent")); err != nil {
+		return e, err
+	}
+	if e.Networks, err = yes(field("networks")); err != nil {
+		return e, err
+	}
 	if e.Language == "" {
 		e.Language = "en"
 	}
@@ -213,7 +219,7 @@ func yes(s string) (bool, error) {
 	case "", "no", "n", "false", "0":
 		return false, nil
 	}
-	return false, fmt.Errorf("digest %q is neither yes nor no", casedb.CleanLine(s, 20))
+	return false, fmt.Errorf("%q is neither yes nor no", casedb.CleanLine(s, 20))
 }
 
 // day reads a day (UTC) or a time.
@@ -254,11 +260,13 @@ func (d *Writer) Write(e *casedb.DirectoryEntry) error {
 		}
 		return t.UTC().Format(time.RFC3339Nano)
 	}
-	digest := ""
-	if e.Digest {
-		digest = "yes"
+	yes := func(b bool) string {
+		if b {
+			return "yes"
+		}
+		return ""
 	}
-	record := []string{string(e.Scope), e.Target, e.Email, e.Name, e.Language, e.Format, digest, e.Country, written(e.ValidFrom), written(e.ValidUntil), e.Note, e.PGPKey}
+	record := []string{string(e.Scope), e.Target, e.Email, e.Name, e.Language, e.Format, yes(e.Digest), e.Country, written(e.ValidFrom), written(e.ValidUntil), e.Note, e.PGPKey, yes(e.Silent), yes(e.Networks)}
 	for i := range record {
 		record[i] = cell.Neutralise(record[i])
 	}

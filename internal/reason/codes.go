@@ -41,6 +41,9 @@ const (
 	RuleHolds       Code = "rule-holds"
 	RuleFirst       Code = "rule-first"    // the first letter of the rule to the contact
 	ByHand          Code = "by-hand"       // a coordinator wrote it and has not released it
+	Restored        Code = "restored"      // it may have left between a backup and its restore
+	Correction      Code = "correction"    // it takes an accusation back
+	Reopened        Code = "reopened"      // the case that it corrects is live again
 	InDoubt         Code = "in-doubt"      // it may have arrived with a digest that was given up
 	NoMail          Code = "no-mail"       // no mail can be made of it
 	InClear         Code = "in-clear"      // tried without encryption, and a key exists now
@@ -66,6 +69,8 @@ const (
 	LimitRecipient Code = "limit-recipient"
 	LimitDomain    Code = "limit-domain"
 	LimitAS        Code = "limit-as"
+
+	LimitConfirmations Code = "limit-confirmations"
 )
 
 // Why a message was canceled, failed or came back, and why an address gets no
@@ -73,6 +78,7 @@ const (
 const (
 	CaseClosed     Code = "case-closed"
 	CaseIgnored    Code = "case-ignored"
+	LinkExpired    Code = "link-expired" // of a confirmation: it would not work any more
 	GaveUp         Code = "gave-up"
 	Suppressed     Code = "suppressed"
 	CameBack       Code = "came-back" // by a bounce's status
@@ -87,6 +93,14 @@ const (
 	AcknowledgedSource Code = "acknowledged-source"
 	Filed              Code = "filed" // a mail, by hand
 	Seen               Code = "seen"
+)
+
+// Why nothing is left of a mail that came in.
+const (
+	PurgedRequest  Code = "purged-request"  // its writer, or a person in it, asked for that
+	PurgedMistake  Code = "purged-mistake"  // it was not meant for us
+	PurgedUnwanted Code = "purged-unwanted" // advertising, abuse
+	PurgedOld      Code = "purged-old"      // it belonged to no case when its time was over
 )
 
 // Why a case is no control any more, or cannot be one.
@@ -122,6 +136,10 @@ const (
 	WhoisOther        Code = "whois-other"
 	Remark            Code = "remark"
 	RemarkForbids     Code = "remark-forbids"
+	MailUnread        Code = "mail-unread"
+	NoReader          Code = "no-reader"
+	EntityEnded       Code = "entity-ended"
+	OtherDesk         Code = "other-desk"
 	NotMailable       Code = "not-mailable"
 	RegistrysOwn      Code = "registrys-own"
 	Placeholder       Code = "placeholder"
@@ -158,15 +176,18 @@ var shapes = map[Code][]Kind{
 	Person: {Text}, Other: {Text}, LastError: {Text},
 
 	ContactApproval: {}, ContactByHand: {}, ContactInvalid: {}, ContactFirst: {}, ContactChanged: {}, CaseWaits: {}, JudgedAgain: {},
-	RuleHolds: {}, RuleFirst: {}, ByHand: {}, InDoubt: {}, NoMail: {Text}, InClear: {}, EditedBefore: {},
+	RuleHolds: {}, RuleFirst: {}, ByHand: {}, InDoubt: {}, Restored: {}, Correction: {}, Reopened: {}, NoMail: {Text}, InClear: {}, EditedBefore: {},
 	Acknowledged: {Texts}, ContactReplaced: {}, ControlQuiet: {}, NoneLeft: {}, SourceLost: {Texts}, EvidenceGone: {},
 
 	QuietHours: {}, Paused: {}, Digest: {}, Control: {}, BackOff: {}, LimitHour: {}, LimitRecipient: {}, LimitDomain: {}, LimitAS: {},
+	LimitConfirmations: {},
 
-	CaseClosed: {}, CaseIgnored: {}, GaveUp: {Text}, Suppressed: {}, CameBack: {Text}, DigestLetter: {Text},
+	CaseClosed: {}, CaseIgnored: {}, LinkExpired: {}, GaveUp: {Text}, Suppressed: {}, CameBack: {Text}, DigestLetter: {Text},
 	AddressRefused: {Text}, MailBounced: {Text, Text},
 
 	Rejudged: {Text}, AcknowledgedSource: {Text, Text}, Filed: {}, Seen: {},
+
+	PurgedRequest: {}, PurgedMistake: {}, PurgedUnwanted: {}, PurgedOld: {},
 
 	ControlMail: {Text}, ControlMailed: {}, ControlRules: {}, ControlSources: {Text}, ControlSure: {Text, Text}, ControlICS: {},
 	ControlCritical: {},
@@ -175,7 +196,7 @@ var shapes = map[Code][]Kind{
 	BeginsAbuseNoRole: {Entity}, BeginsAbuse: {Entity, Roles}, MarkedAbuseNoRole: {Entity}, MarkedAbuse: {Entity, Roles},
 	OtherNoRole: {Entity}, OtherRole: {Entity, Roles}, WhoisSection: {Text, Text}, WhoisField: {Text, Text}, WhoisBeginsAbuse: {Text},
 	WhoisOther: {Text, Text}, Remark: {Text}, RemarkForbids: {Text}, NotMailable: {Defect}, RegistrysOwn: {}, Placeholder: {Text},
-	Directory: {Text, Scope, Text, Text}, Bounced: {Text},
+	Directory: {Text, Scope, Text, Text}, Bounced: {Text}, MailUnread: {Text}, NoReader: {}, EntityEnded: {Text}, OtherDesk: {Text},
 
 	OfSeveralMarked: {}, OfSeveralPreferred: {}, OfSeveralBeginsAbuse: {}, OfSeveral: {}, Invalid: {}, ValidatedOn: {Text}, Validated: {},
 	NotValidated: {}, HasValidated: {}, WhoisNamesNone: {Text}, WhoisUnknown: {Text}, WhoisSilent: {Text},
