@@ -206,6 +206,11 @@ func (b *batchWriter) sample(o *observation.Observation, s *sample) {
 			out.Quoted = &b.quotes[len(b.quotes)-1]
 		}
 	}
+	if len(out.Payload) > b.t.payload {
+		if out.Payload = out.Payload[:b.t.payload]; b.t.payload == 0 {
+			out.Payload = nil
+		}
+	}
 	o.Samples = append(o.Samples, out)
 }
 

@@ -76,11 +76,16 @@ func (ps *parser) record(bl *block, link uint32, when int64, frame []byte, off i
 			ps.tunnels[kind]++
 		}
 	}
-	if ps.copies.copy(p, bl.buf) {
-		// Of no class and no key: the tally counts it and does no more.
+	ps.copied(p, bl.buf)
+	bl.n++
+}
+
+// copied takes class and key from a copy of a packet before, so that the tally
+// counts it and does no more.
+func (ps *parser) copied(p *packet, buf []byte) {
+	if ps.copies.copy(p, buf) {
 		p.class, p.key, p.bits = observation.ClassNone, noKey, 0
 	}
-	bl.n++
 }
 
 // maxUnread bounds the link types that are named.

@@ -28,9 +28,12 @@ func (t *tally) emit(w *window, partial bool) {
 			t.fileLate += w.packets
 		}
 	}
-	if t.emissions != nil {
+	switch {
+	case t.live != nil:
+		t.live.hand(e)
+	case t.emissions != nil:
 		t.emissions <- e
-	} else {
+	default:
 		t.deliver(e)
 	}
 }
@@ -47,9 +50,14 @@ func (t *tally) deliver(e emission) {
 		}
 		t.out.release()
 	}
-	e.w.reset(t.seed)
+	t.giveBack(e.w)
+}
+
+// giveBack empties a window for the next one.
+func (t *tally) giveBack(w *window) {
+	w.reset(t.seed)
 	select {
-	case t.unused <- e.w:
+	case t.unused <- w:
 	default:
 	}
 }

@@ -83,6 +83,9 @@ type tally struct {
 	err       error           // of the sink; written by the goroutine that emits
 	failed    atomic.Bool     // err is set
 
+	live    *Live // takes the windows instead of the emitter; nil for files
+	payload int   // bytes of it that a sample hands out
+
 	out     batchWriter
 	fetched [lookahead]fetched
 	touch   uint32 // keeps the look-ahead's loads from being optimised away
@@ -92,6 +95,7 @@ func newTally(opt Options, sink func(*observation.Batch) error) *tally {
 	return &tally{
 		opt: opt, sink: sink,
 		closeAt:      math.MaxInt64,
+		payload:      maxPayload,
 		seed:         rand.Uint64(),
 		seqFrom:      math.MinInt64,
 		unused:       make(chan *window, 4),
@@ -352,7 +356,9 @@ func (t *tally) seen(w *window, e *entry) {
 // countSources counts the pending sources, many at once so that their cache
 // misses overlap.
 func (t *tally) countSources() {
-	t.sources.touchAll(t.pending[:t.pendingN])
+	if t.live == nil { // nobody asks a live tally for the sources of all time
+		t.sources.touchAll(t.pending[:t.pendingN])
+	}
 	t.pendingN = 0
 }
 

@@ -28,6 +28,7 @@ type window struct {
 	putting sync.WaitGroup // destinations on their way into dests
 	addrs   addresses      // of IPv6 sources
 	hidden  hiddenState
+	facts   liveFacts // of a live tally
 }
 
 func (w *window) reset(seed uint64) {
@@ -51,6 +52,7 @@ func (w *window) reset(seed uint64) {
 	w.addrs.reset()
 	w.hidden.reset()
 	w.packets, w.copies = 0, 0
+	w.facts = liveFacts{}
 }
 
 const minIndex = 1024

@@ -110,6 +110,9 @@ func (t *tally) takeWindow() *window {
 func (t *tally) part(w *window) {
 	next := t.takeWindow()
 	next.start, next.end, next.seq, next.closeAt, next.reopened = w.start, w.end, w.seq+1, w.closeAt, w.reopened
+	if t.live != nil {
+		t.live.goOn(w, next)
+	}
 	if t.cur == w {
 		t.cur = next
 	} else {

@@ -56,3 +56,10 @@ func (p *peers) add(a netip.AddrPort) {
 		p.all = append([]netip.AddrPort(nil), p.all[len(p.all)-maxPeers:]...)
 	}
 }
+
+// list returns the far ends.
+func (p *peers) list() []netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]netip.AddrPort(nil), p.all...)
+}

@@ -61,6 +61,8 @@ type Settings struct {
 	Config   sensorwire.Config
 	// Peers are the far ends of the sensor's own connections.
 	Peers *peers
+	// Parts numbers the parts of windows.
+	Parts *parts
 }
 
 // Stats are the sums of an input since its start.
@@ -89,6 +91,7 @@ type runner struct {
 	id     *identity
 	client *client
 	spool  *spool.Spool
+	parts  *parts
 	config atomic.Pointer[sensorwire.Config]
 	start  time.Time
 	lost   atomic.Uint64 // batches for which the spool had no room
@@ -118,6 +121,9 @@ func Run(ctx context.Context, opt Options, giveUp <-chan struct{}) (Result, erro
 	defer func() { _ = st.close() }() // it only gives the lock back
 	r := &runner{opt: opt, state: st, start: opt.Now()}
 	if r.id, err = st.identity(); err != nil {
+		return Result{}, err
+	}
+	if r.parts, err = openParts(st); err != nil {
 		return Result{}, err
 	}
 	if r.client, err = newClient(r.id.Hub, r.id.CA, opt.Now); err != nil {
@@ -185,7 +191,7 @@ const leaveWithin = 10 * time.Second
 
 // settings are what the input needs of a configuration.
 func (r *runner) settings(c *sensorwire.Config) (Settings, error) {
-	s := Settings{Sensor: r.id.Sensor, Window: r.opt.Window, Config: *c, Peers: r.client.peers}
+	s := Settings{Sensor: r.id.Sensor, Window: r.opt.Window, Config: *c, Peers: r.client.peers, Parts: r.parts}
 	if s.Window == 0 {
 		s.Window = time.Duration(c.WindowSeconds) * time.Second
 	}

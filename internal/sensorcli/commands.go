@@ -65,8 +65,7 @@ func (c *enrolCmd) Run(ctx context.Context, w *World) error {
 
 type runCmd struct {
 	State     string        `help:"Folder of the sensor's identity." required:"" type:"path" placeholder:"DIR"`
-	Interface []string      `help:"Interfaces to capture from." placeholder:"IF" xor:"input"`
-	Follow    string        `help:"Captures that another program writes: a file, a folder, or a pattern." type:"path" placeholder:"PATH" xor:"input"`
+	Interface []string      `help:"Interfaces to capture from." placeholder:"IF"`
 	Input     string        `arg:"" optional:"" help:"- reads one capture from standard input."`
 	Window    time.Duration `help:"Length of a window; by default what the hub says."`
 	Once      bool          `help:"End when the input has ended and all is delivered; with --interface on SIGTERM."`
@@ -90,15 +89,15 @@ until all is delivered, and a second one ends that.`
 
 // Run runs the sensor.
 func (c *runCmd) Run(ctx context.Context, w *World) error {
-	input, err := c.input(w)
-	if err != nil {
-		return err
-	}
 	level := slog.LevelInfo
 	if c.Verbose {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(w.Stderr, &slog.HandlerOptions{Level: level}))
+	input, err := c.input(w, log)
+	if err != nil {
+		return err
+	}
 	res, err := sensor.Run(ctx, sensor.Options{State: c.State, Input: input, Window: c.Window, Once: c.Once, SpoolDir: c.SpoolDir, SpoolBytes: c.SpoolSize << 20,
 		SpoolAge: c.SpoolAge, SpoolPolicy: spool.Policy(c.SpoolPolicy), Version: w.Version, Log: log}, secondSignal(ctx))
 	fmt.Fprintln(w.Stderr, res)
@@ -106,16 +105,10 @@ func (c *runCmd) Run(ctx context.Context, w *World) error {
 }
 
 // input is where packets come from.
-func (c *runCmd) input(w *World) (sensor.Input, error) {
-	given := 0
-	for _, yes := range []bool{len(c.Interface) > 0, c.Follow != "", c.Input != ""} {
-		if yes {
-			given++
-		}
-	}
+func (c *runCmd) input(w *World, log *slog.Logger) (sensor.Input, error) {
 	switch {
-	case given != 1:
-		return nil, fmt.Errorf("%w: give one of --interface, --follow and -", ErrUsage)
+	case (len(c.Interface) > 0) == (c.Input != ""):
+		return nil, fmt.Errorf("%w: give one of --interface and -", ErrUsage)
 	case c.Input != "" && c.Input != "-":
 		return nil, fmt.Errorf("%w: %s: only - is read; teiten import reads files", ErrUsage, c.Input)
 	case c.Window%time.Second != 0 || c.Window < 0 || c.Window > 24*time.Hour:
@@ -123,7 +116,7 @@ func (c *runCmd) input(w *World) (sensor.Input, error) {
 	case c.Input == "-":
 		return &sensor.Stream{Name: "-", In: w.Stdin}, nil
 	}
-	return liveInput(c.Interface, c.Follow)
+	return &sensor.Interfaces{Names: c.Interface, Log: log}, nil
 }
 
 // secondSignal is closed by the next signal after ctx has ended by one.
