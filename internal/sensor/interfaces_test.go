@@ -36,7 +36,7 @@ func TestInterfaces(t *testing.T) {
 			done <- end{res, err}
 		}()
 		waitFor(t, func() bool { return in.current() != nil })
-		time.Sleep(200 * time.Millisecond) // the ring is open, and read from now on
+		time.Sleep(200 * time.Millisecond)                // the ring is open, and read from now on
 		c, err := net.ListenPacket("udp4", "127.0.0.1:0") // not connected: nobody listens, and no error comes back
 		if err != nil {
 			t.Fatal(err)
